@@ -1,0 +1,86 @@
+"""Which device computes, in which precision. The one place that asks what the machine has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from vidstyle.errors import UsageError
+
+__all__ = ["available_memory", "resolve_device"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turns `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device that is really there.
+
+    Raises:
+        UsageError: the name is unknown or this machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: not a device; use auto, cpu, cuda, cuda:0 or mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("--device mps: not available on this machine; use auto or cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device {name}: vidstyle computes on cpu, cuda or mps")
+    return device
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes that a job may still take on the device, or None where the system does not tell.
+
+    On a CPU under Linux this is the smaller of what the kernel calls available and what the
+    control group of the process still allows.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    limits = [value for value in (_meminfo_available(), _cgroup_available(), _address_space_available()) if value is not None]
+    return min(limits, default=None)
+
+
+def _meminfo_available() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _cgroup_available() -> int | None:
+    root = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (root / "memory.max").read_text().strip(), (root / "memory.current").read_text().strip()
+    except OSError:
+        return None
+    return None if limit == "max" else max(int(limit) - int(used), 0)
+
+
+def _address_space_available() -> int | None:
+    """What `ulimit -v` leaves, so that a job in a fenced shell is refused in words and not by the allocator."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return None
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError, ValueError):
+        return None
+    return max(limit - pages * os.sysconf("SC_PAGE_SIZE"), 0)

@@ -1,0 +1,341 @@
+"""The one model of everything a user can turn.
+
+A section a stage. From here come the command's flags (`cli.py` walks `flag_table`), the presets
+(`configs/*.toml`), the Python API and the fingerprint of a job. No default is written anywhere else.
+Precedence: defaults < preset < `--config FILE` < flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from vidstyle.errors import UsageError
+
+__all__ = [
+    "VGG_LAYERS",
+    "ColorSettings",
+    "ContentSettings",
+    "EncodeSettings",
+    "FlagInfo",
+    "FlowSettings",
+    "OptimizeSettings",
+    "RunSettings",
+    "Settings",
+    "StyleSettings",
+    "TemporalSettings",
+    "flag_table",
+    "preset_names",
+]
+
+VGG_LAYERS = tuple(f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1))
+"""Every layer of VGG-19 that a loss can look at, from the picture inwards."""
+
+
+def _known_layers(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in VGG_LAYERS:
+            near = difflib.get_close_matches(name.replace("conv", "relu"), VGG_LAYERS, n=1, cutoff=0.0)
+            raise ValueError(f"there is no layer {name!r}; the nearest is {near[0]!r}")
+    if len(set(names)) != len(names):
+        raise ValueError(f"a layer is named twice in {' '.join(names)}")
+    return names
+
+
+def _seconds_or_frames(value: str | None) -> str | None:
+    if value is not None:
+        Position.parse(value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a clip: seconds from its start, or a number of frames."""
+
+    seconds: float | None = None
+    frames: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `12.5`, `[HH:]MM:SS.mmm` or `48f`.
+
+        Raises:
+            ValueError: the text is none of these.
+        """
+        wrong = ValueError(f"{text!r} is no position; write seconds (12.5), [HH:]MM:SS.mmm or frames (48f)")
+        if text.endswith("f"):
+            if not text[:-1].isdigit():
+                raise wrong
+            return cls(frames=int(text[:-1]))
+        parts = text.split(":")
+        if len(parts) > 3 or not all(part.isdigit() for part in parts[:-1]):
+            raise wrong
+        try:
+            seconds = float(parts[-1])
+        except ValueError:
+            raise wrong from None
+        if not 0 <= seconds < float("inf") or (len(parts) > 1 and seconds >= 60):
+            raise wrong
+        for power, part in enumerate(reversed(parts[:-1]), start=1):
+            seconds += int(part) * 60.0**power
+        return cls(seconds=seconds)
+
+
+Layers = Annotated[tuple[str, ...], AfterValidator(_known_layers)]
+PositionText = Annotated[str | None, AfterValidator(_seconds_or_frames)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _setting(default: Any, flag: str, text: str, *, picture: bool = True, **limits: Any) -> Any:
+    """A field with its flag; `picture=False` marks what cannot change a stylised frame."""
+    return Field(default, description=text, json_schema_extra={"flag": flag, "picture": picture}, **limits)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class StyleSettings(_Section):
+    """What is taken from the style pictures."""
+
+    weight: Weight = _setting(100.0, "--style-weight", "weight of the style loss (neural-style's 100)")
+    loss: Literal["gram", "gatys"] = _setting("gram", "--style-loss", "which statistics of the style are matched")
+    layers: Layers = _setting(
+        ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+        "--style-layers", "VGG-19 layers whose statistics are matched", min_length=1,
+    )  # fmt: skip
+    scale: float = _setting(1.0, "--style-scale", "size of the strokes: the style's size over the content's", gt=0, le=8)
+    blend: tuple[Weight, ...] | None = _setting(None, "--style-blend", "one weight a style picture (default: equal)")
+
+
+class ContentSettings(_Section):
+    """What is kept from the source."""
+
+    weight: Weight = _setting(5.0, "--content-weight", "weight of the content loss (neural-style's 5)")
+    layers: Layers = _setting(("relu4_2",), "--content-layers", "VGG-19 layers whose activations are kept", min_length=1)
+
+
+class TemporalSettings(_Section):
+    """What holds the frames of a shot together."""
+
+    weight: Weight = _setting(5000.0, "--temporal-weight", "weight of the deviation from the warped frames, on 0-255 values")
+    references: tuple[Annotated[int, Field(ge=1, le=100)], ...] = _setting(
+        (1,), "--references", "how many frames back the temporal loss looks (Ruder et al.'s J)", min_length=1
+    )
+
+
+class FlowSettings(_Section):
+    """How motion is estimated on the source frames."""
+
+    estimator: str = _setting("farneback", "--flow", "optical flow: farneback (refined), farneback-raw, dis or none")
+
+
+class OptimizeSettings(_Section):
+    """How the picture is optimised."""
+
+    optimizer: Literal["lbfgs", "adam"] = _setting("lbfgs", "--optimizer", "L-BFGS or Adam")
+    iterations: int = _setting(12, "--iterations", "steps for a frame that starts from the one before", ge=1)
+    first_iterations: int = _setting(300, "--first-iterations", "steps for the first frame of a shot, at full size", ge=1)
+    tolerance: float = _setting(
+        1e-4, "--tolerance", "stop when the loss has changed by less than this share over 50 steps; 0 never stops", ge=0, lt=1
+    )
+    init: str = _setting("content", "--init", "start of a shot: content, noise, style, or a picture's path")
+    tv_weight: Weight = _setting(1e-3, "--tv-weight", "weight of the total variation, on 0-255 values (neural-style's 0.001)")
+
+
+class ColorSettings(_Section):
+    """What happens to the colours, on the output only."""
+
+    preserve: Literal["off", "luminance", "linear"] = _setting(
+        "off", "--preserve-color", "keep the source's colours: off, luminance (only the lightness is painted), "
+        "or linear (the result's colours matched to the source's)", picture=False,
+    )  # fmt: skip
+
+
+class EncodeSettings(_Section):
+    """How the output is written."""
+
+    codec: str | None = _setting(None, "--codec", "video encoder, any that PyAV has (default: by the output's extension)", picture=False)
+    crf: float | None = _setting(None, "--crf", "constant quality, lower is better (default: the codec's)", picture=False, ge=0)
+    pix_fmt: str | None = _setting(None, "--pix-fmt", "pixel format, such as yuv420p or yuv444p10le (default: the codec's)", picture=False)
+    options: dict[str, str] = Field(
+        default_factory=dict, description="further private options of the encoder, by name", json_schema_extra={"picture": False}
+    )
+
+
+class RunSettings(_Section):
+    """Which part of the input is worked at, at which size, on what."""
+
+    size: int | None = _setting(None, "--size", "longest side worked at and written, in pixels (default: the input's)", ge=1)
+    start: PositionText = _setting(None, "--start", "first moment: seconds, [HH:]MM:SS.mmm, or frames as 48f")
+    end: PositionText = _setting(None, "--end", "moment to stop before, written the same way")
+    fps: float | None = _setting(None, "--fps", "frames a second to work at (default: the input's own times)", gt=0, le=1000)
+    weights: str = _setting("embedded", "--weights", "VGG-19's weights: embedded, torchvision, or a file")
+    pooling: Literal["max", "avg"] = _setting("max", "--pooling", "pooling inside VGG-19")
+    device: str = _setting("auto", "--device", "auto, cpu, cuda, cuda:0 … or mps")
+    precision: Literal["float32"] = _setting("float32", "--precision", "number format of the network")
+    seed: int = _setting(0, "--seed", "seed of the noise start; every frame uses the same", ge=0, lt=2**63)
+
+
+class Settings(_Section):
+    """Everything a user can turn, a section a stage; frozen, unknown keys refused."""
+
+    style: StyleSettings = StyleSettings()
+    content: ContentSettings = ContentSettings()
+    temporal: TemporalSettings = TemporalSettings()
+    flow: FlowSettings = FlowSettings()
+    optimize: OptimizeSettings = OptimizeSettings()
+    color: ColorSettings = ColorSettings()
+    encode: EncodeSettings = EncodeSettings()
+    run: RunSettings = RunSettings()
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], origin: str = "settings") -> Self:
+        """Checks nested values such as a TOML file holds; `origin` names them in an error.
+
+        Raises:
+            UsageError: an unknown section or key, or a value outside its limits.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UsageError(f"{origin}: {describe_validation_error(error)}") from None
+
+    @classmethod
+    def preset(cls, name: str | Path) -> Self:
+        """The settings of a preset, by its name (`draft`) or the path of a TOML file.
+
+        Raises:
+            UsageError: there is no such preset or file, or it does not hold valid settings.
+        """
+        return cls.layered([preset_values(name)], origin=f"preset {name}")
+
+    @classmethod
+    def layered(cls, layers: Iterable[Mapping[str, Any]], origin: str = "settings") -> Self:
+        """Defaults overlaid by each of `layers` in turn, the last winning key by key."""
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            for section, values in layer.items():
+                if isinstance(values, Mapping) and isinstance(merged.get(section), dict):
+                    merged[section] = {**merged[section], **values}
+                else:
+                    merged[section] = dict(values) if isinstance(values, Mapping) else values
+        return cls.from_mapping(merged, origin)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of every setting that can change a stylised frame; encoding and colour are not among them."""
+        values = {
+            name: {
+                key: getattr(section, key)
+                for key, info in type(section).model_fields.items()
+                if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("picture", True)
+            }
+            for name, section in self
+        }
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def describe_validation_error(error: ValidationError) -> str:
+    """The first thing wrong, in one line: `style.scale: Input should be greater than 0 (got -1)`."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(where[:-1])
+        near = difflib.get_close_matches(where[-1], known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+        return f"unknown key {'.'.join(where)!r}{hint}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(where)}: {message} (got {first['input']!r})"
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def preset_directory() -> Path:
+    """Where the presets lie: inside the installed package, or `configs/` of a checkout."""
+    inside = Path(str(resources.files("vidstyle"))) / "configs"
+    return inside if inside.is_dir() else Path(__file__).resolve().parent.parent / "configs"
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with vidstyle, sorted."""
+    return sorted(path.stem for path in preset_directory().glob("*.toml"))
+
+
+def preset_values(name: str | Path) -> dict[str, Any]:
+    """The raw values of a preset or a settings file, without its leading `description`.
+
+    Raises:
+        UsageError: no such preset or file, or not TOML.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = preset_directory() / f"{name}.toml"
+        if not path.is_file():
+            near = difflib.get_close_matches(str(name), preset_names(), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(preset_names())}, or give a .toml file"
+            raise UsageError(f"there is no preset {name}; {hint}")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such settings file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: not a readable TOML file: {error}") from None
+    values.pop("description", None)
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class FlagInfo:
+    """One flag of the command, derived from a field of the model."""
+
+    flag: str
+    section: str
+    key: str
+    annotation: Any
+    """The field's type without validators, as a parser can read it."""
+    default: Any
+    text: str
+
+
+def flag_table() -> list[FlagInfo]:
+    """Every flag that stands for a setting, in the model's order."""
+    rows = []
+    for section, info in Settings.model_fields.items():
+        model = typing.cast(type[BaseModel], info.annotation)
+        for key, field in model.model_fields.items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and "flag" in extra:
+                rows.append(FlagInfo(str(extra["flag"]), section, key, _plain(field.annotation), field.default, field.description or ""))
+    return rows
+
+
+def _plain(annotation: Any) -> Any:
+    """Strips `Annotated` from a type, at every depth."""
+    if typing.get_origin(annotation) is Annotated:
+        return _plain(typing.get_args(annotation)[0])
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is None or origin is Literal:
+        return annotation
+    arguments = tuple(_plain(argument) for argument in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return typing.Union[arguments]  # noqa: UP007  built from a tuple
+    return origin[arguments]
