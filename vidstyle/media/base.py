@@ -1,0 +1,82 @@
+"""What every input and every output looks like to the rest of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from vidstyle.frames import Frame, MediaInfo
+
+__all__ = ["Picture", "Sink", "Source", "longest_side_size"]
+
+Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""(H, W, 3) RGB, full range, 8 or 16 bits a channel."""
+
+
+class Source(Protocol):
+    """An input: a video, an image, a directory of frames."""
+
+    @property
+    def info(self) -> MediaInfo:
+        """What the job will see; the size is the upright one, after `--size`."""
+        ...
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """The frames in order, from the one with index `first`, each of the size in `info`.
+
+        Every call starts anew, so a source can be walked more than once.
+
+        Raises:
+            MediaError: the input is damaged where the walk has come to.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of what is open; harmless when called twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class Sink(Protocol):
+    """An output that appears at its path in one step, when its `with` block ends without an exception.
+
+    With an exception nothing is left behind and what stood at the path before is untouched.
+    """
+
+    def write(self, picture: Picture, pts: int, time_base: Fraction, name: str = "") -> None:
+        """Takes the next frame, shown at `pts * time_base` seconds.
+
+        Args:
+            picture: (H, W, 3) RGB, full range, uint8 or uint16; the same size for every frame.
+            pts: strictly increasing.
+            time_base: seconds a tick; the same for every frame.
+            name: file name of the frame where it has one of its own, else empty.
+
+        Raises:
+            MediaError: the output cannot be written.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def longest_side_size(width: int, height: int, size: int | None) -> tuple[int, int]:
+    """(width, height) scaled so that the longer one is `size` pixels, the aspect kept, at least 1 pixel each.
+
+    `None` leaves the size as it is.
+    """
+    if size is None:
+        return width, height
+    longest = max(width, height)
+    # Halves round up, in integers, so that no float decides the size of a job.
+    return max((2 * width * size + longest) // (2 * longest), 1), max((2 * height * size + longest) // (2 * longest), 1)
