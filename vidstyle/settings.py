@@ -35,8 +35,11 @@ __all__ = [
     "Settings",
     "StyleSettings",
     "TemporalSettings",
+    "describe_validation_error",
+    "file_values",
     "flag_table",
     "preset_names",
+    "preset_values",
 ]
 
 VGG_LAYERS = tuple(f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1))
@@ -293,6 +296,15 @@ def preset_values(name: str | Path) -> dict[str, Any]:
             near = difflib.get_close_matches(str(name), preset_names(), n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(preset_names())}, or give a .toml file"
             raise UsageError(f"there is no preset {name}; {hint}")
+    return file_values(path)
+
+
+def file_values(path: Path) -> dict[str, Any]:
+    """The raw values of a settings file (`--config`), whatever its name, without its leading `description`.
+
+    Raises:
+        UsageError: no such file, or not TOML.
+    """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

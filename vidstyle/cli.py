@@ -1,0 +1,494 @@
+"""The command: flags from the settings model, progress, and what it ends with.
+
+Exit codes: 0 done, 1 the job failed, 2 wrong usage or settings, 130 interrupted. An error is one line
+on stderr; a traceback comes with `-v` or for a bug. Only this module prints, parses and exits.
+
+torch is imported when a job really starts, so that help, version and usage errors answer at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import logging
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+
+import tyro
+from pydantic import ValidationError
+from tqdm import tqdm
+from tyro.constructors import PrimitiveConstructorSpec
+
+from vidstyle import __version__
+from vidstyle.errors import UsageError, VidstyleError
+from vidstyle.settings import FlagInfo, Settings, describe_validation_error, file_values, flag_table, preset_names, preset_values
+
+if TYPE_CHECKING:
+    from vidstyle.pipeline import FrameReport, JobOptions
+
+__all__ = ["main", "parse"]
+
+INTERRUPTED = 130
+
+HELP = """\
+Turns film into painting: neural style transfer by optimisation, steady over time, with the sound kept.
+
+examples:
+  vidstyle clip.mp4 style.jpg -o out.mp4
+  vidstyle clip.mp4 style.jpg -o quick.mp4 --preset draft --size 320
+  vidstyle photo.jpg style.jpg -o painting.png
+  vidstyle frames/ one.jpg two.jpg -o out.mkv --style-blend 0.3 0.7
+  vidstyle clips/ style.jpg -o painted/ --batch
+
+Later settings win: defaults, then --preset, then --config, then flags."""
+
+
+def _flag(text: str, *aliases: str, name: str | None = None, metavar: str | None = None) -> object:
+    """How tyro shows a flag that belongs to the job and not to the settings; unset needs no hint."""
+    return tyro.conf.arg(help=text, aliases=aliases or None, name=name, metavar=metavar, help_behavior_hint="")
+
+
+@dataclasses.dataclass
+class _Arguments:
+    """The command line without the settings; `_arguments_type` adds those, a field a section.
+
+    INPUT, STYLE and OUTPUT are optional for the parser, because `--version` needs none of them
+    and because their absence is then reported in this program's own words.
+    """
+
+    source: Annotated[tyro.conf.Positional[str | None], _flag("video, image or directory of frames", metavar="INPUT")] = None
+    styles: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], _flag("one or more pictures whose look is taken", metavar="STYLE [STYLE ...]")
+    ] = ()
+    output: Annotated[str | None, _flag("video, image or directory of frames to write; decides the kind", "-o", metavar="OUTPUT")] = None
+    preset: Annotated[str | None, _flag(f"{', '.join(preset_names())}, or a TOML file", metavar="NAME|FILE")] = None
+    config: Annotated[str | None, _flag("TOML file of settings, over the preset's", metavar="FILE")] = None
+    encoder_option: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        _flag("private option of the encoder, such as preset=slow; can be given several times", metavar="KEY=VALUE"),
+    ] = ()
+    batch: Annotated[bool, _flag("INPUT is a directory of clips, images and frame directories; OUTPUT a directory")] = False
+    overwrite: Annotated[bool, _flag("replace OUTPUT if it exists", "-y")] = False
+    fresh: Annotated[bool, _flag("ignore what an interrupted run of this job has left")] = False
+    keep_workspace: Annotated[bool, _flag("keep the finished frames in OUTPUT.vidstyle")] = False
+    log_json: Annotated[str | None, _flag("write one line of JSON a frame", metavar="FILE")] = None
+    quiet: Annotated[bool, _flag("only errors", "-q")] = False
+    verbose: Annotated[bool, _flag("tell more, with a traceback for errors", "-v")] = False
+    version: Annotated[bool, _flag("show the version and exit")] = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Command:
+    """A checked command line."""
+
+    source: Path
+    styles: list[Path]
+    output: Path
+    settings: Settings
+    batch: bool
+    overwrite: bool
+    fresh: bool
+    keep_workspace: bool
+    log_json: Path | None
+
+
+# --- from argv to settings -------------------------------------------------------------------------
+
+
+def parse(argv: Sequence[str]) -> Command:
+    """Reads a command line (without the program's name) into paths and checked settings.
+
+    Raises:
+        UsageError: a flag is unknown, a value is outside its limits, a preset or file is missing.
+        SystemExit: help was asked for and has been printed.
+    """
+    return _command(_tokens(argv))
+
+
+def _tokens(argv: Sequence[str]) -> _Arguments:
+    """The flags as they were typed; values of settings are still text."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            arguments, unknown = tyro.cli(
+                _arguments_type(),
+                prog="vidstyle",
+                description=HELP,
+                args=list(argv),
+                return_unknown_args=True,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UsageError(f"{_one_line(complaint.getvalue())}; see vidstyle --help") from None
+    if unknown:
+        raise UsageError(_unknown(unknown))
+    return arguments
+
+
+def _arguments_type() -> type[_Arguments]:
+    """`_Arguments` with a nested group of flags for every section of the settings."""
+    sections: dict[str, list[Any]] = {}
+    for row in flag_table():
+        several = typing.get_origin(_without_none(row.annotation)) is tuple
+        spec: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
+            nargs="*" if several else 1,
+            metavar=_metavar(row),
+            # Text stays text: the model is the one place that converts and checks values.
+            instance_from_str=list if several else lambda words: words[0],
+            is_instance=lambda value: True,
+            str_from_instance=lambda value: [str(value)],
+        )
+        shown = " ".join(map(str, row.default)) if isinstance(row.default, tuple) else row.default
+        hint = "" if row.default is None else f"(default: {shown})"
+        flag = tyro.conf.arg(name=row.flag.removeprefix("--"), help=row.text, help_behavior_hint=hint)
+        sections.setdefault(row.section, []).append((row.key, Annotated[Any, spec, flag], dataclasses.field(default=None)))
+    groups = []
+    for section, flags in sections.items():
+        group = dataclasses.make_dataclass(section, flags)
+        model = Settings.model_fields[section].annotation
+        group.__doc__ = model.__doc__
+        groups.append((section, group, dataclasses.field(default_factory=group)))
+    return dataclasses.make_dataclass("Arguments", groups, bases=(_Arguments,))
+
+
+def _without_none(annotation: Any) -> Any:
+    """`X | None` → `X`."""
+    parts = [part for part in typing.get_args(annotation) if part is not type(None)]
+    return parts[0] if len(parts) == 1 and type(None) in typing.get_args(annotation) else annotation
+
+
+def _metavar(row: FlagInfo) -> str:
+    """What stands for a value in the help, by its type."""
+    kind = _without_none(row.annotation)
+    if typing.get_origin(kind) is Literal:
+        return "|".join(map(str, typing.get_args(kind)))
+    if typing.get_origin(kind) is tuple:
+        word = _word(typing.get_args(kind)[0])
+        return f"{word} [{word} ...]"
+    return _word(kind)
+
+
+def _word(kind: Any) -> str:
+    return {int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def _one_line(box: str) -> str:
+    """The sentence inside the box that tyro draws round its complaints."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip(" │|") for line in plain.splitlines() if line.strip(" │|") and not re.match(r"^[\s│|]*[╭╰─+\-]{2}", line)]
+    said = [line for line in lines if not line.startswith(("For full helptext", "Traceback"))]
+    return " ".join(said).rstrip(". ") or "the command line cannot be read"
+
+
+def _unknown(words: list[str]) -> str:
+    """The message for words that no flag or position took."""
+    for word in words:
+        if word.startswith("-") and len(word) > 1:
+            given = word.split("=")[0]
+            known = [row.flag for row in flag_table()]
+            known += ["--" + field.name.replace("_", "-") for field in dataclasses.fields(_Arguments)[2:]]
+            near = difflib.get_close_matches(given, known, n=1)
+            return f"there is no flag {given}" + (f"; did you mean {near[0]}?" if near else "; see vidstyle --help")
+    return f"{words[0]}: not expected here; give INPUT and all STYLE pictures side by side, before the flags; see vidstyle --help"
+
+
+def _command(arguments: _Arguments) -> Command:
+    settings = _settings(arguments)
+    missing = [
+        name for name, value in (("INPUT", arguments.source), ("STYLE", arguments.styles), ("-o OUTPUT", arguments.output)) if not value
+    ]
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} missing: vidstyle INPUT STYLE [STYLE ...] -o OUTPUT; see vidstyle --help")
+    return Command(
+        source=Path(arguments.source or ""),
+        styles=[Path(style) for style in arguments.styles],
+        output=Path(arguments.output or ""),
+        settings=settings,
+        batch=arguments.batch,
+        overwrite=arguments.overwrite,
+        fresh=arguments.fresh,
+        keep_workspace=arguments.keep_workspace,
+        log_json=Path(arguments.log_json) if arguments.log_json else None,
+    )
+
+
+def _settings(arguments: _Arguments) -> Settings:
+    """Defaults < preset < file < flags; each layer is checked by itself, so that an error names its origin."""
+    layers: list[dict[str, Any]] = []
+    if arguments.preset is not None:
+        layers.append(preset_values(arguments.preset))
+        Settings.from_mapping(layers[-1], f"--preset {arguments.preset}")
+    if arguments.config is not None:
+        layers.append(file_values(Path(arguments.config)))
+        Settings.from_mapping(layers[-1], f"--config {arguments.config}")
+    layers.append(_flag_values(arguments))
+    return Settings.layered(layers)
+
+
+def _flag_values(arguments: _Arguments) -> dict[str, Any]:
+    """The settings that were typed, nested as a settings file nests them."""
+    values: dict[str, Any] = {}
+    flags: dict[str, str] = {}
+    for row in flag_table():
+        typed = getattr(getattr(arguments, row.section), row.key)
+        if typed is None:
+            continue
+        if typed == []:
+            raise UsageError(f"{row.flag}: at least one value must follow; see vidstyle --help")
+        values.setdefault(row.section, {})[row.key] = typed
+        flags[f"{row.section}.{row.key}"] = row.flag
+    if arguments.encoder_option:
+        pairs = [option.partition("=") for option in arguments.encoder_option]
+        for key, sign, _ in pairs:
+            if not (key and sign):
+                raise UsageError(f"--encoder-option {key or '='}: write KEY=VALUE, such as preset=slow")
+        values.setdefault("encode", {})["options"] = {key: value for key, _, value in pairs}
+    try:
+        Settings.model_validate(values)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        setting = ".".join(where.split(".")[:2])
+        said = describe_validation_error(error).removeprefix(where).removeprefix(": ")
+        raise UsageError(f"{flags.get(setting, setting)}: {said}") from None
+    return values
+
+
+# --- what is shown ---------------------------------------------------------------------------------
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """One line to stderr or `stream`, above a running progress bar. A reader that has gone away stops nothing."""
+    stream = stream or sys.stderr
+    try:
+        with tqdm.external_write_mode(file=stream):
+            print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        # Python flushes the standard streams once more when it ends; that must not fail either.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+class _OneLineHandler(logging.Handler):
+    """Shows a record as `vidstyle: warning: …`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(f"vidstyle: {record.levelname.lower()}: {' '.join(record.getMessage().split())}")
+
+
+@contextlib.contextmanager
+def _logging(level: int) -> Iterator[None]:
+    logger, handler = logging.getLogger("vidstyle"), _OneLineHandler()
+    before = logger.level, logger.propagate
+    logger.setLevel(level)
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
+
+
+class _Bar:
+    """Progress on a terminal: one line, rewritten, with part-done frames counted by their share."""
+
+    FORMAT = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} frames [{elapsed}<{remaining}{postfix}]"
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._done = 0
+
+    def start(self, total: int | None, done: int) -> None:
+        """A job begins; `done` of its `total` frames lie in the workspace already."""
+        self.close()
+        self._done = done
+        self._bar = tqdm(total=total, initial=done, file=sys.stderr, dynamic_ncols=True, leave=False, bar_format=self.FORMAT)
+
+    def step(self, fraction: float, objective: float) -> None:
+        """The frame in work has come so far (0 to 1)."""
+        self._show(self._done + min(max(fraction, 0.0), 1.0), objective)
+
+    def frame(self, report: FrameReport) -> None:
+        """A frame is finished."""
+        self._done += 1
+        self._show(self._done, report.objective)
+
+    def close(self) -> None:
+        """Takes the line away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _show(self, reached: float, objective: float) -> None:
+        if self._bar is None:
+            return
+        self._bar.set_postfix_str(f"loss {objective:.4g}", refresh=False)
+        self._bar.update(max(reached - self._bar.n, 0))
+
+
+class _Lines:
+    """Progress into a file or pipe: a plain line at the first frame, then at most every half minute."""
+
+    EVERY = 30.0
+
+    def __init__(self) -> None:
+        self._total: int | None = None
+        self._done = self._begun = 0
+        self._started = self._said = 0.0
+
+    def start(self, total: int | None, done: int) -> None:
+        """A job begins; `done` of its `total` frames lie in the workspace already."""
+        self._total, self._done, self._begun = total, done, done
+        self._started, self._said = time.monotonic(), float("-inf")
+
+    def step(self, fraction: float, objective: float) -> None:
+        """Parts of a frame are not worth a line."""
+
+    def frame(self, report: FrameReport) -> None:
+        """A frame is finished."""
+        self._done += 1
+        now = time.monotonic()
+        if self._done != self._total and now - self._said < self.EVERY:
+            return
+        self._said = now
+        each = (now - self._started) / (self._done - self._begun)
+        left = f", about {_duration(each * (self._total - self._done))} left" if self._total and self._total > self._done else ""
+        _say(f"vidstyle: frame {self._done} of {self._total or '?'}, loss {report.objective:.4g}{left}")
+
+    def close(self) -> None:
+        """Nothing to take away."""
+
+
+class _Silent:
+    """No progress: `-q`."""
+
+    def start(self, total: int | None, done: int) -> None:
+        """Shows nothing."""
+
+    def step(self, fraction: float, objective: float) -> None:
+        """Shows nothing."""
+
+    def frame(self, report: FrameReport) -> None:
+        """Shows nothing."""
+
+    def close(self) -> None:
+        """Nothing to take away."""
+
+
+def _progress(quiet: bool) -> _Bar | _Lines | _Silent:
+    if quiet:
+        return _Silent()
+    return _Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _Lines()
+
+
+def _duration(seconds: float) -> str:
+    """`8.1 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame" if count == 1 else f"{count} frames"
+
+
+# --- the command -----------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command (`argv` without the program's name; default: the process's own) and returns its exit code."""
+    verbose = fresh = False
+    before = None
+    try:
+        with contextlib.suppress(ValueError):  # signals can be set in the main thread only
+            before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        arguments = _tokens(sys.argv[1:] if argv is None else argv)
+        verbose, fresh = arguments.verbose, arguments.fresh
+        if arguments.version:
+            _say(f"vidstyle {__version__}", sys.stdout)
+            return 0
+        if arguments.quiet and arguments.verbose:
+            raise UsageError("-q and -v contradict each other; give one of them")
+        level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.WARNING
+        with _logging(level):
+            return _run(_command(arguments), arguments.quiet)
+    except SystemExit as stop:
+        return 1 if stop.code else 0  # 0: help has been printed
+    except KeyboardInterrupt:
+        how = "run the same command without --fresh" if fresh else "run the same command"
+        after_control_c = "\n" if sys.stderr.isatty() else ""
+        _say(f"{after_control_c}vidstyle: interrupted; {how} to go on")
+        return INTERRUPTED
+    except VidstyleError as error:
+        return _fail(_line(error), error.exit_code, verbose)
+    except BrokenPipeError:
+        # The reader of the help (`| head`) has gone: nothing to complain about, nor to flush at the end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail("not enough memory; give a smaller --size", 1, verbose)
+    except OSError as error:
+        return _fail(_line(error), 1, verbose)
+    except Exception as error:
+        return _fail(f"this is a bug in vidstyle, please report it: {type(error).__name__}: {_line(error)}", 1, True)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _fail(message: str, code: int, with_traceback: bool) -> int:
+    if with_traceback:
+        _say(traceback.format_exc().rstrip())
+    _say(f"vidstyle: error: {message}")
+    return code
+
+
+def _run(command: Command, quiet: bool) -> int:
+    from vidstyle.pipeline import JobOptions
+
+    options = JobOptions(overwrite=command.overwrite, fresh=command.fresh, keep_workspace=command.keep_workspace, log_json=command.log_json)
+    progress = _progress(quiet)
+    try:
+        return (_run_batch if command.batch else _run_job)(command, options, progress, quiet)
+    finally:
+        progress.close()
+
+
+def _run_job(command: Command, options: JobOptions, progress: _Bar | _Lines | _Silent, quiet: bool) -> int:
+    from vidstyle.pipeline import stylize
+
+    result = stylize(command.source, command.styles, command.output, command.settings, options, progress)
+    progress.close()
+    if not quiet:
+        _say(f"vidstyle: {result.output}: {_frames(result.frames)} in {_duration(result.seconds)}", sys.stdout)
+    return 0
+
+
+def _run_batch(command: Command, options: JobOptions, progress: _Bar | _Lines | _Silent, quiet: bool) -> int:
+    from vidstyle.batch import stylize_batch
+
+    result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress)
+    progress.close()
+    for path, error in result.failed:
+        _say(f"vidstyle: error: {path}: {_line(error).removeprefix(f'{path}: ')}")
+    if not quiet:
+        _say(f"vidstyle: {command.output}: {len(result.done)} done, {len(result.failed)} failed", sys.stdout)
+    return 1 if result.failed else 0
