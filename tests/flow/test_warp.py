@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.scenes import Scene
+from vidstyle.flow import warp
+from vidstyle.frames import FlowField
+from vidstyle.pixels import to_tensor
+
+
+def random_image(height: int, width: int, channels: int = 3) -> torch.Tensor:
+    return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(3))
+
+
+def constant(dx: float, dy: float, size: tuple[int, int]) -> FlowField:
+    return FlowField(np.broadcast_to(np.array([dx, dy], np.float32)[:, None, None], (2, *size)).copy())
+
+
+def cubic_reference(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Cubic convolution with a = −0.75, the border repeated, a pixel at a time in float64."""
+
+    def weight(distance: float) -> float:
+        d, a = abs(distance), -0.75
+        if d <= 1:
+            return (a + 2) * d**3 - (a + 3) * d**2 + 1
+        return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+    height, width = image.shape[1:]
+    out = np.zeros(image.shape)
+    for y in range(height):
+        for x in range(width):
+            px = min(max(x + float(flow[0, y, x]), 0), width - 1)
+            py = min(max(y + float(flow[1, y, x]), 0), height - 1)
+            for j in range(int(py) - 1, int(py) + 3):
+                for i in range(int(px) - 1, int(px) + 3):
+                    tap = image[:, min(max(j, 0), height - 1), min(max(i, 0), width - 1)]
+                    out[:, y, x] += weight(px - i) * weight(py - j) * tap
+    return out
+
+
+@pytest.mark.parametrize("size", [(36, 48), (1, 9), (9, 1), (1, 1), (270, 480)])
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+def test_zero_flow_is_the_identity(size: tuple[int, int], mode: str) -> None:
+    image = random_image(*size)
+    torch.testing.assert_close(warp(image, constant(0, 0, size), mode), image, atol=1e-6, rtol=0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+def test_whole_pixels_shift_exactly(mode: str) -> None:
+    image = random_image(20, 30, channels=5)
+    out = warp(image, constant(3, -2, (20, 30)), mode)  # type: ignore[arg-type]
+    torch.testing.assert_close(out[:, :, 2:, :-3], image[:, :, :-2, 3:], atol=1e-6, rtol=0)
+    # beyond the border the picture is repeated
+    torch.testing.assert_close(out[:, :, 2:, -3:], image[:, :, :-2, -1:].expand(-1, -1, -1, 3), atol=1e-6, rtol=0)
+
+
+def test_against_a_slow_reference_in_float64() -> None:
+    rng = np.random.default_rng(5)
+    flow = rng.normal(0, 3, (2, 14, 17)).astype(np.float32)
+    image = random_image(14, 17)
+    expected = cubic_reference(image[0].double().numpy(), flow)
+    np.testing.assert_allclose(warp(image, FlowField(flow))[0].numpy(), expected, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 12), st.integers(2, 12), st.floats(-20, 20), st.floats(-20, 20))
+def test_a_flat_picture_stays_flat(height: int, width: int, dx: float, dy: float) -> None:
+    image = torch.full((1, 3, height, width), 0.375)
+    torch.testing.assert_close(warp(image, constant(dx, dy, (height, width))), image, atol=1e-6, rtol=0)
+
+
+def test_the_exact_flow_of_a_scene_brings_the_frames_together() -> None:
+    scene = Scene(size=(90, 160))
+    current, reference = to_tensor(scene.frame(5)), to_tensor(scene.frame(3))
+    seen = torch.from_numpy(scene.visible(5, 3))
+    before = (current - reference).abs().mean(1)[0][seen].mean()
+    after = (current - warp(reference, scene.flow(5, 3))).abs().mean(1)[0][seen].mean()
+    assert after < 0.2 * before
+
+
+def test_dtype_is_kept_and_gradients_flow() -> None:
+    image = random_image(8, 9).double().requires_grad_()
+    out = warp(image, constant(0.5, 0.25, (8, 9)))
+    assert out.dtype == torch.float64
+    out.sum().backward()
+    assert image.grad is not None
+    assert float(image.grad.abs().sum()) > 0
+
+
+def test_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="size"):
+        warp(random_image(8, 9), constant(0, 0, (9, 8)))
