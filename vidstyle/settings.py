@@ -149,7 +149,11 @@ class OptimizeSettings(_Section):
 
     optimizer: Literal["lbfgs", "adam"] = _setting("lbfgs", "--optimizer", "L-BFGS or Adam")
     iterations: int = _setting(12, "--iterations", "steps for a frame that starts from the one before", ge=1)
-    first_iterations: int = _setting(300, "--first-iterations", "steps for the first frame of a shot, at full size", ge=1)
+    first_iterations: int = _setting(
+        150, "--first-iterations", "steps for the first frame of a shot, at full size and at each coarser one", ge=1
+    )
+    history: int = _setting(20, "--history", "curvature pairs that L-BFGS remembers", ge=1, le=200)
+    carried: int = _setting(12, "--carried", "curvature pairs carried along the flow to the next frame", ge=0, le=200)
     tolerance: float = _setting(
         1e-4, "--tolerance", "stop when the loss has changed by less than this share over 50 steps; 0 never stops", ge=0, lt=1
     )

@@ -30,8 +30,12 @@ def dense_inverse_search(
     current: npt.NDArray[np.uint8],
     reference: npt.NDArray[np.uint8],
     initial: npt.NDArray[np.float32] | None,
+    *,
     finest_scale: int = 1,
     variational_iterations: int = 5,
+    smoothness: float = 20.0,
+    patch_size: int = 8,
+    patch_stride: int = 3,
 ) -> npt.NDArray[np.float32]:
     """Flow of two (H, W) uint8 pictures as OpenCV's (H, W, 2).
 
@@ -43,6 +47,9 @@ def dense_inverse_search(
         initial: (H, W, 2) to start from, or None.
         finest_scale: level of the pyramid to stop at; 0 is full size.
         variational_iterations: fixed-point iterations of the variational step on every level.
+        smoothness: weight of the smoothness term in that step (OpenCV's alpha).
+        patch_size: side of the patches that are searched for, in pixels.
+        patch_stride: distance between neighbouring patches.
     """
     height, width = current.shape
     top, left = max(_SMALLEST_SIDE - height, 0) // 2, max(_SMALLEST_SIDE - width, 0) // 2
@@ -54,5 +61,8 @@ def dense_inverse_search(
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(finest_scale)
     search.setVariationalRefinementIterations(variational_iterations)
+    search.setVariationalRefinementAlpha(smoothness)
+    search.setPatchSize(patch_size)
+    search.setPatchStride(patch_stride)
     flow = np.asarray(search.calc(a, b, start), dtype=np.float32)  # type: ignore[arg-type]  # None is "no start"
     return flow[top : top + height, left : left + width]

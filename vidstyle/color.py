@@ -1,0 +1,63 @@
+"""Colour control, on the output only: recolouring the frame that is warped forward would make target and optimum disagree.
+
+Also the map from source colours to painted ones that fills what no earlier frame has shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+__all__ = ["PRESERVE_COLOR", "linear_color_match", "match_colors", "preserve_linear", "preserve_luminance"]
+
+_LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G, B in the lightness (ITU-R BT.601), which Gatys et al. 2016 ("Preserving Color") keep apart in YIQ."""
+_SMALLEST_VARIANCE = 1e-6
+
+
+def linear_color_match(source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(3, 3) A and (3, 1) b such that A·c + b gives the colours of `source` mean and covariance of `target`'s.
+
+    Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer", with symmetric square roots:
+    A = Σ_t^½ Σ_s^-½. Both pictures are (1, 3, H, W) RGB; computed and returned in float64 on the CPU.
+    """
+    s, t = (picture.reshape(3, -1).double().cpu() for picture in (source, target))
+    mean_s, mean_t = s.mean(dim=1, keepdim=True), t.mean(dim=1, keepdim=True)
+    root_s, root_t = (_symmetric_root(values - values.mean(dim=1, keepdim=True)) for values in (s, t))
+    matrix = root_t @ torch.linalg.inv(root_s)
+    return matrix, mean_t - matrix @ mean_s
+
+
+def match_colors(image: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """A·c + b for every pixel of `image`, (1, 3, H, W), clamped to [0, 1]."""
+    flat = image.reshape(3, -1).double().cpu()
+    return (matrix @ flat + offset).clamp(0, 1).reshape(image.shape).to(image)
+
+
+def preserve_luminance(painted: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """The lightness of `painted` with the colours of `source`, (1, 3, H, W) RGB in [0, 1] each.
+
+    The difference in lightness is added to all three channels, which leaves the chroma of YIQ as it was.
+    """
+    weights = torch.tensor(_LUMA, dtype=painted.dtype, device=painted.device)[None, :, None, None]
+    return (source + ((painted - source) * weights).sum(dim=1, keepdim=True)).clamp(0, 1)
+
+
+def preserve_linear(painted: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """`painted` with mean and covariance of its colours matched to those of `source`, (1, 3, H, W) RGB in [0, 1] each."""
+    return match_colors(painted, *linear_color_match(painted, source))
+
+
+PRESERVE_COLOR: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "luminance": preserve_luminance,
+    "linear": preserve_linear,
+}
+"""Value of `--preserve-color` → (painted, source) -> output; `off` does nothing."""
+
+
+def _symmetric_root(centred: torch.Tensor) -> torch.Tensor:
+    """Square root of the covariance of (3, N) centred values; a flat colour gets a small variance, so that it can be inverted."""
+    covariance = centred @ centred.T / centred.shape[1]
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors @ torch.diag(values.clamp_min(_SMALLEST_VARIANCE).sqrt()) @ vectors.T

@@ -1,0 +1,325 @@
+"""Owns the network and the style: paints the first frame of a shot, and frames that follow one.
+
+The first frame is worked out coarse to fine until its look has settled. Every later one starts from the
+frame before, moved along the flow, with the temporal loss where the flow can be trusted (Ruder,
+Dosovitskiy & Brox 2016, arXiv 1604.08610). Beyond the paper:
+
+- the start is the moved frame *everywhere*; the mask acts in the loss alone. Only what no earlier
+  frame has shown is filled otherwise (`fill_new`);
+- L-BFGS' curvature is moved along the flow too, and goes on where it was;
+- a later frame reads the stored 16-bit values of the one before, so that a job that was killed and goes
+  on is the same to the byte as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from vidstyle.color import linear_color_match, match_colors
+from vidstyle.device import resolve_device
+from vidstyle.errors import NumericalError, UsageError
+from vidstyle.flow import Consistency, warp
+from vidstyle.frames import FlowField, Frame
+from vidstyle.objective import LossReport, Objective, Reference, StyleTargets, build_terms, style_targets
+from vidstyle.optimize import OPTIMIZERS, CurvaturePair, Result
+from vidstyle.pixels import from_tensor, to_tensor
+from vidstyle.settings import Settings
+from vidstyle.vgg import VGG19, load_vgg19, minimum_side
+
+__all__ = ["Motion", "OnStep", "Painted", "Stylizer", "fill_new", "pyramid"]
+
+Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+OnStep = Callable[[float, LossReport], None]
+"""Called after every step with the share of the frame's steps that are done, and the terms."""
+
+_COARSEST_SIDE = 160
+"""Longest side of the coarsest picture: strokes grow large there, and the network still sees the whole layout."""
+_SCALE_STEP = math.sqrt(2)
+_COARSE_SHARE = 1.0
+"""Steps at each coarser size, as a share of those at full size: they are cheap and shape the strokes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How the current frame relates to an earlier one of its shot.
+
+    `distance` is how many frames back that one is. `flow` points from the current frame into it.
+    `source` is the earlier source frame, `trust` what the temporal loss believes (0 or 1), `new` what the earlier frame does
+    not show at all.
+    """
+
+    distance: int
+    source: Frame
+    flow: FlowField
+    trust: npt.NDArray[np.float32]
+    new: npt.NDArray[np.bool_]
+
+    @classmethod
+    def between(cls, frame: Frame, source: Frame, flow: FlowField, tests: Consistency) -> Motion:
+        """The motion from `frame` back to `source`, given the flow and what its tests say.
+
+        A pixel counts as new if its vector leaves the picture, or if the way back does not return *and* the
+        colours disagree: in plain sky the flow is noise and fails every test, yet what it points at is as good as any.
+        """
+        moved = warp(to_tensor(source.rgb), flow, mode="bilinear")
+        difference = (moved - to_tensor(frame.rgb)).abs().mean(dim=1, keepdim=True)
+        difference = functional.avg_pool2d(functional.pad(difference, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        changed = difference[0, 0].numpy() > _NEW_COLOR
+        return cls(frame.index - source.index, source, flow, tests.reliable, tests.outside | (tests.disoccluded & changed))
+
+
+_NEW_COLOR = 8 / 255
+"""Mean difference of R, G, B over 3×3 pixels from which a pixel that fails the forward-backward test counts as new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """One stylised frame and what the next one needs of it."""
+
+    picture: npt.NDArray[np.uint16]
+    """(H, W, 3) RGB, 16 bits a channel."""
+    report: LossReport
+    steps: int
+    reliable: float
+    """Share of the pixels that the flow to the frame before is trusted at; 1 for a first frame."""
+    state: Mapping[str, npt.NDArray[np.float32]] = field(repr=False)
+    """Curvature of the optimiser: "s" and "y", (pairs, 3, H, W) each; empty for optimisers without."""
+
+
+class Stylizer:
+    """The network, the style at every size that is needed, and the settings; one for a whole job.
+
+    Args:
+        settings: everything a user can turn.
+        styles: the style pictures, (H, W, 3) uint8 RGB each.
+        size: (height, width) of the frames.
+        initial: a picture to start every shot from, (H, W, 3) uint8 RGB, where `settings.optimize.init` names a file.
+
+    Raises:
+        UsageError: the frames are too small for the network, or the blend does not fit the styles.
+        WeightsError: the network's weights cannot be loaded.
+    """
+
+    def __init__(self, settings: Settings, styles: Sequence[Picture], size: tuple[int, int], initial: Picture | None = None) -> None:
+        layers = {*settings.content.layers, *settings.style.layers}
+        height, width = size
+        if min(size) < minimum_side(layers):
+            raise UsageError(
+                f"frames of {width}×{height} are too small: the network needs {minimum_side(layers)} pixels a side; "
+                "use a larger --size, or fewer --style-layers"
+            )
+        self.settings = settings
+        self.size = size
+        self.device = resolve_device(settings.run.device)
+        self._layers = tuple(sorted(layers))
+        self._styles = [to_tensor(style, self.device) for style in styles]
+        self._blend = _blend(settings, len(styles))
+        self._initial = None if initial is None else to_tensor(initial, self.device)
+        self._network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device)
+        self._targets: dict[tuple[int, int], StyleTargets] = {}
+
+    def first(self, frame: Frame, on_step: OnStep | None = None) -> Painted:
+        """Paints the first frame of a shot, coarse to fine, owing nothing to any other frame.
+
+        Raises:
+            NumericalError: the loss was not finite twice; the message names the frame.
+        """
+        source = to_tensor(frame.rgb, self.device)
+        sizes = pyramid(self.size)
+        steps = [round(self.settings.optimize.first_iterations * _COARSE_SHARE)] * (len(sizes) - 1)
+        steps.append(self.settings.optimize.first_iterations)
+        cost = [count * height * width for count, (height, width) in zip(steps, sizes, strict=True)]
+        total = 0
+        image: torch.Tensor | None = None
+        result: Result | None = None
+        for level, (size, count) in enumerate(zip(sizes, steps, strict=True)):
+            content = resize(source, size)
+            image = self._start(content, size) if image is None else resize(image, size).clamp(0, 1)
+            done, share = sum(cost[:level]) / sum(cost), cost[level] / sum(cost)
+            result = self._optimise(frame, content, image, count, (), (), _part(on_step, done, share / count))
+            image = result.image
+            total += result.steps
+        assert result is not None
+        return self._painted(result, total, 1.0)
+
+    def follow(
+        self,
+        frame: Frame,
+        motions: Sequence[Motion],
+        painted: Mapping[int, Picture],
+        state: Mapping[str, npt.NDArray[np.float32]],
+        on_step: OnStep | None = None,
+    ) -> Painted:
+        """Paints a frame that follows others in its shot.
+
+        Args:
+            frame: the source frame.
+            motions: to earlier frames of the shot, the frame before first.
+            painted: distance -> stored stylised frame, (H, W, 3) uint16 RGB, for every motion.
+            state: what the frame before left.
+            on_step: see `OnStep`.
+
+        Raises:
+            NumericalError: the loss was not finite twice; the message names the frame.
+        """
+        nearest = motions[0]
+        source = to_tensor(frame.rgb, self.device)
+        stored = {motion.distance: to_tensor(painted[motion.distance], self.device) for motion in motions}
+        start = fill_new(nearest, stored[nearest.distance], source)
+        believed = torch.zeros(1, 1, *self.size, device=self.device)
+        references = []
+        for motion in motions:  # Ruder et al. 2016, eq. 9: what a nearer reference vouches for, a farther one leaves alone
+            trust = torch.from_numpy(motion.trust)[None, None].to(self.device)
+            references.append(Reference(warp(stored[motion.distance], motion.flow).clamp(0, 1), (trust - believed).clamp_min(0)))
+            believed = believed + trust
+        pairs = [
+            (warp(s, nearest.flow, "bilinear"), warp(y, nearest.flow, "bilinear")) for s, y in self._pairs(state)
+        ]  # fmt: skip
+        iterations = self.settings.optimize.iterations
+        result = self._optimise(frame, source, start, iterations, references, pairs, _part(on_step, 0.0, 1 / iterations))
+        return self._painted(result, result.steps, float(nearest.trust.mean()))
+
+    def targets(self, size: tuple[int, int]) -> StyleTargets:
+        """Statistics of the styles for frames of `size` (height, width): resized to its area × style scale² (artistic-videos)."""
+        if size not in self._targets:
+            area = size[0] * size[1] * self.settings.style.scale**2
+            pictures = []
+            for share, style in zip(self._blend, self._styles, strict=True):
+                height, width = style.shape[-2:]
+                factor = math.sqrt(area / (height * width))
+                shortest = minimum_side(self._layers)
+                new = max(round(height * factor), shortest), max(round(width * factor), shortest)
+                pictures.append((share, resize(style, new)))
+            self._targets[size] = style_targets(self._network, pictures, self.settings)
+        return self._targets[size]
+
+    def _start(self, content: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Where a shot starts from."""
+        if self.settings.optimize.init == "content":
+            return content
+        if self.settings.optimize.init == "noise":
+            generator = torch.Generator().manual_seed(self.settings.run.seed)
+            return torch.rand(1, 3, *size, generator=generator).to(self.device)
+        if self.settings.optimize.init == "style":
+            return resize(self._styles[0], size)
+        assert self._initial is not None
+        return resize(self._initial, size)
+
+    def _optimise(
+        self,
+        frame: Frame,
+        content: torch.Tensor,
+        start: torch.Tensor,
+        iterations: int,
+        references: Sequence[Reference],
+        pairs: Sequence[CurvaturePair],
+        on_step: Callable[[int, LossReport], None] | None,
+    ) -> Result:
+        size = (content.shape[-2], content.shape[-1])
+        if min(size) < minimum_side(self._layers):
+            raise AssertionError(f"{size} is under the network's minimum")
+        with torch.no_grad():
+            kept = {name: values.clone() for name, values in self._network(content, self.settings.content.layers).items()}
+        objective = Objective(self._network, build_terms(self.settings, kept, self.targets(size), references), self._layers)
+        optimize = self.settings.optimize
+        try:
+            return OPTIMIZERS[optimize.optimizer](
+                objective, start, iterations, tolerance=optimize.tolerance, pairs=pairs, history=optimize.history, on_step=on_step
+            )
+        except NumericalError as error:
+            raise NumericalError(f"frame {frame.index}: {error}") from None
+
+    def _painted(self, result: Result, steps: int, reliable: float) -> Painted:
+        kept = result.pairs[-self.settings.optimize.carried :] if self.settings.optimize.carried else ()
+        state = {}
+        if kept:
+            state = {"s": torch.cat([s for s, _ in kept]).cpu().numpy(), "y": torch.cat([y for _, y in kept]).cpu().numpy()}
+        picture = from_tensor(result.image, bits=16)
+        return Painted(picture.astype(np.uint16, copy=False), result.report, steps, reliable, state)
+
+    def _pairs(self, state: Mapping[str, npt.NDArray[np.float32]]) -> list[CurvaturePair]:
+        if not state:
+            return []
+        s, y = (torch.from_numpy(state[name]).to(self.device) for name in ("s", "y"))
+        return [(s[number : number + 1], y[number : number + 1]) for number in range(len(s))]
+
+
+def fill_new(motion: Motion, painted: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """Where a frame starts from: the painted frame before, moved along the flow; new pixels get colours and strokes.
+
+    New pixels take the colours of what is really there (the source's, mapped to the painting's by a linear match of
+    colour statistics between the frame before and its painting), and on them the *difference* between the painting and the
+    mapped source of the frame before, moved along the flow and mirrored at the border. Colours alone
+    leave flat patches that a dozen steps cannot paint over; pixels held from the border leave stripes.
+
+    Args:
+        motion: to the frame before.
+        painted: that frame's painting, (1, 3, H, W) in [0, 1].
+        source: the current source frame, (1, 3, H, W) in [0, 1].
+    """
+    start = warp(painted, motion.flow).clamp(0, 1)
+    if not motion.new.any():
+        return start
+    before = to_tensor(motion.source.rgb, source.device)
+    matrix, offset = linear_color_match(before, painted)
+    strokes = painted - match_colors(before, matrix, offset)
+    fill = match_colors(source, matrix, offset) + warp(strokes, mirrored(motion.flow))
+    new = torch.from_numpy(motion.new)[None, None].to(source.device)
+    return torch.where(new, fill.clamp(0, 1), start)
+
+
+def mirrored(flow: FlowField) -> FlowField:
+    """The field with every end point that lies outside the picture mirrored back into it."""
+    height, width = flow.size
+    ends = flow.data + np.stack(np.meshgrid(np.arange(width), np.arange(height)))
+    for axis, length in ((0, width), (1, height)):
+        period = max(2 * (length - 1), 1)
+        wrapped = np.mod(ends[axis], period)
+        ends[axis] = np.minimum(wrapped, period - wrapped)
+    return FlowField((ends - np.stack(np.meshgrid(np.arange(width), np.arange(height)))).astype(np.float32))
+
+
+def pyramid(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Sizes (height, width) from coarse to `size`, √2 apart, the coarsest with its longest side just over 160 pixels."""
+    levels = max(math.floor(math.log(max(size) / _COARSEST_SIDE, _SCALE_STEP) + 1e-9), 0)
+    sizes = []
+    for level in range(levels, -1, -1):
+        factor = _SCALE_STEP**-level
+        smaller = (max(round(size[0] * factor), 1), max(round(size[1] * factor), 1))
+        if min(smaller) >= min(_SHORTEST_COARSE_SIDE, *size):
+            sizes.append(smaller)
+    return sizes
+
+
+_SHORTEST_COARSE_SIDE = 32
+"""Very long or tall pictures have no level whose short side is under this: the deepest layer would see two pixels."""
+
+
+def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(1, 3, H, W) to (1, 3, *size), bicubic, antialiased when it shrinks, clamped to [0, 1]; the picture itself where it fits."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return functional.interpolate(image, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def _blend(settings: Settings, count: int) -> list[float]:
+    weights = settings.style.blend
+    if weights is None:
+        return [1 / count] * count
+    if len(weights) != count or sum(weights) <= 0:
+        raise UsageError(f"--style-blend names {len(weights)} weights for {count} styles; give one positive weight a style")
+    return [weight / sum(weights) for weight in weights]
+
+
+def _part(on_step: OnStep | None, done: float, share: float) -> Callable[[int, LossReport], None] | None:
+    """`on_step` seen from one run of the optimiser, whose every step is `share` of the frame's work."""
+    if on_step is None:
+        return None
+    return lambda step, report: on_step(done + share * step, report)
