@@ -118,6 +118,8 @@ def parse(argv: Sequence[str]) -> Command:
 def _tokens(argv: Sequence[str]) -> _Arguments:
     """The flags as they were typed; values of settings are still text."""
     complaint = io.StringIO()
+    if os.environ.get("NO_COLOR"):
+        tyro._experimental_options["ansi_codes"] = False
     try:
         with contextlib.redirect_stderr(complaint):
             arguments, unknown = tyro.cli(
