@@ -1,0 +1,493 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vidstyle.workspace
+from vidstyle.errors import MediaError, WorkspaceError
+from vidstyle.workspace import Workspace, fingerprint_file
+
+JOB = {"input": "aa", "styles": "bb", "settings": "cc"}
+
+
+def picture(index: int, size: tuple[int, int] = (9, 13)) -> np.ndarray:
+    return np.random.default_rng(index).integers(0, 65536, (*size, 3), dtype=np.uint16)
+
+
+def state(index: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1000 + index)
+    return {
+        "curvature": rng.standard_normal((2, 3, 4)).astype(np.float16),
+        "anchor/flow": rng.standard_normal((2, 5)).astype(np.float32),
+        "file": np.array([index, -1], np.int64),
+        "steps": np.array(float(index)),
+    }
+
+
+def record(index: int, shots: tuple[int, ...] = (0,)) -> dict[str, Any]:
+    return {"pts": 512 * index, "loss": {"style": 0.1 + index}, "shot_start": index in shots}
+
+
+def fill(workspace: Workspace, count: int, shots: tuple[int, ...] = (0,)) -> None:
+    for index in range(workspace.done, count):
+        workspace.append(index, picture(index), record(index, shots), state(index))
+
+
+def check(workspace: Workspace, count: int) -> None:
+    """The workspace holds exactly `count` frames with their records, and the state after the last."""
+    assert workspace.done == count
+    for index in range(count):
+        np.testing.assert_array_equal(workspace.frame(index), picture(index))
+        assert workspace.record(index)["pts"] == 512 * index
+    if count:
+        check_state(workspace, count - 1)
+    else:
+        assert workspace.state() == {}
+
+
+def check_state(workspace: Workspace, index: int) -> None:
+    found, expected = workspace.state(), state(index)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype
+        assert found[name].shape == array.shape
+        assert found[name].tobytes() == array.tobytes()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "out.mp4.vidstyle"
+
+
+class TestMemory:
+    def test_what_is_appended_comes_back_at_once_and_after_reopening(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            check(workspace, 0)
+            fill(workspace, 3)
+            check(workspace, 3)
+        with Workspace.open(directory, JOB) as workspace:
+            check(workspace, 3)
+            assert workspace.record(2) == record(2)
+            fill(workspace, 5)
+        with Workspace.open(directory, JOB) as workspace:
+            check(workspace, 5)
+
+    def test_two_runs_leave_the_bytes_of_one(self, tmp_path: Path) -> None:
+        with Workspace.open(tmp_path / "once", JOB) as workspace:
+            fill(workspace, 4)
+        for count in (1, 3, 4):
+            with Workspace.open(tmp_path / "often", JOB) as workspace:
+                fill(workspace, count)
+        names = sorted(path.relative_to(tmp_path / "once") for path in (tmp_path / "once").rglob("*") if path.is_file())
+        assert len(names) == 4 + 4  # frames; lock, job, journal, one state
+        for name in names:
+            assert (tmp_path / "often" / name).read_bytes() == (tmp_path / "once" / name).read_bytes(), name
+
+    def test_frames_are_rgb_png_that_others_can_read(self, directory: Path) -> None:
+        import cv2
+
+        red = np.zeros((4, 5, 3), np.uint16)
+        red[:, :, 0] = 65535
+        with Workspace.open(directory, JOB) as workspace:
+            workspace.append(0, red, {}, {})
+        found = cv2.imread(str(directory / "frames" / "000000.png"), cv2.IMREAD_UNCHANGED)
+        assert found is not None
+        assert found.dtype == np.uint16
+        assert found[0, 0].tolist() == [0, 0, 65535]  # OpenCV reads BGR
+
+    def test_only_the_newest_state_is_kept(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 4)
+        assert [path.name for path in (directory / "state").iterdir()] == ["000003.npz"]
+
+    def test_a_frame_may_carry_nothing(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            workspace.append(0, picture(0), {}, state(0))
+            workspace.append(1, picture(1), {}, {})
+            assert workspace.state() == {}
+        assert list((directory / "state").iterdir()) == []
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 2
+            assert workspace.state() == {}
+
+    def test_records_read_the_same_now_and_later(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            workspace.append(0, picture(0), {"steps": (1, 2), "name": "täst", "loss": 0.1 + 0.2}, {})
+            now = workspace.record(0)
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.record(0) == now == {"steps": [1, 2], "name": "täst", "loss": 0.1 + 0.2}
+
+    def test_wrong_calls(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            with pytest.raises(ValueError, match="in order"):
+                workspace.append(1, picture(1), {}, {})
+            with pytest.raises(ValueError, match="uint16"):
+                workspace.append(0, picture(0).astype(np.uint8), {}, {})  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match=r"[Oo]bject"):
+                workspace.append(0, picture(0), {}, {"bad": np.array([None])})
+            with pytest.raises(TypeError):
+                workspace.append(0, picture(0), {"bad": object()}, {})
+            with pytest.raises(IndexError, match="not among"):
+                workspace.frame(0)
+            fill(workspace, 1)
+            check(workspace, 1)
+
+
+class TestFingerprint:
+    def test_the_same_job_goes_on_and_says_so(self, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 3)
+        with caplog.at_level(logging.INFO), Workspace.open(directory, dict(reversed(JOB.items()))):
+            pass
+        assert [(entry.levelname, entry.message.split(": ")[1]) for entry in caplog.records] == [("INFO", "frames 1–3 are done, going on")]
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"styles": "xx"}, "styles has changed"),
+            ({"input": "xx", "settings": "yy"}, "input and settings have changed"),
+            ({"version": "2"}, "version has changed"),
+        ],
+    )
+    def test_another_job_starts_afresh_and_says_why(
+        self, directory: Path, caplog: pytest.LogCaptureFixture, change: dict[str, str], words: str
+    ) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 3)
+        with Workspace.open(directory, {**JOB, **change}) as workspace:
+            check(workspace, 0)
+        assert [entry.levelname for entry in caplog.records] == ["WARNING"]
+        assert words in caplog.text
+        assert list((directory / "frames").iterdir()) == []
+        with Workspace.open(directory, JOB) as workspace:  # the old job is really gone
+            check(workspace, 0)
+
+    def test_fresh_empties_without_a_warning(self, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+        with Workspace.open(directory, JOB, fresh=True) as workspace:
+            check(workspace, 0)
+        assert caplog.records == []
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 1}', b'{"format": 99, "fingerprint": {}}'])
+    def test_a_damaged_or_foreign_job_file_starts_afresh(self, directory: Path, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+        (directory / "job.json").write_bytes(content)
+        with Workspace.open(directory, JOB) as workspace:
+            check(workspace, 0)
+        assert "starts afresh" in caplog.text
+
+    def test_of_files_and_directories(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(b"one")
+        (tmp_path / "b.png").write_bytes(b"two")
+        assert fingerprint_file(tmp_path / "a.png") == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+        whole = fingerprint_file(tmp_path)
+        (tmp_path / ".hidden").write_bytes(b"x")
+        (tmp_path / "folder").mkdir()
+        assert fingerprint_file(tmp_path) == whole
+        (tmp_path / "b.png").rename(tmp_path / "c.png")
+        renamed = fingerprint_file(tmp_path)
+        (tmp_path / "c.png").write_bytes(b"2wo")
+        assert len({whole, renamed, fingerprint_file(tmp_path)}) == 3
+
+    def test_of_a_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(MediaError, match=r"gone\.mp4: cannot be read"):
+            fingerprint_file(tmp_path / "gone.mp4")
+
+
+class TestDamage:
+    """Files changed behind the job's back."""
+
+    @pytest.fixture
+    def five(self, directory: Path) -> Path:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 5, shots=(0, 3))
+        return directory
+
+    @pytest.mark.parametrize(
+        ("damaged", "done"),
+        [(0, 0), (1, 0), (2, 0), (3, 3), (4, 3)],
+    )
+    def test_a_damaged_frame_goes_back_to_where_no_state_is_needed(self, five: Path, damaged: int, done: int) -> None:
+        path = five / "frames" / f"00000{damaged}.png"
+        content = bytearray(path.read_bytes())
+        content[-20] ^= 1
+        path.write_bytes(content)
+        for _ in range(2):  # and stays there when opened again
+            with Workspace.open(five, JOB) as workspace:
+                assert workspace.done == done
+                assert workspace.state() == {}
+        with Workspace.open(five, JOB) as workspace:
+            fill(workspace, 5, shots=(0, 3))
+        with Workspace.open(five, JOB) as workspace:
+            check(workspace, 5)
+
+    def test_a_missing_frame_is_damage_too(self, five: Path, caplog: pytest.LogCaptureFixture) -> None:
+        (five / "frames" / "000003.png").unlink()
+        with Workspace.open(five, JOB) as workspace:
+            assert workspace.done == 3
+        assert "frame 4 is damaged, going on from frame 4" in caplog.text
+
+    @pytest.mark.parametrize("how", ["changed", "truncated", "gone"])
+    def test_a_damaged_state_goes_back_to_the_start_of_the_shot(self, five: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
+        path = five / "state" / "000004.npz"
+        content = path.read_bytes()
+        path.unlink()
+        if how == "changed":
+            path.write_bytes(content[:-1] + b"\x07")
+        elif how == "truncated":
+            path.write_bytes(content[:-1])
+        with Workspace.open(five, JOB) as workspace:
+            assert workspace.done == 3
+        assert "the carried state is damaged, going on from frame 4" in caplog.text
+
+    def test_without_shot_starts_it_goes_back_to_the_beginning(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 3, shots=())
+        (directory / "state" / "000002.npz").unlink()
+        with Workspace.open(directory, JOB) as workspace:
+            check(workspace, 0)
+
+    def test_a_journal_torn_anywhere_keeps_the_whole_lines(self, five: Path, tmp_path: Path) -> None:
+        content = (five / "journal.jsonl").read_bytes()
+        ends = [index for index, byte in enumerate(content) if byte == ord("\n")]
+        cuts = range(ends[3] + 1, len(content))  # the fifth line; the fourth's state is gone, so frame 4 is made again
+        for cut in [*cuts[::9], *cuts[-2:]]:
+            copy = tmp_path / f"cut{cut}"
+            shutil.copytree(five, copy)
+            (copy / "journal.jsonl").write_bytes(content[:cut])
+            with Workspace.open(copy, JOB) as workspace:
+                assert workspace.done == 3
+                fill(workspace, 5, shots=(0, 3))
+            with Workspace.open(copy, JOB) as workspace:
+                check(workspace, 5)
+
+    def test_garbage_inside_the_journal(self, five: Path, caplog: pytest.LogCaptureFixture) -> None:
+        lines = (five / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        for garbage in (b"\x00\xff\n", b"{}\n", b"3\n", lines[0], b'{"index":3,"frame":"x","state":null,"record":{}}\n'):
+            (five / "journal.jsonl").write_bytes(b"".join([*lines[:3], garbage, lines[4]]))
+            with Workspace.open(five, JOB) as workspace:
+                assert workspace.done == 0  # frame 3 was made with the state of frame 2, which is gone
+            assert "line 4 is damaged" in caplog.text
+            caplog.clear()
+
+    def test_damage_while_the_job_runs_is_told(self, five: Path) -> None:
+        with Workspace.open(five, JOB) as workspace:
+            (five / "frames" / "000001.png").write_bytes(b"no picture")
+            (five / "state" / "000004.npz").unlink()
+            with pytest.raises(WorkspaceError, match=r"000001\.png: damaged .* run the same command again"):
+                workspace.frame(1)
+            with pytest.raises(WorkspaceError, match=r"000004\.npz: damaged"):
+                workspace.state()
+
+
+def snapshots(run: Callable[[], None], directory: Path, into: Path) -> Iterator[tuple[Path, int]]:
+    """Copies of the directory as a kill before any single line of workspace.py would leave it, with the frames done by then.
+
+    What Python still holds in buffers is not in a copy, as it would not be on disk. Lines that find the directory
+    as the line before did share a copy.
+    """
+    copies: list[Path] = []
+    last: list[tuple[str, int, int]] = []
+
+    def look() -> list[tuple[str, int, int]]:
+        entries = ((path, path.stat()) for path in directory.rglob("*"))
+        return sorted((str(path), status.st_size, status.st_mtime_ns) for path, status in entries)
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code.co_filename != vidstyle.workspace.__file__:
+            return None
+        nonlocal last
+        if event == "line" and directory.exists() and (now := look()) != last:
+            last = now
+            copies.append(into / str(len(copies)))
+            shutil.copytree(directory, copies[-1])
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    for copy in copies:
+        journal = copy / "journal.jsonl"
+        yield copy, journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+class TestKill:
+    def test_at_any_line_of_an_append(self, directory: Path, tmp_path: Path) -> None:
+        counts = []
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+            for copy, journal_lines in snapshots(lambda: fill(workspace, 4), directory, tmp_path / "copies"):
+                with Workspace.open(copy, JOB) as again:
+                    check(again, journal_lines)
+                    counts.append(again.done)
+                    fill(again, 4)
+                    check(again, 4)
+                files = {path.name for path in copy.rglob("*") if path.is_file()}
+                assert files == {"lock", "job.json", "journal.jsonl", "000003.npz"} | {f"00000{i}.png" for i in range(4)}
+        assert set(counts) == {2, 3, 4}
+        assert counts == sorted(counts)
+        assert len(counts) >= 16  # three files a frame, each begun, filled and put in place; the old state removed
+
+    def test_at_any_line_of_the_first_opening(self, directory: Path, tmp_path: Path) -> None:
+        def run() -> None:
+            with Workspace.open(directory, JOB) as workspace:
+                fill(workspace, 1)
+
+        for copy, journal_lines in snapshots(run, directory, tmp_path / "copies"):
+            with Workspace.open(copy, JOB) as again:
+                check(again, journal_lines)
+                fill(again, 2)
+                check(again, 2)
+
+    @pytest.mark.parametrize("change", [{}, {"settings": "new"}], ids=["remove", "another job"])
+    def test_at_any_line_of_clearing(self, directory: Path, tmp_path: Path, change: dict[str, str]) -> None:
+        """Whatever is left serves neither as the old job with holes nor as the new one with old frames."""
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+
+        def run() -> None:
+            with Workspace.open(directory, {**JOB, **change}) as workspace:
+                if not change:
+                    workspace.remove()
+
+        for number, (copy, _) in enumerate(snapshots(run, directory, tmp_path / "copies")):
+            twin = tmp_path / f"twin{number}"
+            shutil.copytree(copy, twin)
+            with Workspace.open(copy, JOB) as again:
+                check(again, again.done)
+                assert again.done in (0, 2)
+            with Workspace.open(twin, {**JOB, "settings": "new"}) as again:
+                check(again, 0)
+
+    def test_at_any_line_of_going_back_a_shot(self, directory: Path, tmp_path: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 4, shots=(0, 2))
+        (directory / "state" / "000003.npz").unlink()
+
+        def run() -> None:
+            Workspace.open(directory, JOB).close()
+
+        for copy, _ in snapshots(run, directory, tmp_path / "copies"):
+            with Workspace.open(copy, JOB) as again:
+                assert again.done == 2
+
+    def test_for_real(self, directory: Path) -> None:
+        """A process that dies with the lock held is no obstacle, and its frames are there."""
+        script = (
+            "import os, sys, pathlib, numpy\n"
+            "from vidstyle.workspace import Workspace\n"
+            f"workspace = Workspace.open(pathlib.Path(sys.argv[1]), {JOB!r})\n"
+            "workspace.append(0, numpy.zeros((3, 4, 3), 'uint16'), {}, {})\n"
+            "os.kill(os.getpid(), 9)\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", script, str(directory)], check=False)
+        assert ended.returncode == -9
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 1
+
+
+class TestDirectory:
+    def test_a_second_process_is_refused(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 1)
+            with pytest.raises(WorkspaceError, match="another vidstyle is at work here"):
+                Workspace.open(directory, JOB)
+            check(workspace, 1)
+        Workspace.open(directory, JOB).close()
+
+    def test_a_lock_is_let_go_when_opening_fails(self, directory: Path) -> None:
+        directory.mkdir()
+        (directory / "thesis.txt").write_text("mine")
+        with pytest.raises(WorkspaceError, match=r"thesis\.txt and is no workspace; move it away"):
+            Workspace.open(directory, JOB)
+        (directory / "thesis.txt").unlink()
+        Workspace.open(directory, JOB).close()
+
+    def test_remove_leaves_nothing(self, directory: Path) -> None:
+        workspace = Workspace.open(directory, JOB)
+        fill(workspace, 3)
+        workspace.remove()
+        assert workspace.done == 0
+        assert not directory.exists()
+
+    def test_remove_spares_what_is_not_its_own(self, directory: Path) -> None:
+        workspace = Workspace.open(directory, JOB)
+        fill(workspace, 2)
+        (directory / "notes.txt").write_text("mine")
+        (directory / "frames" / "mine.tif").write_text("mine")
+        workspace.remove()
+        assert sorted(path.name for path in directory.rglob("*") if path.is_file()) == ["mine.tif", "notes.txt"]
+
+    def test_a_workspace_removed_by_another_is_made_again(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Between opening the lock's file and locking it, its owner ends and removes everything."""
+        owner = Workspace.open(directory, JOB)
+        flock = vidstyle.workspace.fcntl.flock
+        calls = []
+
+        def late(descriptor: int, operation: int) -> None:
+            if not calls:
+                owner.remove()
+            calls.append(descriptor)
+            flock(descriptor, operation)
+
+        monkeypatch.setattr(vidstyle.workspace.fcntl, "flock", late)
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 1)
+            assert len(calls) == 2
+            with pytest.raises(WorkspaceError, match="at work"):
+                Workspace.open(directory, JOB)
+
+    def test_a_file_in_its_place(self, directory: Path) -> None:
+        directory.write_text("a file")
+        with pytest.raises(WorkspaceError, match=r"out\.mp4\.vidstyle: cannot be used as workspace: File exists"):
+            Workspace.open(directory, JOB)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_an_unwritable_place(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o500)
+        try:
+            with pytest.raises(WorkspaceError, match="Permission denied"):
+                Workspace.open(tmp_path / "x.vidstyle", JOB)
+        finally:
+            tmp_path.chmod(0o700)
+
+    def test_a_full_disk_says_so_and_spares_the_frames_before(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = os.fsync
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+            for failing in range(1, 7):
+                calls = 0
+
+                def fsync(descriptor: int, failing: int = failing) -> None:
+                    nonlocal calls
+                    calls += 1
+                    if calls == failing:
+                        raise OSError(28, "No space left on device")
+                    real(descriptor)
+
+                monkeypatch.setattr(os, "fsync", fsync)
+                with pytest.raises(WorkspaceError, match="the disk is full; free some space and run the same command again"):
+                    fill(workspace, 3)
+                monkeypatch.undo()
+                check(workspace, 2)
+            fill(workspace, 4)  # the same process may go on once there is room
+        with Workspace.open(directory, JOB) as workspace:
+            check(workspace, 4)
+        lines = (directory / "journal.jsonl").read_text().splitlines()
+        assert [json.loads(line)["index"] for line in lines] == [0, 1, 2, 3]

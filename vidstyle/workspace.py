@@ -1,0 +1,450 @@
+"""The memory of a job: every finished frame on disk, so that a job killed anywhere goes on where it was.
+
+    OUTPUT.vidstyle/
+        lock                one process at a time
+        job.json            the fingerprint: what the frames were made from
+        journal.jsonl       a line a finished frame: checksums, and the record of how it was made
+        frames/000012.png   16 bits a channel, lossless
+        state/000012.npz    what frame 13 needs beside the pictures; only the newest is kept
+
+A frame exists once its journal line is on disk; state and picture are there before it, so a kill at any
+moment leaves the last whole frame and, at most, files that the next opening sweeps away.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vidstyle.errors import MediaError, WorkspaceError
+
+__all__ = ["Workspace", "fingerprint_file"]
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+_CHUNK = 1 << 20
+_OWN_NAMES = {"lock", "job.json", "job.json.part", "journal.jsonl", "journal.jsonl.part", "frames", "state"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of the journal."""
+
+    index: int
+    frame: int
+    """CRC-32 of the frame's file."""
+    state: int | None
+    """CRC-32 of the state's file; None where nothing is carried on."""
+    record: dict[str, Any]
+
+    def encode(self) -> bytes:
+        values = {"index": self.index, "frame": self.frame, "state": self.state, "record": self.record}
+        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, text: bytes) -> Self | None:
+        """The line, or None where it is torn or no such line."""
+        try:
+            values = json.loads(text)
+            line = cls(**values)
+        except (ValueError, TypeError):
+            return None
+        sound = isinstance(line.frame, int) and isinstance(line.state, int | None) and isinstance(line.record, dict)
+        return line if sound else None
+
+
+class Workspace:
+    """The frames, records and carried state of one job, in one directory, held by one process.
+
+    Made by `open`; a context manager that lets go of the lock at its end.
+    """
+
+    def __init__(self, directory: Path, lock: int) -> None:
+        self.directory = directory
+        self._lock: int | None = lock
+        self._lines: list[_Line] = []
+        self._journal_size = 0
+
+    @classmethod
+    def open(cls, directory: Path, fingerprint: Mapping[str, str], fresh: bool = False) -> Self:
+        """Opens or makes the workspace of a job.
+
+        Args:
+            directory: where it lies; made (with its parents) if missing.
+            fingerprint: what the frames depend on, by name ("input", "styles", "settings", …). If the
+                workspace was made with another one, a warning says what differs and it starts empty.
+            fresh: start empty in any case.
+
+        Frames are checked against their checksums; the first damaged one and all after it are dropped, and
+        so are those that cannot be followed because the carried state is gone, back to the last frame
+        whose record says `"shot_start": true` (it needs no state).
+
+        Raises:
+            WorkspaceError: another process holds it, it cannot be written, or the directory is something else.
+        """
+        with _explained(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            workspace = cls(directory, _acquire(directory))
+        try:
+            with _explained(directory):
+                workspace._prepare(dict(fingerprint), fresh)
+        except BaseException:
+            workspace.close()
+            raise
+        return workspace
+
+    @property
+    def done(self) -> int:
+        """Number of leading frames that are finished and intact."""
+        return len(self._lines)
+
+    def record(self, index: int) -> dict[str, Any]:
+        """The record of a finished frame, as it was given to `append`.
+
+        Raises:
+            IndexError: the frame is not finished.
+        """
+        return dict(self._line(index).record)
+
+    def frame(self, index: int) -> npt.NDArray[np.uint16]:
+        """A finished frame, (H, W, 3) uint16, RGB, exactly as it was given to `append`.
+
+        Raises:
+            IndexError: the frame is not finished.
+            WorkspaceError: its file was damaged or removed since the workspace was opened.
+        """
+        line, path = self._line(index), self._frame_path(index)
+        with _explained(path):
+            content = path.read_bytes()
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if zlib.crc32(content) == line.frame else None
+        if picture is None:
+            raise WorkspaceError(f"{path}: damaged while the job ran; run the same command again to make the frame anew")
+        return np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint16)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """What was carried on after the last finished frame, bit for bit; {} when nothing was.
+
+        Raises:
+            WorkspaceError: its file was damaged or removed since the workspace was opened.
+        """
+        if not self._lines or self._lines[-1].state is None:
+            return {}
+        path = self._state_path(self._lines[-1].index)
+        with _explained(path):
+            if not _intact(path, self._lines[-1].state):
+                raise WorkspaceError(f"{path}: damaged while the job ran; run the same command again, it goes back as far as needed")
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+
+    def append(self, index: int, picture: npt.NDArray[np.uint16], record: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Commits one frame: when this returns, it survives a kill.
+
+        Args:
+            index: the next frame, `done`.
+            picture: (H, W, 3) uint16, RGB.
+            record: JSON values to keep with the frame. `"shot_start": True` says that the frame could be
+                made without any frame or state before it.
+            state: arrays (no objects) that the next frame needs; they come back bit-identical from `state`.
+
+        Raises:
+            WorkspaceError: the disk is full or cannot be written; the frames before are unharmed.
+        """
+        if index != self.done:
+            raise ValueError(f"frames are appended in order, got {index = } after {self.done} frames")
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint16:
+            raise ValueError(f"a stored frame is (H, W, 3) uint16, got {picture.shape = } {picture.dtype = }")
+        kept = json.loads(json.dumps(dict(record)))  # what a later process will read: lists for tuples, and so on
+        with _explained(self.directory):
+            state_sum = _commit(self._state_path(index), lambda file: _write_arrays(file, state)) if state else None
+            frame_sum = _commit(self._frame_path(index), lambda file: file.write(_encode_png(picture)))
+            line = _Line(index, frame_sum, state_sum, kept)
+            written = self._write_line(line)
+        self._lines.append(line)
+        self._journal_size += written
+        if index:
+            with _explained(self.directory):
+                self._state_path(index - 1).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Deletes the workspace and lets go of it; files of others that lie in the directory stay."""
+        with _explained(self.directory):
+            self._clear()
+            (self.directory / "lock").unlink(missing_ok=True)
+            if not any(self.directory.iterdir()):
+                self.directory.rmdir()
+        self._lines = []
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the lock; what was committed stays."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _prepare(self, fingerprint: dict[str, str], fresh: bool) -> None:
+        job = self.directory / "job.json"
+        wanted = {"format": _FORMAT, "fingerprint": fingerprint}
+        found = _read_job(job)
+        if found is None and not job.exists():
+            foreign = sorted({path.name for path in self.directory.iterdir()} - _OWN_NAMES)
+            if foreign:
+                raise WorkspaceError(f"{self.directory}: holds {foreign[0]} and is no workspace; move it away or choose another output")
+        if found == wanted and not fresh:
+            self._lines = self._recover()
+            if self._lines:
+                logger.info("%s: frames 1–%d are done, going on", self.directory, self.done)
+        else:
+            if job.exists() and not fresh:
+                logger.warning("%s: %s since that run, so the job starts afresh", self.directory, _difference(found, fingerprint))
+            self._clear()
+            _commit(job, lambda file: file.write(json.dumps(wanted, indent=1).encode()))
+        (self.directory / "frames").mkdir(exist_ok=True)
+        (self.directory / "state").mkdir(exist_ok=True)
+        self._sweep()
+
+    def _recover(self) -> list[_Line]:
+        """The lines of the frames that the job can go on from; the journal on disk is made to agree."""
+        journal = self.directory / "journal.jsonl"
+        content = journal.read_bytes() if journal.exists() else b""
+        lines = list(_whole_lines(content))
+        if len(lines) < content.count(b"\n"):
+            logger.warning("%s: line %d is damaged, what follows is made anew", journal, len(lines) + 1)
+        intact = 0
+        while intact < len(lines) and _intact(self._frame_path(intact), lines[intact].frame):
+            intact += 1
+        done = intact
+        while done and not self._can_follow(lines, done):
+            done -= 1
+        kept = lines[:done]
+        if done < len(lines):
+            what = f"frame {intact + 1} is damaged" if intact < len(lines) else "the carried state is damaged"
+            logger.warning("%s: %s, going on from frame %d", self.directory, what, done + 1)
+        if kept and not self._state_intact(kept[-1]):
+            # The next frame starts a shot and needs no state; without this the next opening would go back a shot more.
+            kept[-1] = _Line(kept[-1].index, kept[-1].frame, None, kept[-1].record)
+        wanted = b"".join(line.encode() for line in kept)
+        self._journal_size = len(wanted)
+        if wanted != content:
+            _commit(journal, lambda file: file.write(wanted))
+        return kept
+
+    def _can_follow(self, lines: list[_Line], index: int) -> bool:
+        """Whether frame `index` can be made from what there is."""
+        starts_shot = index < len(lines) and lines[index].record.get("shot_start") is True
+        return starts_shot or self._state_intact(lines[index - 1])
+
+    def _state_intact(self, line: _Line) -> bool:
+        return line.state is None or _intact(self._state_path(line.index), line.state)
+
+    def _write_line(self, line: _Line) -> int:
+        """Appends the line and returns its length in bytes."""
+        # Cut back to the lines known to be whole first: a write that failed half-way may have left its beginning.
+        path = self.directory / "journal.jsonl"
+        with path.open("ab") as file:
+            file.truncate(self._journal_size)
+            written = file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_directory(self.directory)
+        return written
+
+    def _sweep(self) -> None:
+        """Removes what a kill left behind: unfinished files, frames without a line, states of the past."""
+        for path in self._own_files():
+            index = int(path.stem) if re.fullmatch(r"\d{6,}", path.stem) else -1
+            finished_frame = path.suffix == ".png" and 0 <= index < self.done
+            current_state = path.suffix == ".npz" and index == self.done - 1
+            if not (finished_frame or current_state):
+                path.unlink()
+        for name in ("journal.jsonl.part", "job.json.part"):
+            (self.directory / name).unlink(missing_ok=True)
+
+    def _clear(self) -> None:
+        # The journal goes first: without it the rest is only files to sweep.
+        for name in ("journal.jsonl", "journal.jsonl.part", "job.json", "job.json.part"):
+            (self.directory / name).unlink(missing_ok=True)
+        for path in self._own_files():
+            path.unlink()
+        for name in ("frames", "state"):
+            folder = self.directory / name
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _own_files(self) -> list[Path]:
+        patterns = ("frames/*.png", "frames/*.png.part", "state/*.npz", "state/*.npz.part")
+        return [path for pattern in patterns for path in self.directory.glob(pattern)]
+
+    def _line(self, index: int) -> _Line:
+        if not 0 <= index < self.done:
+            raise IndexError(f"frame {index} is not among the {self.done} finished frames")
+        return self._lines[index]
+
+    def _frame_path(self, index: int) -> Path:
+        return self.directory / "frames" / f"{index:06d}.png"
+
+    def _state_path(self, index: int) -> Path:
+        return self.directory / "state" / f"{index:06d}.npz"
+
+
+def fingerprint_file(path: Path) -> str:
+    """SHA-256 of a file's content; of a directory, of the names and contents of its files (hidden ones and folders aside).
+
+    Raises:
+        MediaError: the path is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        if not path.is_dir():
+            _feed(digest.update, path)
+            return digest.hexdigest()
+        for entry in sorted(path.iterdir()):
+            if entry.is_file() and not entry.name.startswith("."):
+                digest.update(f"{entry.name}\0{fingerprint_file(entry)}\n".encode(errors="surrogateescape"))
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error.strerror or error}; check the path and its permissions") from error
+    return digest.hexdigest()
+
+
+def _feed(update: Callable[[bytes], object], path: Path) -> None:
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            update(block)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns a system's error into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = "the disk is full; free some space and run the same command again, finished frames are kept"
+        else:
+            message = f"cannot be used as workspace: {error.strerror or error}; check the path and its permissions"
+        raise WorkspaceError(f"{error.filename or path}: {message}") from error
+
+
+def _acquire(directory: Path) -> int:
+    """The file descriptor of the directory's lock, held until it is closed or the process ends."""
+    path = directory / "lock"
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may have removed its workspace, and this file with it, between the two calls.
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+            os.close(descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise WorkspaceError(f"{directory}: another vidstyle is at work here; wait for it or choose another output") from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        directory.mkdir(parents=True, exist_ok=True)
+
+
+def _read_job(path: Path) -> dict[str, Any] | None:
+    """What job.json holds; None where it is missing or damaged."""
+    try:
+        job = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return job if isinstance(job, dict) and isinstance(job.get("fingerprint"), dict) else None
+
+
+def _difference(found: dict[str, Any] | None, fingerprint: dict[str, str]) -> str:
+    if found is None:
+        return "job.json was damaged"
+    if found.get("format") != _FORMAT:
+        return "the format of workspaces has changed"
+    old = found["fingerprint"]
+    names = [name for name in {**fingerprint, **old} if old.get(name) != fingerprint.get(name)] or ["job.json"]
+    return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} changed"
+
+
+def _whole_lines(content: bytes) -> Iterator[_Line]:
+    """The journal's leading lines that are whole and in order; what follows the last newline was torn."""
+    for index, text in enumerate(content.split(b"\n")[:-1]):
+        line = _Line.decode(text)
+        if line is None or line.index != index:
+            return
+        yield line
+
+
+def _intact(path: Path, checksum: int) -> bool:
+    try:
+        return _checksum(path) == checksum
+    except FileNotFoundError:
+        return False
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+
+    def update(block: bytes) -> None:
+        nonlocal checksum
+        checksum = zlib.crc32(block, checksum)
+
+    _feed(update, path)
+    return checksum
+
+
+def _commit(path: Path, write: Callable[[BinaryIO], object]) -> int:
+    """Writes a file beside its place, puts it there once it is on disk, and returns its CRC-32."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    checksum = _checksum(part)
+    os.replace(part, path)
+    _sync_directory(path.parent)
+    return checksum
+
+
+def _sync_directory(path: Path) -> None:
+    """A rename is only on disk once its directory is."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _encode_png(picture: npt.NDArray[np.uint16]) -> bytes:
+    # Level 1: 16-bit pictures hardly shrink further, and a higher level takes seconds at full HD.
+    _, encoded = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return encoded.tobytes()
+
+
+def _write_arrays(file: BinaryIO, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """An .npz, written array by array straight to the file: the state may be larger than the memory left over."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
