@@ -1,0 +1,415 @@
+import contextlib
+import dataclasses
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+
+import vidstyle
+from vidstyle import cli
+from vidstyle.errors import MediaError, NotEnoughMemory, NumericalError
+from vidstyle.settings import Settings, flag_table
+
+JOB = ["clip.mp4", "style.jpg", "-o", "out.mp4"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    overwrite: bool = False
+    fresh: bool = False
+    keep_workspace: bool = False
+    log_json: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    index: int
+    objective: float = 1.5e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    output: Path
+    frames: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchResult:
+    done: list
+    failed: list
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """Stands in for the pipeline; `job.calls` holds what it was called with, `job.act` is what it does."""
+    job = types.SimpleNamespace(calls=[], act=lambda progress: None)
+
+    def stylize(source, styles, output, settings, options, progress):
+        job.calls.append((source, styles, output, settings, options))
+        job.act(progress)
+        return Result(output, 3, 200.2)
+
+    def stylize_batch(directory, styles, output, settings, options, progress):
+        job.calls.append((directory, styles, output, settings, options))
+        failed = job.act(progress) or []
+        return BatchResult([Path("a.mp4")], failed)
+
+    pipeline, batch = types.ModuleType("vidstyle.pipeline"), types.ModuleType("vidstyle.batch")
+    pipeline.JobOptions, pipeline.stylize, batch.stylize_batch = Options, stylize, stylize_batch
+    monkeypatch.setitem(sys.modules, "vidstyle.pipeline", pipeline)
+    monkeypatch.setitem(sys.modules, "vidstyle.batch", batch)
+    return job
+
+
+@pytest.fixture(scope="module")
+def help_text():
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        assert cli.main(["--help"]) == 0
+    return text.getvalue()
+
+
+def fail_with(error):
+    def act(progress):
+        raise error
+
+    return act
+
+
+def settings_of(*flags):
+    return cli.parse([*JOB, *flags]).settings
+
+
+# --- reading the command line ---
+
+
+def test_a_plain_command_is_the_default_settings(job, capsys):
+    assert cli.main(JOB) == 0
+    assert job.calls == [(Path("clip.mp4"), [Path("style.jpg")], Path("out.mp4"), Settings(), Options())]
+    assert capsys.readouterr().out == "vidstyle: out.mp4: 3 frames in 3 min 20 s\n"
+
+
+def test_flags_of_the_job_reach_the_job(job):
+    assert cli.main([*JOB, "-y", "--fresh", "--keep-workspace", "--log-json", "log.jsonl"]) == 0
+    assert job.calls[0][4] == Options(True, True, True, Path("log.jsonl"))
+
+
+def test_flags_may_come_first_and_styles_be_several():
+    command = cli.parse(["--size", "320", "-o", "out.mp4", "clip.mp4", "a.jpg", "b.jpg"])
+    assert (command.settings.run.size, command.styles) == (320, [Path("a.jpg"), Path("b.jpg")])
+
+
+@pytest.mark.parametrize(
+    ("flags", "section", "key", "value"),
+    [
+        (["--references", "1", "2", "4"], "temporal", "references", (1, 2, 4)),
+        (["--style-layers", "relu1_1", "relu2_1"], "style", "layers", ("relu1_1", "relu2_1")),
+        (["--style-blend", "0.3", "0.7"], "style", "blend", (0.3, 0.7)),
+        (["--style-weight=1e3"], "style", "weight", 1000.0),
+        (["--optimizer", "adam"], "optimize", "optimizer", "adam"),
+        (["--first-iterations", "7"], "optimize", "first_iterations", 7),
+        (["--pix-fmt", "yuv444p10le"], "encode", "pix_fmt", "yuv444p10le"),
+        (["--crf", "18"], "encode", "crf", 18.0),
+        (["--start", "00:01.5"], "run", "start", "00:01.5"),
+        (["--end", "48f"], "run", "end", "48f"),
+        (
+            ["--encoder-option", "preset=slow", "--encoder-option", "x264-params=a=1:b"],
+            "encode",
+            "options",
+            {"preset": "slow", "x264-params": "a=1:b"},
+        ),
+    ],
+)
+def test_a_flag_sets_its_setting(flags, section, key, value):
+    settings = settings_of(*flags)
+    assert getattr(getattr(settings, section), key) == value
+    assert settings == Settings.from_mapping({section: {key: value}})
+
+
+def test_defaults_then_preset_then_file_then_flags(tmp_path):
+    preset, config = tmp_path / "preset.toml", tmp_path / "film.settings"
+    preset.write_text("[style]\nweight = 1\nscale = 2\n[content]\nweight = 3\n")
+    config.write_text("[style]\nscale = 4\n[content]\nweight = 5\n")
+    settings = settings_of("--preset", str(preset), "--config", str(config), "--content-weight", "6")
+    assert (settings.style.weight, settings.style.scale, settings.content.weight) == (1.0, 4.0, 6.0)
+    assert settings.temporal == Settings().temporal
+
+
+def test_a_flag_with_the_default_value_beats_the_preset():
+    default = Settings().optimize.iterations
+    assert settings_of("--preset", "draft").optimize.iterations != default
+    assert settings_of("--preset", "draft", "--iterations", str(default)).optimize.iterations == default
+
+
+@pytest.mark.parametrize("row", flag_table(), ids=lambda row: row.flag)
+def test_every_flag_is_in_the_help_with_its_default(row, help_text):
+    text = " ".join(help_text.replace("│", " ").split())
+    assert f"{row.flag} " in text
+    shown = " ".join(map(str, row.default)) if isinstance(row.default, tuple) else row.default
+    said = " ".join(row.text.split()) + ("" if shown is None else f" (default: {shown})")
+    assert said in text
+
+
+def test_help_begins_with_examples_that_parse(help_text):
+    examples = [line.split()[1:] for line in help_text.splitlines() if line.startswith("  vidstyle ")]
+    assert len(examples) >= 3
+    for example in examples:
+        cli.parse(example)
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vidstyle {vidstyle.__version__}\n"
+
+
+# --- wrong usage ---
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "INPUT and STYLE and -o OUTPUT missing"),
+        (["clip.mp4", "-o", "out.mp4"], "STYLE missing"),
+        (["clip.mp4", "style.jpg"], "-o OUTPUT missing"),
+        ([*JOB, "--sise", "3"], "there is no flag --sise; did you mean --size?"),
+        ([*JOB, "--overwrit"], "did you mean --overwrite?"),
+        ([*JOB, "--contentweight=3"], "did you mean --content-weight?"),
+        ([*JOB, "-x"], "there is no flag -x"),
+        ([*JOB, "b.jpg"], "b.jpg: not expected here"),
+        ([*JOB, "--size"], "--size"),
+        ([*JOB, "--size", "abc"], "--size: Input should be a valid integer"),
+        ([*JOB, "--size", "0"], "--size: Input should be greater than or equal to 1 (got '0')"),
+        ([*JOB, "--style-scale", "nan"], "--style-scale: "),
+        ([*JOB, "--references", "1", "no"], "--references: "),
+        ([*JOB, "--references"], "--references: at least one value"),
+        ([*JOB, "--style-layers", "conv4_2"], "--style-layers: there is no layer 'conv4_2'; the nearest is 'relu4_2'"),
+        ([*JOB, "--optimizer", "bfgs"], "--optimizer: Input should be 'lbfgs' or 'adam'"),
+        ([*JOB, "--start", "-3"], "--start: '-3' is no position"),
+        ([*JOB, "--encoder-option", "slow"], "--encoder-option slow: write KEY=VALUE"),
+        ([*JOB, "--preset", "darft"], "there is no preset darft; did you mean draft?"),
+        ([*JOB, "--config", "none.toml"], "none.toml: no such settings file"),
+        ([*JOB, "-q", "-v"], "contradict"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(argv, said, job, capsys):
+    assert cli.main(argv) == 2
+    shown = capsys.readouterr()
+    lines = shown.err.splitlines()
+    assert [line for line in lines if line.startswith("vidstyle: error: ")] == lines[-1:]
+    assert said in lines[-1]
+    assert len(lines) == 1 or "-v" in argv
+    assert (shown.out, job.calls) == ("", [])
+
+
+def test_an_error_in_a_settings_file_names_the_file(tmp_path, capsys):
+    path = tmp_path / "film.toml"
+    path.write_text("[style]\nwieght = 3\n")
+    for flag in ("--preset", "--config"):
+        assert cli.main([*JOB, flag, str(path)]) == 2
+        assert f"{flag} {path}: unknown key 'style.wieght'; did you mean 'weight'?" in capsys.readouterr().err
+
+
+# --- how a job ends ---
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (MediaError("clip.mp4: holds no picture; give a video"), 1, "clip.mp4: holds no picture; give a video"),
+        (NumericalError("frame 3: the loss\nis not finite"), 1, "frame 3: the loss is not finite"),
+        (NotEnoughMemory("--size 640 would fit"), 2, "--size 640 would fit"),
+        (OSError(28, "No space left on device", "out.mp4"), 1, "[Errno 28] No space left on device: 'out.mp4'"),
+        (MemoryError(), 1, "not enough memory; give a smaller --size"),
+    ],
+)
+def test_a_failed_job_is_one_line(error, code, said, job, capsys):
+    job.act = fail_with(error)
+    assert cli.main(JOB) == code
+    assert capsys.readouterr().err == f"vidstyle: error: {said}\n"
+
+
+def test_verbose_adds_the_traceback(job, capsys):
+    job.act = fail_with(MediaError("clip.mp4: damaged"))
+    assert cli.main([*JOB, "-v"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1] == "vidstyle: error: clip.mp4: damaged"
+
+
+def test_a_bug_says_that_it_is_one_and_shows_where(job, capsys):
+    job.act = fail_with(KeyError("layer"))
+    assert cli.main(JOB) == 1
+    text = capsys.readouterr().err
+    assert "Traceback" in text
+    assert text.splitlines()[-1] == "vidstyle: error: this is a bug in vidstyle, please report it: KeyError: 'layer'"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"), [([], "run the same command to go on"), (["--fresh"], "run the same command without --fresh to go on")]
+)
+def test_control_c_says_how_to_go_on(flags, said, job, capsys):
+    job.act = fail_with(KeyboardInterrupt())
+    assert cli.main([*JOB, *flags]) == 130
+    assert capsys.readouterr().err == f"vidstyle: interrupted; {said}\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
+def test_sigterm_is_like_control_c_and_is_put_back(job):
+    before = signal.getsignal(signal.SIGTERM)
+    job.act = lambda progress: os.kill(os.getpid(), signal.SIGTERM)
+    assert cli.main(JOB) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_batch_counts_and_names_its_failures(job, capsys):
+    job.act = lambda progress: [(Path("clips/b.mp4"), MediaError("clips/b.mp4: empty"))]
+    assert cli.main(["clips", "style.jpg", "-o", "painted", "--batch"]) == 1
+    shown = capsys.readouterr()
+    assert shown.err == "vidstyle: error: clips/b.mp4: empty\n"
+    assert shown.out == "vidstyle: painted: 1 done, 1 failed\n"
+
+
+def test_a_batch_without_failures_is_0(job):
+    assert cli.main(["clips", "style.jpg", "-o", "painted", "--batch"]) == 0
+
+
+# --- what is shown on the way ---
+
+
+def work(progress, frames=3, total=3):
+    logging.getLogger("vidstyle.media").warning("clip.mp4: the sound\nis dropped")
+    logging.getLogger("vidstyle.media").debug("a detail")
+    progress.start(total, 0)
+    for index in range(frames):
+        progress.step(0.5, 2e6)
+        progress.frame(Report(index))
+
+
+def test_a_log_file_gets_few_plain_lines(job, capsys):
+    job.act = work
+    assert cli.main(JOB) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "vidstyle: warning: clip.mp4: the sound is dropped"
+    assert lines[1].startswith("vidstyle: frame 1 of 3, loss 1.5e+06, about ")
+    assert lines[2:] == ["vidstyle: frame 3 of 3, loss 1.5e+06"]
+
+
+def test_verbose_shows_details(job, capsys):
+    job.act = work
+    assert cli.main([*JOB, "-v"]) == 0
+    assert "vidstyle: debug: a detail" in capsys.readouterr().err.splitlines()
+
+
+def test_quiet_shows_nothing(job, capsys):
+    job.act = work
+    assert cli.main([*JOB, "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_unknown_number_of_frames_is_no_obstacle(job, capsys):
+    job.act = lambda progress: work(progress, total=None)
+    assert cli.main(JOB) == 0
+    assert "vidstyle: frame 1 of ?, loss 1.5e+06" in capsys.readouterr().err
+
+
+def test_loggers_are_left_as_they_were(job):
+    logger = logging.getLogger("vidstyle")
+    before = logger.level, logger.propagate, list(logger.handlers)
+    cli.main([*JOB, "-v"])
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("total", [3, None])
+def test_a_terminal_gets_a_bar_with_frames_time_and_loss(total, job, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+
+    def act(progress):
+        progress.start(total, 1)
+        progress.step(0.5, 2e6)
+        time.sleep(0.15)  # a bar is redrawn every tenth of a second
+        progress.frame(Report(1))
+        logging.getLogger("vidstyle").warning("look")
+
+    job.act = act
+    assert cli.main(JOB) == 0
+    text = terminal.getvalue()
+    assert f" 2.0/{total or '?'} frames [" in text
+    assert "loss 1.5e+06" in text
+    assert "vidstyle: warning: look\n" in text
+    assert text.split("\r")[-1].strip() == "", "the bar is taken away at the end"
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_job(job, monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    monkeypatch.setattr(sys, "stderr", Closed())
+    job.act = work
+    assert cli.main(JOB) == 0
+    assert len(job.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (8.13, "8.1 s"), (60, "1 min 0 s"), (200.4, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations(seconds, text):
+    assert cli._duration(seconds) == text
+
+
+# --- as a process ---
+
+
+def run(*command, **options):
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def test_help_answers_at_once():
+    seconds = []
+    for _ in range(3):  # the best of three, for machines that are busy
+        started = time.perf_counter()
+        result = run("-m", "vidstyle", "--help")
+        seconds.append(time.perf_counter() - started)
+        assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("usage: vidstyle")
+    assert "\x1b" not in result.stdout
+    assert min(seconds) < 2
+
+
+def test_neither_help_nor_the_package_imports_torch():
+    code = "import sys, vidstyle, vidstyle.cli; vidstyle.cli.main(['--help']); vidstyle.Settings; print('torch' in sys.modules)"
+    assert run("-c", code).stdout.splitlines()[-1] == "False"
+
+
+def test_the_package_offers_what_it_names():
+    assert set(vidstyle.__all__) <= set(dir(vidstyle))
+    assert vidstyle.Settings is Settings
+    assert vidstyle.MediaError is MediaError
+    with pytest.raises(AttributeError, match="no attribute 'stylise'"):
+        _ = vidstyle.stylise
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes that break")
+def test_help_into_a_closed_pipe_is_harmless():
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = subprocess.run([sys.executable, "-m", "vidstyle", "-h"], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writer)
+    assert (result.returncode, result.stderr) == (0, b"")
