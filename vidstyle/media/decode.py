@@ -1,0 +1,468 @@
+"""Videos in: frames streamed one by one, upright, square-pixelled, RGB, with their exact times."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidstyle.errors import MediaError, UsageError
+from vidstyle.frames import ColorTags, Frame, MediaInfo
+from vidstyle.media.base import longest_side_size
+from vidstyle.media.matrix import HDR_TRANSFERS, matrix_of, to_rgb
+from vidstyle.settings import Position, RunSettings
+
+__all__ = ["VideoSource", "open_container", "picture_stream"]
+
+logger = logging.getLogger(__name__)
+
+# Earlier starts are reached sooner by decoding than a seek can go wrong.
+_SEEK_FROM = 10.0
+# A container that fails this often in a row without giving a packet has nothing more to give.
+_READ_ATTEMPTS = 50
+_GUESSED_RATE = Fraction(25)
+
+
+@dataclass(slots=True)
+class _Timed:
+    """A decoded frame, and when and how long it is shown, in ticks of the stream."""
+
+    frame: VideoFrame
+    pts: int
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Orientation:
+    """One of the eight ways to hold a picture: transposed first, then mirrored."""
+
+    transposed: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Self:
+        """Read from the display matrix, x' = a·x + c·y, y' = b·x + d·y; slanted ones go to the nearest."""
+        data = cast(SideData | None, frame.side_data.get("DISPLAYMATRIX"))
+        if data is None:
+            return cls()
+        a, b, c, d = (int(np.frombuffer(bytes(data), np.int32)[i]) for i in (0, 1, 3, 4))
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, a < 0, d < 0)
+        return cls(True, c < 0, b < 0)
+
+    def apply(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        if self.transposed:
+            picture = picture.transpose(1, 0, 2)
+        return np.ascontiguousarray(picture[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1])
+
+
+class VideoSource:
+    """A video file as a source of frames.
+
+    Convention: frames come upright (rotation and mirroring of the display matrix applied), with square pixels
+    (where the source's are not, the shorter extent of its pixel is stretched, so nothing is lost), in RGB full
+    range. `pts * time_base` is the frame's time on the file's own clock, also with `--start`; where the file's
+    times stand still or go back they are moved forward by a tick. With `--fps` the frames lie on an exact grid
+    from the first frame on, each the latest one that had begun by then.
+
+    With `--size` the shorter side is rounded to an even number where the longer is even, since 4:2:0 needs it.
+
+    Example:
+        >>> with VideoSource(Path("clip.mp4"), RunSettings(size=320, end="2")) as source:  # doctest: +SKIP
+        ...     for frame in source.frames():
+        ...         print(frame)
+
+    Raises:
+        UsageError: there is no such file, or `--start`/`--end` lie outside it.
+        MediaError: the file cannot be read, holds no film, or no frame of it can be decoded.
+    """
+
+    def __init__(self, path: Path, run: RunSettings | None = None) -> None:
+        self.path = path
+        self._run = run or RunSettings()
+        self._said: set[str] = set()
+        self._start = Position.parse(self._run.start) if self._run.start else Position()
+        self._end = Position.parse(self._run.end) if self._run.end else None
+        self._check_span()
+        self._fps = None if self._run.fps is None else _exact_rate(self._run.fps)
+        with open_container(path) as container:
+            self._probe(container)
+
+    @property
+    def info(self) -> MediaInfo:
+        """What the job will see: size upright and after `--size`; frames and duration are those of the span used."""
+        return self._info
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """The frames in order, from the one with index `first`; every call opens the file anew.
+
+        Damage costs the frames it hits and is said in a warning; so is a file that ends too early.
+
+        Raises:
+            UsageError: `--start` and `--end` leave no frame.
+            MediaError: the file can no longer be opened.
+        """
+        count = 0
+        with open_container(self.path) as container:
+            timed = self._within_span(container)
+            for index, (frame, pts) in enumerate(self._on_grid(timed) if self._fps else ((item.frame, item.pts) for item in timed)):
+                count += 1
+                if index >= first:
+                    yield Frame(index, pts, self._info.time_base, self._picture(frame))
+        if not count:
+            raise self._empty_span()
+
+    def close(self) -> None:
+        """Nothing stays open between walks."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # What the file is -----------------------------------------------------------------------------------
+
+    def _probe(self, container: InputContainer) -> None:
+        """Reads what cannot change: geometry, colours, times; decodes the first frame, which alone knows some."""
+        stream = picture_stream(container, self.path)
+        self._stream_index = stream.index
+        if stream.time_base is None:
+            raise MediaError(f"{self.path}: its picture has no time base; remux it first (ffmpeg -i IN -c copy OUT.mkv)")
+        self._rate = _sane_rate(stream)
+        self._tick = stream.time_base
+        opening = next(self._decoded(container), None)
+        if opening is None:
+            raise MediaError(f"{self.path}: not one frame of it can be decoded; the file is damaged or its codec is unknown")
+        context, frame = stream.codec_context, opening.frame
+        self._first_pts = opening.pts
+        tags = ColorTags(int(frame.colorspace), int(frame.color_range), int(context.color_primaries), int(context.color_trc))
+        self._matrix, self._range = matrix_of(tags, frame.height, str(self.path))
+        self._orientation = _Orientation.of(frame)
+        upright = _square_pixels(frame.width, frame.height, stream.sample_aspect_ratio)
+        if self._orientation.transposed:
+            upright = upright[::-1]
+        self._warn_of_content(frame, tags)
+        width, height = _worked_at(*upright, self._run.size)
+        duration = _duration(container, stream)
+        frames = stream.frames or (None if duration is None else round(duration * self._rate))
+        if duration is None and frames:
+            duration = frames / self._rate
+        others = tuple(other.type for other in container.streams if other.index != stream.index)
+        used, frames = self._estimate(duration, frames)
+        self._info = MediaInfo(
+            path=self.path, kind="video", width=width, height=height, rate=self._fps or self._rate,
+            time_base=_common_tick(self._tick, 1 / self._fps) if self._fps else self._tick,
+            frames=frames, duration=used, tags=tags, streams=others,
+        )  # fmt: skip
+
+    def _estimate(self, duration: Fraction | None, frames: int | None) -> tuple[Fraction | None, int | None]:
+        """Seconds and frames of the span used, as far as the container tells."""
+        if duration is None:
+            return None, None
+        start = self._seconds(self._start)
+        end = duration if self._end is None else min(duration, self._seconds(self._end))
+        if start >= duration and (self._start.frames is None or start > duration * 2):
+            raise self._empty_span(duration)
+        used = max(end - start, Fraction(0))
+        if self._fps:
+            return used, max(math.ceil(used * self._fps), 1)
+        if self._start == Position() and self._end is None:
+            return used, frames
+        return used, max(math.ceil(used * self._rate), 1)
+
+    def _warn_of_content(self, frame: VideoFrame, tags: ColorTags) -> None:
+        if tags.color_trc in HDR_TRANSFERS:
+            self._warn_once(
+                f"{self.path}: HDR ({HDR_TRANSFERS[tags.color_trc]}) is worked at in 8 bits without tone mapping, "
+                "its colours will look flat and may band; convert it to SDR first for a good result"
+            )
+        if frame.interlaced_frame:
+            self._warn_once(f"{self.path}: interlaced; its combs would be painted, deinterlace it first (ffmpeg -i IN -vf bwdif OUT)")
+
+    # Walking it -----------------------------------------------------------------------------------------
+
+    def _decoded(self, container: InputContainer) -> Iterator[_Timed]:
+        """Every frame that can be decoded, with strictly increasing times."""
+        stream = container.streams[self._stream_index]
+        assert isinstance(stream, VideoStream)
+        stream.thread_type = "AUTO"
+        damaged, moved, last, reached = 0, 0, None, Fraction(0)
+        step = max(round(1 / self._rate / self._tick), 1)
+        for packet in _packets(container):
+            if packet is not None and packet.stream.index != stream.index:
+                reached = max(reached, _end_of(packet))
+                continue
+            frames, failed = _decode(stream, packet)
+            damaged += failed
+            for frame in frames:
+                damaged += frame.is_corrupt
+                pts = frame.pts if frame.pts is not None else frame.dts
+                if pts is None:
+                    pts = 0 if last is None else last + step
+                elif last is not None and pts <= last:
+                    moved, pts = moved + 1, last + 1
+                last = pts
+                duration = frame.duration or step
+                reached = max(reached, (pts + duration) * self._tick)
+                yield _Timed(frame, pts, duration)
+        if moved:
+            self._warn_once(f"{self.path}: {moved} frames had times that stood still or went back; they were moved forward")
+        if damaged:
+            self._warn_once(f"{self.path}: damaged in {damaged} places; the frames there are missing or patched, the rest is used")
+        if last is not None:
+            self._warn_if_truncated(container, stream, reached)
+
+    def _warn_if_truncated(self, container: InputContainer, stream: VideoStream, reached: Fraction) -> None:
+        duration = _duration(container, stream)
+        if duration is None:
+            return
+        missing = self._clock_start(container, stream) + duration - reached
+        if missing > max(2 / self._rate, Fraction(1, 5)):
+            self._warn_once(
+                f"{self.path}: ends {float(missing):.2f} s early, at {float(reached):.2f} s; the file is truncated, what is there is used"
+            )
+
+    def _clock_start(self, container: InputContainer, stream: VideoStream) -> Fraction:
+        if stream.duration is not None and stream.start_time is not None:
+            return stream.start_time * self._tick
+        return Fraction(container.start_time or 0, av.time_base)
+
+    def _within_span(self, container: InputContainer) -> Iterator[_Timed]:
+        """The frames between `--start` and `--end`, times relative to the file's first frame."""
+        origin = self._first_pts * self._tick
+        start = None if self._start.seconds is None else origin + _exact_seconds(self._start.seconds)
+        end = None if self._end is None or self._end.seconds is None else origin + _exact_seconds(self._end.seconds)
+        items = self._decoded(container)
+        if start is not None and start - origin > _SEEK_FROM and self._end_frames() is None:
+            items = self._sought(container, start)
+        for position, item in enumerate(items):
+            time = item.pts * self._tick
+            if (end is not None and time >= end) or (self._end_frames() is not None and position >= (self._end_frames() or 0)):
+                return
+            if (start is None or time >= start) and position >= (self._start.frames or 0):
+                yield item
+
+    def _sought(self, container: InputContainer, start: Fraction) -> Iterator[_Timed]:
+        """Frames from a key frame before `start` on, or from the beginning where the container cannot seek."""
+        try:
+            container.seek(math.floor(start / self._tick), stream=container.streams[self._stream_index], backward=True)
+            items = self._decoded(container)
+            opening = next(items, None)
+        except av.FFmpegError:
+            opening = None
+        if opening is not None and opening.pts * self._tick <= start:
+            yield opening
+            yield from items
+            return
+        with open_container(self.path) as anew:
+            yield from self._decoded(anew)
+
+    def _on_grid(self, items: Iterator[_Timed]) -> Iterator[tuple[VideoFrame, int]]:
+        """Frames at exact multiples of 1/fps after the first, each the latest that had begun by then."""
+        assert self._fps is not None
+        tick = self._info.time_base
+        step = 1 / self._fps
+        moment, shown = Fraction(0), None
+        for item in items:
+            begin = item.pts * self._tick
+            if shown is None:
+                moment = begin
+            else:
+                while moment < begin:
+                    yield shown.frame, round(moment / tick)
+                    moment += step
+            shown = item
+        if shown is not None:
+            while moment < (shown.pts + shown.duration) * self._tick:
+                yield shown.frame, round(moment / tick)
+                moment += step
+
+    def _picture(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
+        width, height = self._info.width, self._info.height
+        if self._orientation.transposed:
+            width, height = height, width
+        return self._orientation.apply(to_rgb(frame, width, height, self._matrix, self._range))
+
+    # Small helpers --------------------------------------------------------------------------------------
+
+    def _seconds(self, position: Position) -> Fraction:
+        if position.frames is not None:
+            return position.frames / self._rate
+        return _exact_seconds(position.seconds or 0.0)
+
+    def _end_frames(self) -> int | None:
+        return None if self._end is None else self._end.frames
+
+    def _check_span(self) -> None:
+        if self._end is None:
+            return
+        start, end = self._start, self._end
+        if end.frames is not None and end.frames <= (start.frames or 0):
+            raise self._empty_span()
+        if end.seconds is not None and end.seconds <= (start.seconds or 0.0):
+            raise self._empty_span()
+
+    def _empty_span(self, duration: Fraction | None = None) -> UsageError:
+        flags = " ".join(f"{flag} {value}" for flag, value in (("--start", self._run.start), ("--end", self._run.end)) if value)
+        length = "" if duration is None else f", which lasts {float(duration):.2f} s"
+        return UsageError(f"{flags} leaves no frame of {self.path}{length}; choose a span inside it")
+
+    def _warn_once(self, message: str) -> None:
+        """A source is walked more than once; its faults are told once."""
+        if message not in self._said:
+            self._said.add(message)
+            logger.warning(message)
+
+
+def open_container(path: Path) -> InputContainer:
+    """Opens a media file for reading, local files only.
+
+    Raises:
+        UsageError: there is no such file.
+        MediaError: it is a directory, empty, unreadable, or no medium that FFmpeg knows.
+    """
+    try:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file; check the path")
+        if path.is_dir():
+            raise MediaError(f"{path}: is a directory, not a video file")
+        if path.stat().st_size == 0:
+            raise MediaError(f"{path}: is empty (0 bytes); give a video")
+        # "file:" keeps a colon in a name from being read as a protocol; the whitelist keeps a playlist in
+        # disguise from reaching the network. Tags in odd encodings pass through byte by byte.
+        return av.open(f"file:{path}", "r", options={"protocol_whitelist": "file"}, metadata_errors="surrogateescape")
+    except PermissionError:
+        raise MediaError(f"{path}: may not be read; check its permissions") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{path}: is no video that can be read ({_reason(error)}); it is damaged, cut short or another kind of file"
+        ) from None
+
+
+def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The stream that is the film: not a cover picture, the default one if several, else the largest.
+
+    Raises:
+        MediaError: there is none, or its codec is unknown.
+    """
+    candidates = [stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic]
+    if not candidates:
+        kinds = sorted({str(stream.type) for stream in container.streams}) or ["nothing"]
+        raise MediaError(f"{path}: holds no film, only {' and '.join(kinds)}; give a file with a picture")
+    usable = [stream for stream in candidates if stream.codec_context is not None]
+    if not usable:
+        raise MediaError(f"{path}: the codec of its picture is unknown; convert it to H.264 first")
+    return max(usable, key=lambda stream: (bool(stream.disposition & av.stream.Disposition.default), stream.width * stream.height))
+
+
+def _packets(container: InputContainer) -> Iterator[av.Packet[Stream] | None]:
+    """Packets of all streams, going on behind damage; None at the end, to flush."""
+    failures = 0
+    while failures < _READ_ATTEMPTS:
+        try:
+            for packet in container.demux():
+                failures = 0
+                if packet.size:
+                    yield packet
+            break
+        except av.error.EOFError:
+            break
+        except av.FFmpegError:
+            failures += 1
+    yield None
+
+
+def _decode(stream: VideoStream, packet: av.Packet[Stream] | None) -> tuple[list[VideoFrame], int]:
+    """What a packet gives, and how many failures it cost; at the end (None) until the decoder is dry."""
+    frames: list[VideoFrame] = []
+    failures = 0
+    while True:
+        try:
+            frames.extend(stream.decode(packet))
+            return frames, failures
+        except av.error.EOFError:
+            return frames, failures
+        except av.FFmpegError:
+            failures += 1
+            if packet is not None or failures > _READ_ATTEMPTS:
+                return frames, failures
+
+
+def _end_of(packet: av.Packet[Stream]) -> Fraction:
+    """When a packet of another stream ends, in seconds."""
+    time = packet.pts if packet.pts is not None else packet.dts
+    if time is None or packet.time_base is None:
+        return Fraction(0)
+    return (time + (packet.duration or 0)) * packet.time_base
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Seconds of the picture as the container announces them: the stream's own, a Matroska tag, or the file's."""
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    if container.duration:
+        return Fraction(container.duration, av.time_base)
+    return None
+
+
+def _sane_rate(stream: VideoStream) -> Fraction:
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate is not None and 0 < rate <= 1000:
+            return Fraction(rate)
+    return _GUESSED_RATE
+
+
+def _exact_rate(fps: float) -> Fraction:
+    """The rate that is meant: 23.976 and 29.97 are NTSC's n·1000/1001, anything else what it says."""
+    whole = round(fps * 1.001)
+    ntsc = Fraction(whole * 1000, 1001)
+    if fps != round(fps) and whole % 6 == 0 and abs(ntsc - Fraction(fps)) < Fraction(1, 200):
+        return ntsc
+    return Fraction(fps).limit_denominator(1001)
+
+
+def _exact_seconds(seconds: float) -> Fraction:
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
+def _common_tick(a: Fraction, b: Fraction) -> Fraction:
+    """The longest tick that both divide into: times of either are whole numbers of it."""
+    return Fraction(math.gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
+
+
+def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
+    """Size of the picture with square pixels, from its pixels' width over height."""
+    if not aspect or aspect == 1:
+        return width, height
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+
+
+def _worked_at(width: int, height: int, size: int | None) -> tuple[int, int]:
+    if size is None:
+        return width, height
+    scaled = longest_side_size(width, height, size)
+    if size % 2 or max(width, height) == size:
+        return scaled
+    even = [max(2 * round(Fraction(side) * size / max(width, height) / 2), 2) for side in (width, height)]
+    return even[0], even[1]
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return str(text).splitlines()[0].strip().rstrip(".") if text else type(error).__name__

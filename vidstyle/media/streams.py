@@ -1,0 +1,304 @@
+"""What a film has beside its picture: sound, subtitles, chapters, attachments, tags, copied untouched.
+
+The source is walked a second time, in step with the picture that is being written, so nothing is held in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import av
+from av.container import OutputContainer
+from av.stream import Disposition, Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+
+from vidstyle.media.decode import open_container, picture_stream
+from vidstyle.settings import RunSettings
+
+__all__ = ["Carrier", "Span"]
+
+logger = logging.getLogger(__name__)
+
+# Facts about the old file, not about the work: the new container writes its own, or none.
+_STALE_TAGS = frozenset({
+    "major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "duration", "rotate", "bps", "number_of_frames",
+    "number_of_bytes", "source_id",
+})  # fmt: skip
+
+# Text subtitles are the one thing that is rewritten: each container has its own wrapping of the same words.
+_TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+_SUBTITLE_TICK = Fraction(1, 1000)
+# The encoder of mov_text writes its sample description from this; players take their own style.
+_SUBTITLE_HEADER = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n\n[Events]\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Whether the film was cut at its start or end: what is copied is then cut to the frames written."""
+
+    cut_start: bool = False
+    cut_end: bool = False
+
+    @classmethod
+    def of(cls, run: RunSettings) -> Self:
+        """The span that `--start` and `--end` leave."""
+        return cls(run.start is not None, run.end is not None)
+
+
+class Carrier:
+    """Copies everything but the picture from a source into an open output, in time order.
+
+    Convention: times given and kept are seconds on the source's clock; `origin` is taken off what is written.
+
+    Raises:
+        UsageError, MediaError: the source cannot be opened.
+    """
+
+    def __init__(self, source: Path, output: OutputContainer, target: Path, origin: Fraction, span: Span) -> None:
+        self._source, self._output, self._target = source, output, target
+        self._origin, self._span = origin, span
+        self._container = open_container(source)
+        self._picture = picture_stream(self._container, source)
+        self._targets: dict[int, Stream] = {}
+        self._rewrapped: dict[int, str] = {}
+        self._packets: Iterator[av.Packet[Stream]] = self._container.demux()
+        self._pending: av.Packet[Stream] | None = None
+        self._ended = False
+        self._refused = 0
+        self._picture_end: dict[Fraction, Fraction] = {}
+
+    def close(self) -> None:
+        """Lets go of the source."""
+        self._container.close()
+
+    def add_streams(self, picture: Stream, end: Fraction | None) -> None:
+        """Announces everything in the output, before its first packet; what it cannot hold is named in one warning.
+
+        Args:
+            picture: the output's picture stream, already added.
+            end: where the film will end, for the chapters; None for the source's own end.
+        """
+        self._output.metadata.update(_lasting_tags(self._container.metadata))
+        picture.metadata.update(_lasting_tags(self._picture.metadata))
+        picture.disposition = self._picture.disposition
+        chapters = self._container.chapters()
+        dropped = []
+        for stream in self._container.streams:
+            if stream.index == self._picture.index or (stream.type == "data" and chapters and stream.codec_context is None):
+                continue  # MP4 and MOV keep their chapters in a data stream too
+            added = self._add(stream)
+            if added is None:
+                dropped.append(_describe(stream))
+                continue
+            added.metadata.update(_lasting_tags(stream.metadata))
+            added.disposition = stream.disposition
+            if stream.type != "attachment":
+                self._targets[stream.index] = added
+        if chapters:
+            self._add_chapters(end)
+        if dropped:
+            logger.warning("%s: cannot hold %s of %s; left out", self._target, ", ".join(dropped), self._source.name)
+
+    def copy_until(self, moment: Fraction) -> None:
+        """Writes every packet that begins before `moment`."""
+        while not self._ended:
+            packet = self._next()
+            if packet is None:
+                self._ended = True
+                return
+            time = _begin(packet)
+            if time is not None and time >= moment:
+                self._pending = packet
+                return
+            self._write(packet)
+
+    def finish(self, end: Fraction) -> None:
+        """Writes what is left: up to `end` if the film was cut there, else all of it."""
+        if self._span.cut_end:
+            self.copy_until(end)
+        else:
+            while not self._ended:
+                packet = self._next()
+                self._ended = packet is None
+                if packet is not None:
+                    self._write(packet)
+        if self._refused:
+            logger.warning(
+                "%s: %d packets of sound or subtitles of %s have broken times; left out", self._target, self._refused, self._source
+            )
+
+    def picture_duration(self, begin: Fraction) -> Fraction | None:
+        """How long the source shows the frame that begins at `begin`, if the walk has met it."""
+        return self._picture_end.get(begin)
+
+    # ----------------------------------------------------------------------------------------------------
+
+    def _add(self, stream: Stream) -> Stream | None:
+        kind = self._output.format.name.split(",")[0]
+        if kind == "gif" or (stream.type == "video" and not stream.disposition & Disposition.attached_pic):
+            return None
+        if stream.type == "attachment" and kind != "matroska":
+            return None
+        if stream.type != "attachment" and (stream.type == "data" or stream.codec_context is None):
+            return None
+        if _fits(stream, self._output.format.name):
+            return (
+                self._output.add_stream_from_template(stream, opaque=True)
+                if stream.codec_context
+                else self._output.add_stream_from_template(stream)
+            )
+        if stream.type == "subtitle" and kind in _TEXT_SUBTITLES and stream.codec_context.name in _UNWRAP:
+            added = self._output.add_stream(_TEXT_SUBTITLES[kind])
+            assert isinstance(added.codec_context, SubtitleCodecContext)
+            added.codec_context.subtitle_header = _SUBTITLE_HEADER
+            added.time_base = _SUBTITLE_TICK
+            self._rewrapped[stream.index] = stream.codec_context.name
+            return added
+        return None
+
+    def _add_chapters(self, end: Fraction | None) -> None:
+        kept = []
+        for chapter in self._container.chapters():
+            tick = chapter["time_base"] or Fraction(1, 1000)
+            first = (
+                max(chapter["start"] * tick - self._origin, Fraction(0)) if self._span.cut_start else chapter["start"] * tick - self._origin
+            )
+            last = chapter["end"] * tick - self._origin
+            if self._span.cut_end and end is not None:
+                last = min(last, end - self._origin)
+            if last > first:
+                kept.append({**chapter, "start": round(first / tick), "end": round(last / tick), "time_base": tick})
+        if self._output.format.name.split(",")[0] != "gif":
+            self._output.set_chapters(kept)  # type: ignore[arg-type]
+        elif kept:
+            logger.warning("%s: cannot hold the chapters of %s; left out", self._target, self._source.name)
+
+    def _next(self) -> av.Packet[Stream] | None:
+        if self._pending is not None:
+            packet, self._pending = self._pending, None
+            return packet
+        while True:
+            packet: av.Packet[Stream] | None
+            try:
+                packet = next(self._packets, None)
+            except av.FFmpegError as error:
+                logger.warning(
+                    "%s: its sound and subtitles cannot be read to the end (%s); what is there is kept", self._source, error.strerror
+                )
+                return None
+            if packet is None:
+                return None
+            if packet.size and packet.stream_index == self._picture.index:
+                if packet.pts is not None and packet.duration:
+                    # Only the last frames matter, and packets come out of order by a few frames at most.
+                    self._picture_end[packet.pts * packet.time_base] = packet.duration * packet.time_base
+                    if len(self._picture_end) > 64:
+                        del self._picture_end[min(self._picture_end)]
+            elif packet.size and packet.stream_index in self._targets:
+                return packet
+
+    def _write(self, packet: av.Packet[Stream]) -> None:
+        index = packet.stream_index
+        if self._span.cut_start and not self._cut_to_start(packet):
+            return
+        shift = round(self._origin / packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        target = self._targets[index]
+        if index in self._rewrapped:
+            packet = _rewrap(packet, self._rewrapped[index], target)
+        packet.stream = target
+        try:
+            self._output.mux(packet)
+        except av.FFmpegError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._refused += 1
+
+    def _cut_to_start(self, packet: av.Packet[Stream]) -> bool:
+        """Whether the packet lies behind the start; a subtitle that reaches over it is shortened."""
+        begin = _begin(packet)
+        if begin is None or begin >= self._origin:
+            return True
+        kind = packet.stream.type
+        if kind == "video":  # a cover picture has no time
+            packet.pts = packet.dts = round(self._origin / packet.time_base)
+            return True
+        over = begin + (packet.duration or 0) * packet.time_base - self._origin
+        if kind == "subtitle" and over > 0:
+            packet.pts = packet.dts = round(self._origin / packet.time_base)
+            packet.duration = round(over / packet.time_base)
+            return True
+        return False
+
+
+def _fits(stream: Stream, format_name: str) -> bool:
+    """Whether a container takes a stream as it is: asked by writing a header into memory."""
+    trial = av.open(io.BytesIO(), "w", format=format_name.split(",")[0])
+    try:
+        trial.add_stream_from_template(stream, opaque=True)
+        trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    finally:
+        with contextlib.suppress(av.FFmpegError):
+            trial.close()
+    return True
+
+
+def _lasting_tags(tags: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key.lower().split("-")[0] not in _STALE_TAGS and not key.startswith("_STATISTICS")}
+
+
+def _describe(stream: Stream) -> str:
+    """`audio stream 2 (aac, fra)`."""
+    codec = stream.codec_context.name if stream.codec_context is not None else None
+    details = ", ".join(part for part in (codec, stream.metadata.get("language"), stream.metadata.get("filename")) if part)
+    return f"{stream.type} stream {stream.index}" + (f" ({details})" if details else "")
+
+
+def _begin(packet: av.Packet[Stream]) -> Fraction | None:
+    time = packet.pts if packet.pts is not None else packet.dts
+    return None if time is None else time * packet.time_base
+
+
+def _rewrap(packet: av.Packet[Stream], codec: str, target: Stream) -> av.Packet[Stream]:
+    """A text subtitle in the wrapping of the target's codec."""
+    words = _UNWRAP[codec](bytes(packet))
+    name = target.codec_context.name
+    new: av.Packet[Stream] = av.Packet(len(words).to_bytes(2, "big") + words if name == "mov_text" else words)
+    new.time_base, new.pts, new.dts, new.duration = packet.time_base, packet.pts, packet.pts, packet.duration
+    new.is_keyframe = True
+    return new
+
+
+def _plain(data: bytes) -> bytes:
+    return data
+
+
+def _from_mov_text(data: bytes) -> bytes:
+    return data[2 : 2 + int.from_bytes(data[:2], "big")]
+
+
+def _from_ass(data: bytes) -> bytes:
+    """The text of `ReadOrder,Layer,Style,Name,MarginL,MarginR,MarginV,Effect,Text`, line breaks resolved."""
+    return data.split(b",", 8)[-1].replace(b"\\N", b"\n").replace(b"\\n", b"\n")
+
+
+_UNWRAP = {
+    "subrip": _plain,
+    "srt": _plain,
+    "text": _plain,
+    "webvtt": _plain,
+    "mov_text": _from_mov_text,
+    "ass": _from_ass,
+    "ssa": _from_ass,
+}
