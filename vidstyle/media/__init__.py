@@ -1,1 +1,165 @@
 """Reading and writing of videos, images and directories of frames. The only place that imports `av`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vidstyle.errors import MediaError, UsageError
+from vidstyle.frames import MediaInfo, MediaKind
+from vidstyle.media import video
+from vidstyle.media.base import Sink, Source
+from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, only_pictures
+from vidstyle.media.images import ImageSink, ImageSource
+from vidstyle.media.stills import READABLE, WRITABLE, read_header, read_still, to_8_bit
+from vidstyle.settings import EncodeSettings, RunSettings
+
+__all__ = ["Sink", "Source", "check_output", "kind_of", "open_sink", "open_source", "output_kind", "read_style"]
+
+# Pictures by their name that nothing here decodes, so that they are refused as pictures and not as videos.
+_UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".psd", ".svg", ".exr", ".hdr", ".jxl"})
+
+
+def kind_of(path: Path) -> MediaKind:
+    """What an input is, by its content: a picture is one whatever its name, an animated GIF or PNG is a video.
+
+    What is no picture is taken for a video unless its name says otherwise, so that it is refused in fitting words.
+
+    Raises:
+        UsageError: there is nothing at `path`, or no ordinary file.
+        MediaError: it cannot be opened, or is an animation that cannot be decoded (WebP, AVIF).
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or directory; check the name")
+    if path.is_dir():
+        return "frames"
+    if not path.is_file():
+        raise UsageError(f"{path}: not an ordinary file; save the input to one first")
+    header = read_header(path)
+    if header is None:
+        return "image" if path.suffix.lower() in READABLE - {".gif"} | _UNREADABLE_PICTURES else "video"
+    if not header.animated:
+        return "image"
+    if header.format in ("WEBP", "AVIF"):
+        raise MediaError(f"{path}: animated {header.format} cannot be decoded; convert it to MP4, GIF or a directory of frames")
+    return "video"
+
+
+def output_kind(path: Path | str) -> MediaKind:
+    """What an output is to be, by its name: no ending, a slash at the end or an existing directory mean frames.
+
+    Raises:
+        UsageError: an ending that no format has.
+    """
+    suffix = Path(path).suffix.lower()
+    if str(path).endswith(("/", os.sep)) or not suffix or Path(path).is_dir():
+        return "frames"
+    if suffix in WRITABLE:
+        return "image"
+    if suffix in video.VIDEO_SUFFIXES:
+        return "video"
+    raise UsageError(
+        f"{path}: cannot write {suffix} files; videos are {' '.join(video.VIDEO_SUFFIXES)}, pictures {' '.join(WRITABLE)}, "
+        "and a name without an ending is a directory of frames"
+    )
+
+
+def open_source(path: Path, run: RunSettings) -> Source:
+    """Opens an input of any kind.
+
+    Raises:
+        UsageError: there is nothing at `path`, or `--start` and `--end` leave nothing of it.
+        MediaError: it cannot be read.
+    """
+    kind = kind_of(path)
+    if kind == "frames":
+        return FrameDirectorySource(path, run)
+    if kind == "image":
+        return ImageSource(path, run)
+    return video.VideoSource(path, run)
+
+
+def check_output(path: Path, kind: MediaKind, encode: EncodeSettings, overwrite: bool, info: MediaInfo | None = None) -> None:
+    """Finds out before any work whether an output can be written.
+
+    Args:
+        info: of the source, if known: its size may matter to the encoder of a video.
+
+    Raises:
+        UsageError: something stands there already (without `overwrite`), the directory is missing or cannot be
+            written to, or the encoder's settings will not do.
+    """
+    _check_place(path)
+    _check_free(path, kind, overwrite)
+    if kind == "video":
+        video.check_output(path, encode, info)
+
+
+def _check_place(path: Path) -> None:
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise UsageError(f"{path}: there is no directory {parent}; make it first")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{path}: the directory {parent} cannot be written to; choose another")
+
+
+def _check_free(path: Path, kind: MediaKind, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if kind != "frames":
+        if path.is_dir():
+            raise UsageError(f"{path}: is a directory; name the file to write")
+        if not overwrite:
+            raise UsageError(f"{path}: exists already; give -y to overwrite it, or another name")
+        return
+    if not path.is_dir():
+        raise UsageError(f"{path}: is a file, but a name without an ending is a directory of frames; give another name")
+    try:
+        empty, pictures = not any(path.iterdir()), only_pictures(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not pictures:
+        # The directory is replaced as a whole, so a slip of the pen must not cost somebody's files.
+        raise UsageError(f"{path}: holds other things than frames and is not replaced; give another name")
+    if not (overwrite or empty):
+        raise UsageError(f"{path}: exists already; give -y to replace the frames in it, or another name")
+
+
+def open_sink(path: Path, info: MediaInfo, encode: EncodeSettings, source: Path | None, run: RunSettings, overwrite: bool = False) -> Sink:
+    """Opens an output; its kind is told by its name.
+
+    Args:
+        info: of the source.
+        source: the input, from which a video takes over sound, subtitles and the rest, and a picture its transparency.
+        run: which part of the source the frames are.
+
+    Raises:
+        UsageError: see `check_output`; what came to stand at `path` since then is not overwritten either.
+        MediaError: the output cannot be written.
+    """
+    kind = output_kind(path)
+    _check_place(path)
+    _check_free(path, kind, overwrite)
+    if kind == "frames":
+        return FrameDirectorySink(path, info)
+    if kind == "image":
+        return ImageSink(path, info)
+    return video.VideoSink(path, info, encode, source if info.kind == "video" else None, video.Span.of(run))
+
+
+def read_style(path: Path) -> npt.NDArray[np.uint8]:
+    """A picture to take the style from: (H, W, 3) uint8 RGB, upright, at its own size.
+
+    Raises:
+        UsageError: there is nothing at `path`, or no picture.
+        MediaError: the picture is damaged.
+    """
+    kind = kind_of(path)
+    if kind == "frames":
+        raise UsageError(f"{path}: is a directory; give a picture")
+    if kind == "video":
+        raise UsageError(f"{path}: is no picture that can be read; give a JPEG, PNG, WebP, TIFF or BMP file")
+    return to_8_bit(read_still(path).rgb)

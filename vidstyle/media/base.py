@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vidstyle.frames import Frame, MediaInfo
 
-__all__ = ["Picture", "Sink", "Source", "longest_side_size"]
+__all__ = ["Picture", "Sink", "Source", "exact_rate", "longest_side_size"]
 
 Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W, 3) RGB, full range, 8 or 16 bits a channel."""
@@ -80,3 +80,11 @@ def longest_side_size(width: int, height: int, size: int | None) -> tuple[int, i
     longest = max(width, height)
     # Halves round up, in integers, so that no float decides the size of a job.
     return max((2 * width * size + longest) // (2 * longest), 1), max((2 * height * size + longest) // (2 * longest), 1)
+
+
+def exact_rate(fps: float) -> Fraction:
+    """Frames a second as the fraction that was meant: 23.976 is 24000/1001, 12.5 is 25/2."""
+    ntsc = Fraction(round(fps * 1.001) * 1000, 1001)
+    if abs(float(ntsc) - fps) < 0.0005:
+        return ntsc
+    return Fraction(fps).limit_denominator(100_000)

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageOps
+
+from tests.clips import moving, quadrants
+from vidstyle.errors import MediaError
+from vidstyle.frames import MediaInfo
+from vidstyle.media.images import ImageSink, ImageSource
+from vidstyle.media.stills import fit, read_header, read_still
+from vidstyle.settings import RunSettings
+
+SECOND = Fraction(1)
+
+
+def photo(width: int = 64, height: int = 48) -> Image.Image:
+    return Image.fromarray(quadrants(width, height))
+
+
+def saved(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def deep(width: int = 32, height: int = 24, channels: int = 3) -> npt.NDArray[np.uint16]:
+    values = np.arange(height * width * channels, dtype=np.uint32) * 977 % 65536
+    return values.astype(np.uint16).reshape(height, width, channels)
+
+
+def write_png16(path: Path, pixels: npt.NDArray[np.uint16]) -> Path:
+    """By hand, so that the codec under test does not make its own exam: RGB or RGBA, 16 bits a channel."""
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return path
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def info_of(path: Path) -> MediaInfo:
+    return ImageSource(path, RunSettings()).info
+
+
+def write(path: Path, picture: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], source: Path) -> None:
+    with ImageSink(path, info_of(source)) as sink:
+        sink.write(picture, 0, SECOND, source.name)
+
+
+def difference(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:
+    assert one.shape == other.shape
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+class TestReading:
+    @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.ppm", "a.gif"])
+    def test_lossless_formats_give_the_exact_pixels(self, tmp_path: Path, name: str) -> None:
+        still = read_still(saved(tmp_path / name, photo()))
+        assert np.array_equal(still.rgb, quadrants())
+        assert still.alpha is None
+
+    @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.jp2"])
+    def test_lossy_formats_come_close(self, tmp_path: Path, name: str) -> None:
+        assert difference(read_still(saved(tmp_path / name, photo(), quality=95)).rgb, quadrants()) < 4
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+    def test_every_exif_orientation(self, tmp_path: Path, ending: str, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[274] = orientation
+        path = saved(tmp_path / f"a.{ending}", photo(), exif=exif, **({} if ending == "tif" else {"quality": 95}))
+        with Image.open(path) as image:
+            expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        header = read_header(path)
+        assert header is not None
+        assert (header.height, header.width) == expected.shape[:2]
+        assert difference(read_still(path).rgb, expected) < 4
+
+    @pytest.mark.parametrize("mode", ["L", "1", "P"])
+    def test_grey_bilevel_and_palette(self, tmp_path: Path, mode: str) -> None:
+        image = photo().convert(mode)
+        assert np.array_equal(read_still(saved(tmp_path / "a.png", image)).rgb, np.asarray(image.convert("RGB")))
+
+    @pytest.mark.parametrize("ending", ["jpg", "tif"])
+    def test_cmyk(self, tmp_path: Path, ending: str) -> None:
+        image = Image.fromarray(moving(3)).convert("CMYK")
+        path = saved(tmp_path / f"a.{ending}", image, **({"quality": 95} if ending == "jpg" else {}))
+        assert difference(read_still(path).rgb, moving(3)) < 4
+
+    @pytest.mark.parametrize("mode", ["RGBA", "LA"])
+    def test_transparency_is_kept_apart_and_colours_are_as_stored(self, tmp_path: Path, mode: str) -> None:
+        alpha = Image.linear_gradient("L").resize((64, 48))
+        image = photo().convert(mode)
+        image.putalpha(alpha)
+        still = read_still(saved(tmp_path / "a.png", image))
+        assert still.alpha is not None
+        assert np.array_equal(still.alpha, np.asarray(alpha))
+        assert np.array_equal(still.rgb, np.asarray(photo().convert(mode).convert("RGB")))
+
+    def test_transparent_palette(self, tmp_path: Path) -> None:
+        still = read_still(saved(tmp_path / "a.png", photo().quantize(8), transparency=bytes([10, 200])))
+        assert still.alpha is not None
+        assert {10, 200} <= set(np.unique(still.alpha).tolist())
+
+    def test_transparency_that_hides_nothing_is_none(self, tmp_path: Path) -> None:
+        assert read_still(saved(tmp_path / "a.png", photo().convert("RGBA"))).alpha is None
+
+    def test_16_bits(self, tmp_path: Path) -> None:
+        pixels = deep(channels=4)
+        still = read_still(write_png16(tmp_path / "a.png", pixels))
+        assert np.array_equal(still.rgb, pixels[..., :3])
+        assert still.alpha is not None
+        assert np.array_equal(still.alpha, pixels[..., 3])
+
+    def test_colour_profiles_and_text_make_no_noise(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        path = saved(tmp_path / "a.png", photo(), icc_profile=b"no profile" * 20)
+        assert np.array_equal(read_still(path).rgb, quadrants())
+        assert capfd.readouterr() == ("", "")
+
+    def test_exif_behind_the_picture_is_not_looked_for(self, tmp_path: Path) -> None:
+        """Reading a header must not cost decoding the picture: this one has no pixels to decode."""
+        header = struct.pack(">IIBBBBB", 40, 30, 8, 2, 0, 0, 0)
+        path = tmp_path / "a.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"junk"))
+        found = read_header(path)
+        assert found is not None
+        assert (found.width, found.height) == (40, 30)
+
+
+class TestRefusing:
+    @pytest.mark.parametrize("content", [b"", b"hello, world\n" * 20, bytes(1000)], ids=["empty", "text", "zeros"])
+    def test_what_is_no_picture(self, tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+        path = tmp_path / "a.jpg"
+        path.write_bytes(content)
+        with pytest.raises(MediaError, match=r"a\.jpg: .*(empty|not a picture)"):
+            ImageSource(path, RunSettings())
+        assert capfd.readouterr() == ("", "")
+
+    @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "bmp", "gif", "ppm"])
+    def test_half_a_file(self, tmp_path: Path, ending: str, capfd: pytest.CaptureFixture[str]) -> None:
+        path = saved(tmp_path / f"a.{ending}", Image.effect_noise((200, 150), 90).convert("RGB"))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(MediaError, match=rf"a\.{ending}: "):
+            read_still(path)
+        assert capfd.readouterr() == ("", "")
+
+    def test_damage_in_a_png(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        path = saved(tmp_path / "a.png", Image.effect_noise((200, 150), 90))
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+        with pytest.raises(MediaError, match=r"a\.png: .*damaged"):
+            read_still(path)
+        assert capfd.readouterr() == ("", "")
+
+    def test_absurd_size_by_its_header(self, tmp_path: Path) -> None:
+        path = tmp_path / "bomb.png"
+        header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+        with pytest.raises(MediaError, match=r"bomb\.png: .*pixels"):
+            ImageSource(path, RunSettings())
+
+    def test_pixels_that_are_no_colours(self, tmp_path: Path) -> None:
+        with pytest.raises(MediaError, match="float32"):
+            read_still(saved(tmp_path / "a.tif", photo().convert("F")))
+
+    @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "bmp", "gif", "ppm", "jp2"])
+    def test_random_damage_gives_a_picture_or_a_clear_error(self, tmp_path: Path, ending: str) -> None:
+        random = np.random.default_rng(7)
+        path = saved(tmp_path / f"a.{ending}", photo(24, 16))
+        sound = np.frombuffer(path.read_bytes(), np.uint8)
+        for _ in range(60):
+            data = sound.copy()
+            places = random.integers(0, min(len(data), 200), size=3)
+            data[places] = random.integers(0, 256, size=3)
+            path.write_bytes(data.tobytes())
+            try:
+                assert read_still(path).rgb.shape[2] == 3
+            except MediaError as error:
+                assert f"a.{ending}" in str(error)
+
+
+class TestSource:
+    def test_one_frame_at_time_zero(self, tmp_path: Path) -> None:
+        path = saved(tmp_path / "a.png", photo())
+        with ImageSource(path, RunSettings()) as source:
+            (frame,) = source.frames()
+            assert (frame.index, frame.pts, frame.name) == (0, 0, "a.png")
+            assert np.array_equal(frame.rgb, quadrants())
+            assert source.info == MediaInfo(path, "image", 64, 48, Fraction(24), Fraction(1, 24), 1, Fraction(1, 24))
+            assert list(source.frames(1)) == []
+
+    @pytest.mark.parametrize(("size", "expected"), [(32, (24, 32)), (128, (96, 128)), (1, (1, 1)), (None, (48, 64))])
+    def test_size_is_that_of_the_longest_side(self, tmp_path: Path, size: int | None, expected: tuple[int, int]) -> None:
+        source = ImageSource(saved(tmp_path / "a.png", photo()), RunSettings(size=size))
+        (frame,) = source.frames()
+        assert frame.rgb.shape[:2] == expected == (source.info.height, source.info.width)
+
+    def test_16_bits_become_8_rounded(self, tmp_path: Path) -> None:
+        (frame,) = ImageSource(write_png16(tmp_path / "a.png", deep()), RunSettings()).frames()
+        assert np.array_equal(frame.rgb, np.round(deep() / 257).astype(np.uint8))
+
+    def test_pages_are_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        path = saved(tmp_path / "a.tif", photo(), save_all=True, append_images=[Image.new("RGB", (64, 48))])
+        (frame,) = ImageSource(path, RunSettings()).frames()
+        assert np.array_equal(frame.rgb, quadrants())
+        assert "several pages" in caplog.text
+
+    def test_fit_averages_when_it_shrinks(self) -> None:
+        stripes = np.zeros((8, 8, 3), np.uint8)
+        stripes[:, ::2] = 200
+        assert (fit(stripes, 4, 4) == 100).all()
+
+
+class TestSink:
+    @pytest.mark.parametrize("name", ["o.png", "o.tif", "o.tiff", "o.bmp", "O.PNG"])
+    def test_lossless_formats_keep_every_pixel(self, tmp_path: Path, name: str) -> None:
+        source = saved(tmp_path / "in.png", photo())
+        write(tmp_path / name, moving(2), source)
+        assert np.array_equal(np.asarray(Image.open(tmp_path / name)), moving(2))
+
+    @pytest.mark.parametrize("name", ["o.jpg", "o.jpeg", "o.webp"])
+    def test_lossy_formats_are_of_high_quality(self, tmp_path: Path, name: str) -> None:
+        source = saved(tmp_path / "in.png", photo())
+        write(tmp_path / name, moving(2), source)
+        with Image.open(tmp_path / name) as image:
+            assert image.format == {"jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP"}[name[2:]]
+            assert difference(np.asarray(image), moving(2)) < 2
+
+    def test_a_deep_source_gives_a_deep_result_where_the_format_can(self, tmp_path: Path) -> None:
+        source, result = write_png16(tmp_path / "in.png", deep()), deep()[::-1]
+        for name, expected in (("o.png", result), ("o.tif", result), ("o.bmp", np.round(result / 257).astype(np.uint8))):
+            write(tmp_path / name, result, source)
+            assert np.array_equal(read_still(tmp_path / name).rgb, expected), name
+
+    def test_a_shallow_source_gives_a_shallow_result(self, tmp_path: Path) -> None:
+        write(tmp_path / "o.png", deep(), saved(tmp_path / "in.png", photo(32, 24)))
+        assert read_still(tmp_path / "o.png").rgb.dtype == np.uint8
+
+    @pytest.mark.parametrize("name", ["o.png", "o.webp", "o.tif"])
+    def test_transparency_follows_the_size(self, tmp_path: Path, name: str) -> None:
+        alpha = Image.new("L", (64, 48), 0)
+        alpha.paste(255, (32, 0, 64, 48))
+        image = photo()
+        image.putalpha(alpha)
+        write(tmp_path / name, moving(2, 32, 24), saved(tmp_path / "in.png", image))
+        written = read_still(tmp_path / name).alpha
+        assert written is not None
+        assert written.shape == (24, 32)
+        assert (written[:, :16] == 0).all()
+        assert (written[:, 16:] == 255).all()
+
+    def test_deep_transparency(self, tmp_path: Path) -> None:
+        source = write_png16(tmp_path / "in.png", deep(channels=4))
+        for picture in (deep(), moving(0, 32, 24)):
+            write(tmp_path / "o.png", picture, source)
+            still = read_still(tmp_path / "o.png")
+            assert still.alpha is not None
+            assert still.alpha.dtype == still.rgb.dtype == picture.dtype
+
+    def test_lost_transparency_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        image = photo()
+        image.putalpha(100)
+        write(tmp_path / "o.jpg", moving(2), saved(tmp_path / "in.png", image))
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+        assert "o.jpg" in caplog.text
+        assert "transparency" in caplog.text
+
+    def test_a_second_frame_is_refused(self, tmp_path: Path) -> None:
+        source = saved(tmp_path / "in.png", photo())
+        with pytest.raises(MediaError, match="one frame"), ImageSink(tmp_path / "o.png", info_of(source)) as sink:
+            sink.write(moving(0), 0, SECOND)
+            sink.write(moving(1), 1, SECOND)
+        assert not (tmp_path / "o.png").exists()
+
+    def test_no_frame_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(MediaError, match="no frame"), ImageSink(tmp_path / "o.png", info_of(saved(tmp_path / "in.png", photo()))):
+            pass
+
+    def test_a_failure_leaves_what_was_there(self, tmp_path: Path) -> None:
+        source = saved(tmp_path / "in.png", photo())
+        (tmp_path / "o.png").write_bytes(b"older")
+        with pytest.raises(KeyError), ImageSink(tmp_path / "o.png", info_of(source)) as sink:
+            sink.write(moving(0), 0, SECOND)
+            raise KeyError
+        assert (tmp_path / "o.png").read_bytes() == b"older"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "o.png"]
+
+    def test_an_unwritable_place_leaves_nothing(self, tmp_path: Path) -> None:
+        source = saved(tmp_path / "in.png", photo())
+        with pytest.raises(MediaError, match=r"o\.png: cannot be written"), ImageSink(tmp_path / "gone" / "o.png", info_of(source)) as sink:
+            sink.write(moving(0), 0, SECOND)
+
+    def test_a_size_that_the_format_cannot_hold(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        source = saved(tmp_path / "in.png", photo())
+        with pytest.raises(MediaError, match=r"o\.webp: .*17000×1"), ImageSink(tmp_path / "o.webp", info_of(source)) as sink:
+            sink.write(np.zeros((1, 17000, 3), np.uint8), 0, SECOND)
+        assert capfd.readouterr() == ("", "")
+
+    def test_source_of_a_video_frame_has_nothing_to_take_over(self, tmp_path: Path) -> None:
+        info = MediaInfo(tmp_path / "clip.mp4", "video", 64, 48, Fraction(24), Fraction(1, 24))
+        with ImageSink(tmp_path / "o.png", info) as sink:
+            sink.write(moving(0), 0, SECOND)
+        with Image.open(io.BytesIO((tmp_path / "o.png").read_bytes())) as image:
+            assert image.mode == "RGB"

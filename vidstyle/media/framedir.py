@@ -1,0 +1,221 @@
+"""A directory of numbered pictures as a source of frames, and as an output."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import shutil
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vidstyle.errors import MediaError, UsageError
+from vidstyle.frames import Frame, MediaInfo
+from vidstyle.media.base import Picture, exact_rate, longest_side_size
+from vidstyle.media.images import DEFAULT_RATE
+from vidstyle.media.stills import READABLE, WRITABLE, encode, fit, original_of, read_header, read_still, to_8_bit
+from vidstyle.settings import Position, RunSettings
+
+__all__ = ["FrameDirectorySink", "FrameDirectorySource", "natural_order", "only_pictures"]
+
+logger = logging.getLogger(__name__)
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """Sort key by which `frame2` comes before `frame10`, whatever the case of the letters."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+
+class FrameDirectorySource:
+    """The pictures of a directory in natural order, one a frame; gaps in the numbers are no gaps in time.
+
+    The rate is `--fps`, else 24. Nothing but headers is read before the frames are asked for.
+    """
+
+    def __init__(self, path: Path, run: RunSettings) -> None:
+        """Lists the directory and reads the header of every picture between `--start` and `--end`.
+
+        Raises:
+            UsageError: `--start` and `--end` leave no frame.
+            MediaError: there is no picture, one is unreadable, or they differ in size.
+        """
+        names = _pictures(path)
+        rate = exact_rate(run.fps or DEFAULT_RATE)
+        start = _frame_at(run.start, rate, 0)
+        end = min(_frame_at(run.end, rate, len(names)), len(names))
+        if start >= len(names):
+            raise UsageError(
+                f"--start {run.start}: {path} has only {len(names)} frames, {float(len(names) / rate):g} s at {float(rate):g} a second"
+            )
+        if end <= start:
+            raise UsageError(f"--end {run.end}: not after the start, so no frame is left")
+        self._names = names[start:end]
+        width, height = _common_size(path, self._names)
+        width, height = longest_side_size(width, height, run.size)
+        self.info = MediaInfo(path, "frames", width, height, rate, 1 / rate, frames=len(self._names), duration=len(self._names) / rate)
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """The pictures, decoded one at a time; `pts` is the index.
+
+        Raises:
+            MediaError: a picture is damaged.
+        """
+        for index in range(first, len(self._names)):
+            name = self._names[index]
+            rgb = fit(to_8_bit(read_still(self.info.path / name).rgb), self.info.width, self.info.height)
+            yield Frame(index, index, self.info.time_base, rgb, name)
+
+    def close(self) -> None:
+        """Nothing is held open between frames."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _pictures(path: Path) -> list[str]:
+    """Names of the pictures in the directory, in natural order; what else there is is counted in one warning."""
+    try:
+        entries = list(path.iterdir())
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from None
+    names = [entry.name for entry in entries if _is_picture(entry)]
+    if not names:
+        raise MediaError(f"{path}: no picture in this directory; frames are PNG, JPEG, WebP, TIFF or BMP files")
+    others = sorted(entry.name for entry in entries if not _is_picture(entry))
+    if others:
+        logger.warning("%s: %d of %d entries are no pictures and are ignored (%s%s)",
+                       path, len(others), len(entries), others[0], ", …" if len(others) > 1 else "")  # fmt: skip
+    return sorted(names, key=natural_order)
+
+
+def _is_picture(entry: Path) -> bool:
+    # Other systems leave shadow files such as `._frame1.png` beside the pictures.
+    return entry.suffix.lower() in READABLE and not entry.name.startswith(".") and entry.is_file()
+
+
+def only_pictures(path: Path) -> bool:
+    """Whether the directory holds nothing but pictures and what file managers leave behind."""
+    return all(
+        _is_picture(entry) or entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini") for entry in path.iterdir()
+    )
+
+
+def _frame_at(text: str | None, rate: Fraction, default: int) -> int:
+    """Index of the first frame that is not before the position."""
+    if text is None:
+        return default
+    position = Position.parse(text)
+    if position.frames is not None:
+        return position.frames
+    # The shortest decimal is what was typed; the float beside it may lie a hair behind the frame.
+    return math.ceil(Fraction(position.seconds or 0.0).limit_denominator(1_000_000) * rate)
+
+
+def _common_size(path: Path, names: list[str]) -> tuple[int, int]:
+    """(width, height) that all pictures share, from their headers."""
+    size: tuple[int, int] | None = None
+    for name in names:
+        header = read_header(path / name)
+        if header is None:
+            read_still(path / name)  # says what is wrong with it
+            raise MediaError(f"{path / name}: not a picture that can be read")
+        if header.animated:
+            raise MediaError(f"{path / name}: an animated picture among frames; take it out or give it as the input itself")
+        size = size or (header.width, header.height)
+        if size != (header.width, header.height):
+            raise MediaError(
+                f"{path / name}: {header.width}×{header.height}, but {names[0]} is {size[0]}×{size[1]}; all frames need the same size"
+            )
+    assert size is not None
+    return size
+
+
+class FrameDirectorySink:
+    """A directory of pictures, put in place in one step when the block ends.
+
+    Frames that were files keep their names (with `.png` where their format cannot be written), others
+    become `frame_000000.png` and so on. Transparency and 16 bits a channel are taken over from the
+    source's pictures where the format holds them.
+    """
+
+    def __init__(self, path: Path, info: MediaInfo) -> None:
+        """Makes the hidden directory beside `path` that the frames go into; `info` is the source's.
+
+        Raises:
+            MediaError: the directory cannot be made.
+        """
+        self._path = path.absolute()
+        self._info = info
+        self._partial = self._path.with_name(f".{self._path.name}.partial")
+        self._size: tuple[int, ...] | None = None
+        self._written: set[str] = set()
+        try:
+            # What a killed run left behind.
+            shutil.rmtree(self._partial, ignore_errors=True)
+            self._partial.mkdir()
+        except OSError as error:
+            raise MediaError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+    def write(self, picture: Picture, pts: int, time_base: Fraction, name: str = "") -> None:
+        """Writes the next frame; its place in the order is its time, `pts` and `time_base` are not kept.
+
+        Raises:
+            MediaError: the disk is full or unwritable, or the source's picture can no longer be read.
+        """
+        if self._size is not None and picture.shape != self._size:
+            raise ValueError(f"all frames have the same size, got {picture.shape = } after {self._size}")
+        self._size = picture.shape
+        target = self._partial / self._free_name(name)
+        path = original_of(self._info, name)
+        data = encode(picture, target, read_still(path) if path is not None else None)
+        try:
+            target.write_bytes(data)
+        except OSError as error:
+            raise MediaError(f"{self._path}: cannot be written: {error.strerror or error}") from None
+
+    def _free_name(self, name: str) -> str:
+        """The name to write under; two sources that differ in their format alone stay two files."""
+        if not name:
+            chosen = f"frame_{len(self._written):06d}.png"
+        else:
+            chosen = name if Path(name).suffix.lower() in WRITABLE else f"{Path(name).stem}.png"
+            if chosen.casefold() in self._written:
+                chosen = f"{name}.png"
+        self._written.add(chosen.casefold())
+        return chosen
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                if not self._written:
+                    raise MediaError(f"{self._path}: there was no frame to write")
+                self._put_in_place()
+        except OSError as problem:
+            raise MediaError(f"{self._path}: cannot be written: {problem.strerror or problem}") from None
+        finally:
+            shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _put_in_place(self) -> None:
+        """Renames; an old directory steps aside first and is deleted last, so that there is always a whole one."""
+        if not self._path.exists():
+            self._partial.rename(self._path)
+            return
+        old = self._path.with_name(f".{self._path.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        self._path.rename(old)
+        try:
+            self._partial.rename(self._path)
+        except OSError:
+            old.rename(self._path)
+            raise
+        shutil.rmtree(old)

@@ -1,0 +1,106 @@
+"""A single picture as a source of one frame, and as an output that holds one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vidstyle.errors import MediaError
+from vidstyle.frames import Frame, MediaInfo
+from vidstyle.media.base import Picture, exact_rate, longest_side_size
+from vidstyle.media.stills import encode, fit, holds_transparency, original_of, read_header, read_still, to_8_bit
+from vidstyle.settings import RunSettings
+
+__all__ = ["DEFAULT_RATE", "ImageSink", "ImageSource"]
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_RATE = 24.0
+"""Frames a second of what has no rate of its own, where `--fps` does not say."""
+
+
+class ImageSource:
+    """A picture file as a source of one frame, at time 0. `--start` and `--end` mean nothing to it."""
+
+    def __init__(self, path: Path, run: RunSettings) -> None:
+        """Reads the header.
+
+        Raises:
+            MediaError: the file is missing, empty, damaged, or no picture.
+        """
+        header = read_header(path)
+        if header is None:
+            read_still(path)  # says what is wrong with it
+            raise MediaError(f"{path}: not a picture that can be read")
+        if header.pages:
+            logger.warning("%s: holds several pages; only the first is used", path)
+        width, height = longest_side_size(header.width, header.height, run.size)
+        rate = exact_rate(run.fps or DEFAULT_RATE)
+        self.info = MediaInfo(path, "image", width, height, rate, 1 / rate, frames=1, duration=1 / rate)
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """The picture, 8 bits a channel, of the size in `info`; nothing where `first` is past it."""
+        if first == 0:
+            rgb = fit(to_8_bit(read_still(self.info.path).rgb), self.info.width, self.info.height)
+            yield Frame(0, 0, self.info.time_base, rgb, self.info.path.name)
+
+    def close(self) -> None:
+        """Nothing is held open between frames."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class ImageSink:
+    """A picture file, written in one step when the block ends.
+
+    It takes over what the source's picture file has and the format holds: transparency, 16 bits a channel.
+    """
+
+    def __init__(self, path: Path, info: MediaInfo) -> None:
+        """`info` is the source's; nothing is written yet."""
+        self._path = path
+        self._info = info
+        self._data: bytes | None = None
+
+    def write(self, picture: Picture, pts: int, time_base: Fraction, name: str = "") -> None:
+        """Takes the one frame; `pts` and `time_base` say nothing here.
+
+        Raises:
+            MediaError: a second frame, or a picture that the format cannot hold.
+        """
+        if self._data is not None:
+            raise MediaError(f"{self._path}: a picture holds one frame; name a video or a directory as the output")
+        path = original_of(self._info, name)
+        original = read_still(path) if path is not None else None
+        if original is not None and original.alpha is not None and not holds_transparency(self._path.suffix):
+            logger.warning("%s: a %s picture has no transparency, that of %s is left out; write .png to keep it",
+                           self._path, self._path.suffix, path)  # fmt: skip
+        self._data = encode(picture, self._path, original)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            return
+        if self._data is None:
+            raise MediaError(f"{self._path}: there was no frame to write")
+        partial = self._path.with_name(f".{self._path.name}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(self._data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path)
+        except OSError as problem:
+            partial.unlink(missing_ok=True)
+            raise MediaError(f"{self._path}: cannot be written: {problem.strerror or problem}") from None

@@ -1,0 +1,273 @@
+"""Picture files: what their headers say, how they are read and written.
+
+Pillow reads headers (size, orientation and animation without decoding a pixel), OpenCV decodes and
+encodes, because it keeps 16 bits a channel.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, TiffImagePlugin
+
+from vidstyle.errors import MediaError
+from vidstyle.frames import MediaInfo
+from vidstyle.media.base import Picture
+
+__all__ = [
+    "READABLE",
+    "WRITABLE",
+    "Header",
+    "Still",
+    "encode",
+    "fit",
+    "holds_transparency",
+    "original_of",
+    "read_header",
+    "read_still",
+    "to_8_bit",
+]
+
+READABLE: Final = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
+)
+"""File name endings, in lower case, of the pictures that can be read."""
+
+WRITABLE: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+"""File name endings, in lower case, of the pictures that can be written."""
+
+Depth = TypeVar("Depth", bound=np.integer[Any])
+
+_DEEP = frozenset({".png", ".tif", ".tiff"})
+_TRANSPARENT = frozenset({".png", ".webp", ".tif", ".tiff"})
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
+_MOVING = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
+_WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG = 256, 257, 274
+
+# What Pillow raises on headers that are damaged, or of something else altogether.
+_HEADER_ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture file says of itself before a pixel is decoded."""
+
+    format: str
+    """Pillow's name of the format, such as PNG."""
+    width: int
+    """Upright, that is after the orientation is applied."""
+    height: int
+    orientation: int
+    """EXIF's orientation, 1 to 8, still to be applied to the decoded pixels; 1 is upright."""
+    animated: bool
+    """More than one picture, meant to be shown one after the other."""
+    pages: bool
+    """More than one picture, meant to lie side by side (TIFF)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A decoded picture file, upright: (H, W, 3) RGB, and its (H, W) transparency of the same type if it has any.
+
+    The colours are the stored ones, also where the picture is transparent: nothing is blended with a background.
+    """
+
+    rgb: Picture
+    alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None
+
+
+def read_header(path: Path) -> Header | None:
+    """What the header of `path` says, or None where it is no picture.
+
+    Raises:
+        MediaError: the file cannot be opened, or says that it is absurdly large.
+    """
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            # Pillow warns of oddities in headers; what matters is whether the pixels can be decoded.
+            warnings.simplefilter("ignore")
+            Image.init()
+            try:
+                with Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+                    return _describe(image)
+            except Image.DecompressionBombError:
+                raise MediaError(f"{path}: more pixels than a picture should have; shrink it first") from None
+            except _HEADER_ERRORS:
+                return None
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _describe(image: Image.Image) -> Header:
+    # The base class's method: that of PNG decodes the whole picture to look for EXIF behind it.
+    orientation = Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
+    orientation = orientation if orientation in range(1, 9) else 1
+    width, height = image.size
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Whether Pillow's own size is upright depends on its version; the tags are as stored.
+        width, height = int(image.tag_v2[_WIDTH_TAG]), int(image.tag_v2[_HEIGHT_TAG])
+    if orientation > 4:
+        width, height = height, width
+    kind = image.format or ""
+    if kind == "TIFF":
+        # OpenCV turns a TIFF by itself, and only that.
+        orientation = 1
+    several = bool(getattr(image, "is_animated", False))
+    return Header(kind, width, height, orientation, animated=several and kind in _MOVING, pages=several and kind == "TIFF")
+
+
+def read_still(path: Path) -> Still:
+    """Decodes a picture file: any bit depth up to 16, grey, palette, CMYK, transparent; upright.
+
+    Raises:
+        MediaError: the file is missing, empty, damaged, no picture, or of a kind that cannot be read.
+    """
+    header = read_header(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not data:
+        raise MediaError(f"{path}: the file is empty")
+    if header is None:
+        raise MediaError(f"{path}: not a picture that can be read; give a JPEG, PNG, WebP, TIFF, BMP or GIF")
+    if header.animated:
+        raise MediaError(f"{path}: an animated picture where a still one is needed; give one of its frames")
+    if header.format == "PNG":
+        data = _critical_chunks(path, data)
+    try:
+        with _quiet_opencv():
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise MediaError(f"{path}: cannot be decoded: {error.err}") from None
+    # The stubs say that there is always an array; a picture that cannot be decoded gives None.
+    if pixels is None or pixels.size == 0:
+        raise MediaError(f"{path}: the {header.format} picture is damaged or incomplete; save it anew")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise MediaError(f"{path}: pixels of type {pixels.dtype}; save the picture with 8 or 16 bits a channel")
+    return _split(_upright(pixels, header.orientation))
+
+
+def _critical_chunks(path: Path, data: bytes) -> bytes:
+    """The PNG without what libpng would complain about on stderr (colour profiles, text), its checksums verified.
+
+    Raises:
+        MediaError: a chunk is damaged, or the file ends too early.
+    """
+    kept, position = [data[:8]], 8
+    while position + 12 <= len(data):
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind, end = data[position + 4 : position + 8], position + 12 + length
+        if end > len(data):
+            break
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+            if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+                raise MediaError(f"{path}: the PNG picture is damaged (wrong checksum); save it anew")
+            kept.append(data[position:end])
+        if kind == b"IEND":
+            return b"".join(kept)
+        position = end
+    raise MediaError(f"{path}: the PNG picture is incomplete; save it anew")
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """OpenCV writes to stderr what it also reports by its result; only the latter is wanted."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Applies EXIF's orientation: 5 to 8 are stored with rows and columns exchanged."""
+    if orientation > 4:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _split(pixels: npt.NDArray[Any]) -> Still:
+    """OpenCV's grey, grey with alpha, BGR or BGRA as RGB and alpha; an alpha that hides nothing is none."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    channels = pixels.shape[2]
+    alpha = np.ascontiguousarray(pixels[..., -1]) if channels in (2, 4) else None
+    if alpha is not None and int(alpha.min()) == np.iinfo(alpha.dtype).max:
+        alpha = None
+    rgb = pixels[..., 2::-1] if channels >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+    return Still(np.ascontiguousarray(rgb), alpha)
+
+
+def to_8_bit(picture: Picture) -> npt.NDArray[np.uint8]:
+    """The picture with 8 bits a channel, rounded."""
+    if picture.dtype == np.uint16:
+        return ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return picture.astype(np.uint8, copy=False)
+
+
+def fit(picture: npt.NDArray[Depth], width: int, height: int) -> npt.NDArray[Depth]:
+    """Resizes (H, W) or (H, W, 3) to the given size: areas averaged when shrinking, bicubic when enlarging."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = width <= picture.shape[1] and height <= picture.shape[0]
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return resized.astype(picture.dtype, copy=False)
+
+
+def original_of(info: MediaInfo, name: str) -> Path | None:
+    """The picture file that the frame `name` of a source came from, or None where there is none (a video)."""
+    if info.kind == "image":
+        return info.path
+    return info.path / name if info.kind == "frames" and name else None
+
+
+def encode(picture: Picture, path: Path, original: Still | None = None) -> bytes:
+    """The bytes of the picture file `path`, of the format that its ending names.
+
+    16 bits a channel where `picture` and `original` have them and the format holds them, 8 otherwise;
+    the transparency of `original`, resized, where the format holds it. JPEG and WebP at quality 95.
+
+    Raises:
+        MediaError: the format cannot hold the picture (too large for it).
+    """
+    suffix = path.suffix.lower()
+    if not (suffix in _DEEP and original is not None and original.rgb.dtype == np.uint16):
+        picture = to_8_bit(picture)
+    pixels: npt.NDArray[Any] = picture[..., ::-1]
+    if original is not None and original.alpha is not None and holds_transparency(suffix):
+        alpha: npt.NDArray[Any] = to_8_bit(original.alpha) if picture.dtype == np.uint8 else original.alpha
+        pixels = np.dstack([pixels, fit(alpha, picture.shape[1], picture.shape[0])])
+    parameters: list[int] = []
+    if suffix in (".jpg", ".jpeg"):
+        # Painted colour has edges as sharp as its lightness: no chroma subsampling.
+        parameters = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    elif suffix == ".webp":
+        parameters = [cv2.IMWRITE_WEBP_QUALITY, 95]
+    with _quiet_opencv():
+        done, data = cv2.imencode(suffix, np.ascontiguousarray(pixels), parameters)
+    if not done:
+        raise MediaError(f"{path}: a {suffix} picture cannot be {picture.shape[1]}×{picture.shape[0]}; write .png or a smaller --size")
+    return data.tobytes()
+
+
+def holds_transparency(suffix: str) -> bool:
+    """Whether pictures with this file name ending can be transparent."""
+    return suffix.lower() in _TRANSPARENT
