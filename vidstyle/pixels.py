@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["from_tensor", "to_tensor"]
+__all__ = ["from_tensor", "resized", "to_tensor"]
 
 
 def to_tensor(picture: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], device: torch.device | str = "cpu") -> torch.Tensor:
@@ -29,3 +30,13 @@ def from_tensor(image: torch.Tensor, bits: int = 8) -> npt.NDArray[np.uint8] | n
     scale = float(2**bits - 1)
     values = image.detach().clamp(0, 1).mul(scale).round()[0].permute(1, 2, 0).cpu().numpy()
     return np.ascontiguousarray(values.astype(np.uint8 if bits == 8 else np.uint16))
+
+
+def resized(picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) uint8 to `size` (height, width): averages of areas where it shrinks (as in the field's programs), else bicubic."""
+    height, width = size
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = height * width < picture.shape[0] * picture.shape[1]
+    scaled = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return np.asarray(scaled, dtype=np.uint8)

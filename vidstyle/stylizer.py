@@ -29,13 +29,13 @@ from vidstyle.flow import Consistency, warp
 from vidstyle.frames import FlowField, Frame
 from vidstyle.objective import LossReport, Objective, Reference, StyleTargets, build_terms, style_targets
 from vidstyle.optimize import OPTIMIZERS, CurvaturePair, Result
-from vidstyle.pixels import from_tensor, to_tensor
+from vidstyle.pixels import from_tensor, resized, to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
 
 __all__ = ["Motion", "OnStep", "Painted", "Stylizer", "fill_new", "pyramid"]
 
-Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Picture = npt.NDArray[np.uint8]
 OnStep = Callable[[float, LossReport], None]
 """Called after every step with the share of the frame's steps that are done, and the terms."""
 
@@ -119,9 +119,9 @@ class Stylizer:
         self.size = size
         self.device = resolve_device(settings.run.device)
         self._layers = tuple(sorted(layers))
-        self._styles = [to_tensor(style, self.device) for style in styles]
+        self._styles = tuple(styles)
         self._blend = _blend(settings, len(styles))
-        self._initial = None if initial is None else to_tensor(initial, self.device)
+        self._initial = initial
         self._network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device)
         self._targets: dict[tuple[int, int], StyleTargets] = {}
 
@@ -131,7 +131,6 @@ class Stylizer:
         Raises:
             NumericalError: the loss was not finite twice; the message names the frame.
         """
-        source = to_tensor(frame.rgb, self.device)
         sizes = pyramid(self.size)
         steps = [round(self.settings.optimize.first_iterations * _COARSE_SHARE)] * (len(sizes) - 1)
         steps.append(self.settings.optimize.first_iterations)
@@ -140,8 +139,8 @@ class Stylizer:
         image: torch.Tensor | None = None
         result: Result | None = None
         for level, (size, count) in enumerate(zip(sizes, steps, strict=True)):
-            content = resize(source, size)
-            image = self._start(content, size) if image is None else resize(image, size).clamp(0, 1)
+            content = to_tensor(resized(frame.rgb, size), self.device)
+            image = self._start(content, size) if image is None else enlarge(image, size)
             done, share = sum(cost[:level]) / sum(cost), cost[level] / sum(cost)
             result = self._optimise(frame, content, image, count, (), (), _part(on_step, done, share / count))
             image = result.image
@@ -153,7 +152,7 @@ class Stylizer:
         self,
         frame: Frame,
         motions: Sequence[Motion],
-        painted: Mapping[int, Picture],
+        painted: Mapping[int, npt.NDArray[np.uint16]],
         state: Mapping[str, npt.NDArray[np.float32]],
         on_step: OnStep | None = None,
     ) -> Painted:
@@ -192,11 +191,11 @@ class Stylizer:
             area = size[0] * size[1] * self.settings.style.scale**2
             pictures = []
             for share, style in zip(self._blend, self._styles, strict=True):
-                height, width = style.shape[-2:]
+                height, width = style.shape[:2]
                 factor = math.sqrt(area / (height * width))
                 shortest = minimum_side(self._layers)
                 new = max(round(height * factor), shortest), max(round(width * factor), shortest)
-                pictures.append((share, resize(style, new)))
+                pictures.append((share, to_tensor(resized(style, new), self.device)))
             self._targets[size] = style_targets(self._network, pictures, self.settings)
         return self._targets[size]
 
@@ -208,9 +207,9 @@ class Stylizer:
             generator = torch.Generator().manual_seed(self.settings.run.seed)
             return torch.rand(1, 3, *size, generator=generator).to(self.device)
         if self.settings.optimize.init == "style":
-            return resize(self._styles[0], size)
+            return to_tensor(resized(self._styles[0], size), self.device)
         assert self._initial is not None
-        return resize(self._initial, size)
+        return to_tensor(resized(self._initial, size), self.device)
 
     def _optimise(
         self,
@@ -302,11 +301,9 @@ _SHORTEST_COARSE_SIDE = 32
 """Very long or tall pictures have no level whose short side is under this: the deepest layer would see two pixels."""
 
 
-def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(1, 3, H, W) to (1, 3, *size), bicubic, antialiased when it shrinks, clamped to [0, 1]; the picture itself where it fits."""
-    if tuple(image.shape[-2:]) == tuple(size):
-        return image
-    return functional.interpolate(image, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+def enlarge(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(1, 3, H, W) to (1, 3, *size), bicubic, clamped to [0, 1]."""
+    return functional.interpolate(image, size=size, mode="bicubic", align_corners=False).clamp(0, 1)
 
 
 def _blend(settings: Settings, count: int) -> list[float]:

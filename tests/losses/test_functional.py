@@ -1,0 +1,108 @@
+"""Every formula against a slow one in float64, and its gradient against finite differences."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from vidstyle.losses import (
+    STYLE_LOSSES,
+    content_loss,
+    gatys_style_loss,
+    gram,
+    gram_loss,
+    overflow_loss,
+    temporal_loss,
+    total_variation,
+)
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_gram_is_the_mean_product_of_channels() -> None:
+    f = random(1, 3, 4, 5)
+    slow = torch.zeros(3, 3, dtype=torch.float64)
+    for i, j, y, x in itertools.product(range(3), range(3), range(4), range(5)):
+        slow[i, j] += f[0, i, y, x] * f[0, j, y, x] / (3 * 4 * 5)
+    torch.testing.assert_close(gram(f), slow)
+
+
+def test_gatys_loss_is_the_papers_for_equal_sizes() -> None:
+    f, a = random(1, 3, 4, 5), random(1, 3, 4, 5, seed=1)
+    n, m = 3, 20
+    big_g, big_a = (t.reshape(3, 20) @ t.reshape(3, 20).T for t in (f, a))
+    slow = sum(float((big_g[i, j] - big_a[i, j]) ** 2) for i in range(3) for j in range(3)) / (4 * n**2 * m**2)
+    assert float(gatys_style_loss(gram(f), gram(a))) == pytest.approx(slow)
+
+
+def test_gram_loss_is_the_mean_square() -> None:
+    f, a = gram(random(1, 3, 4, 5)), gram(random(1, 3, 6, 5, seed=1))
+    assert float(gram_loss(f, a)) == pytest.approx(sum(float((f[i, j] - a[i, j]) ** 2) for i in range(3) for j in range(3)) / 9)
+
+
+def test_content_loss_is_the_mean_square() -> None:
+    f, p = random(1, 2, 3, 4), random(1, 2, 3, 4, seed=1)
+    slow = sum(float((f[0, c, y, x] - p[0, c, y, x]) ** 2) for c in range(2) for y in range(3) for x in range(4)) / 24
+    assert float(content_loss(f, p)) == pytest.approx(slow)
+
+
+def test_total_variation_against_loops() -> None:
+    image = random(1, 3, 4, 5)
+    slow = 0.0
+    for c, y, x in itertools.product(range(3), range(4), range(5)):
+        slow += float((image[0, c, y, x + 1] - image[0, c, y, x]) ** 2) if x < 4 else 0
+        slow += float((image[0, c, y + 1, x] - image[0, c, y, x]) ** 2) if y < 3 else 0
+    assert float(total_variation(image)) == pytest.approx(slow * 255**2 / image.numel())
+
+
+def test_temporal_loss_counts_every_pixel_in_the_mean() -> None:
+    image, warped = random(1, 3, 2, 2), random(1, 3, 2, 2, seed=1)
+    trust = torch.tensor([[1.0, 0.0], [0.5, 0.0]], dtype=torch.float64)[None, None]
+    slow = sum(
+        float(trust[0, 0, y, x] * (image[0, c, y, x] - warped[0, c, y, x]) ** 2) for c in range(3) for y in range(2) for x in range(2)
+    )
+    assert float(temporal_loss(image, warped, trust)) == pytest.approx(slow / 12 * 255**2)
+
+
+def test_temporal_gradient_is_there_where_trusted_and_nowhere_else() -> None:
+    image, warped = random(1, 3, 6, 7).requires_grad_(), random(1, 3, 6, 7, seed=1)
+    trust = (random(1, 1, 6, 7, seed=2) > 0).double()
+    (gradient,) = torch.autograd.grad(temporal_loss(image, warped, trust), image)
+    inside = trust.expand_as(gradient) > 0
+    assert (gradient[inside] != 0).all()
+    assert (gradient[~inside] == 0).all()
+
+
+def test_overflow_is_zero_inside_the_range_and_grows_outside() -> None:
+    assert float(overflow_loss(torch.rand(1, 3, 4, 4))) == 0
+    assert float(overflow_loss(torch.full((1, 3, 2, 2), 1 + 2 / 255, dtype=torch.float64))) == pytest.approx(4)
+    assert float(overflow_loss(torch.full((1, 3, 2, 2), -2 / 255, dtype=torch.float64))) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("name", STYLE_LOSSES)
+def test_style_losses_gradcheck(name: str) -> None:
+    loss, target = STYLE_LOSSES[name], random(1, 4, 5, 5, seed=3)
+    features = random(1, 4, 3, 4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda f: loss.distance(loss.statistics(f), loss.statistics(target)), features)
+
+
+@pytest.mark.parametrize("name", STYLE_LOSSES)
+def test_style_losses_ignore_where_things_are_and_how_large_the_style_is(name: str) -> None:
+    loss, features = STYLE_LOSSES[name], random(1, 4, 4, 6)
+    target = loss.statistics(features)
+    assert float(loss.distance(loss.statistics(features.flip(-1)), target)) == pytest.approx(0, abs=1e-20)
+    assert float(loss.distance(loss.statistics(torch.cat([features, features], dim=-1)), target)) == pytest.approx(0, abs=1e-20)
+    assert float(loss.distance(loss.statistics(2 * features), target)) > 0
+
+
+def test_pixel_losses_gradcheck() -> None:
+    image, other = random(1, 3, 3, 4).requires_grad_(), random(1, 3, 3, 4, seed=1)
+    trust = torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    assert torch.autograd.gradcheck(total_variation, image, atol=1e-3)
+    assert torch.autograd.gradcheck(lambda x: temporal_loss(x, other, trust), image, atol=1e-3)
+    assert torch.autograd.gradcheck(lambda x: content_loss(x, other), image)
+    assert torch.autograd.gradcheck(lambda x: overflow_loss(x), image, atol=1e-3)

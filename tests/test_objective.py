@@ -1,0 +1,119 @@
+"""The objective: its units, its gradient, the temporal term, and that what is saved is what is judged."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from vidstyle.losses import content_loss, gram
+from vidstyle.objective import Objective, Reference, StyleTargets, build_terms, style_targets
+from vidstyle.settings import Settings
+from vidstyle.vgg import VGG19, load_vgg19
+
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
+
+
+def picture(seed: int, size: tuple[int, int] = (36, 44)) -> torch.Tensor:
+    return torch.nn.functional.interpolate(
+        torch.rand(1, 3, 9, 11, generator=torch.Generator().manual_seed(seed)), size=size, mode="bilinear", align_corners=True
+    )
+
+
+@pytest.fixture(scope="module")
+def network() -> VGG19:
+    return load_vgg19()
+
+
+@pytest.fixture(scope="module")
+def targets(network: VGG19) -> StyleTargets:
+    return style_targets(network, [(1.0, picture(5))], Settings())
+
+
+def objective(network: VGG19, targets: StyleTargets, *references: Reference, settings: Settings | None = None) -> Objective:
+    settings = settings or Settings()
+    with torch.no_grad():
+        image = picture(1).to(network.get_buffer("relu1_1_weight"))
+        content = {name: value.clone() for name, value in network(image, settings.content.layers).items()}
+    return Objective(network, build_terms(settings, content, targets, references), LAYERS)
+
+
+def test_defaults_are_the_objective_of_neural_style(network: VGG19, targets: StyleTargets) -> None:
+    """5·MSE(relu4_2) + 100·Σ MSE(G/(C·H·W)) on activations of 0-255 BGR input."""
+    report, _ = objective(network, targets)(picture(2))
+    ours, content, style = (network(picture(seed), LAYERS) for seed in (2, 1, 5))
+    expected_content = 5 * content_loss(ours["relu4_2"], content["relu4_2"])
+    expected_style = 100 * sum((gram(ours[layer]) - gram(style[layer])).square().mean() for layer in LAYERS if layer.endswith("_1"))
+    assert report.terms["content"] == pytest.approx(float(expected_content), rel=1e-4)
+    assert report.terms["style"] == pytest.approx(float(expected_style), rel=1e-4)
+    assert report.objective == pytest.approx(report.terms["content"] + report.terms["style"])
+
+
+def test_gradient_is_that_of_the_sum(network: VGG19, targets: StyleTargets) -> None:
+    # Along the gradient itself, in float64: the directional derivative is the gradient's squared length.
+    function = objective(copy.deepcopy(network).double(), {name: value.double() for name, value in targets.items()})
+    x = picture(2).double()
+    _, gradient = function(x)
+    direction = gradient / gradient.norm()
+    step = 1e-5
+    change = (function(x + step * direction)[0].total - function(x - step * direction)[0].total) / (2 * step)
+    assert change == pytest.approx(float(gradient.norm()), rel=1e-3)
+
+
+def test_temporal_term_pulls_where_trusted_and_only_there(network: VGG19, targets: StyleTargets) -> None:
+    x = picture(2)
+    trust = torch.zeros(1, 1, 36, 44)
+    trust[..., 10:20, 10:30] = 1
+    without = objective(network, targets)(x)[1]
+    pulled = objective(network, targets, Reference(picture(3), trust))(x)[1]
+    difference = (pulled - without).abs().sum(dim=1, keepdim=True)
+    assert (difference[trust > 0] > 1e-3 * float(without.abs().mean())).float().mean() > 0.99
+    # Outside the mask nothing is added: what is left is the rounding of another order of summation.
+    assert float(difference[trust == 0].max()) <= 1e-4 * float(without.abs().max())
+
+
+def test_no_temporal_term_without_references(network: VGG19, targets: StyleTargets) -> None:
+    report, _ = objective(network, targets)(picture(2))
+    assert not [name for name in report.terms if name.startswith("temporal")]
+
+
+def test_the_clamped_picture_is_judged(network: VGG19, targets: StyleTargets) -> None:
+    """Values beyond the range change nothing but the overflow term, which pulls them back."""
+    function = objective(network, targets)
+    inside = picture(2).clamp(0, 1)
+    inside[..., :8, :8] = 1.0
+    beyond = inside.clone()
+    beyond[..., :8, :8] = 1.1
+    (a, _), (b, gradient) = function(inside), function(beyond)
+    assert b.objective == pytest.approx(a.objective)
+    assert a.terms["overflow"] == 0
+    assert b.terms["overflow"] > 0
+    assert (gradient[..., :8, :8] > 0).all()
+
+
+def test_blended_styles_have_blended_statistics(network: VGG19) -> None:
+    settings = Settings()
+    one, two = (style_targets(network, [(1.0, picture(seed))], settings) for seed in (5, 6))
+    both = style_targets(network, [(0.25, picture(5)), (0.75, picture(6))], settings)
+    for layer in settings.style.layers:
+        torch.testing.assert_close(both[layer], 0.25 * one[layer] + 0.75 * two[layer])
+
+
+def test_a_weight_of_zero_leaves_its_term_out(network: VGG19, targets: StyleTargets) -> None:
+    settings = Settings.from_mapping({"optimize": {"tv_weight": 0}})
+    assert "tv" not in objective(network, targets, settings=settings)(picture(2))[0].terms
+
+
+def test_gatys_style_loss_averages_the_layers(network: VGG19) -> None:
+    settings = Settings.from_mapping({"style": {"loss": "gatys"}})
+    targets = style_targets(network, [(1.0, picture(5))], settings)
+    report, _ = objective(network, targets, settings=settings)(picture(2))
+    features = network(picture(2), LAYERS)
+    expected = 100 / 5 * sum((gram(features[layer]) - target).square().sum() / 4 for layer, target in targets.items())
+    assert report.terms["style"] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_a_reference_checks_its_shapes() -> None:
+    with pytest.raises(ValueError, match="trust"):
+        Reference(picture(1), torch.ones(1, 3, 36, 44))

@@ -1,0 +1,121 @@
+"""Both optimisers on functions whose minimum is known, and what happens when a loss is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from vidstyle.errors import NumericalError
+from vidstyle.objective import LossReport
+from vidstyle.optimize import OPTIMIZERS, adam, lbfgs
+
+Function = Callable[[torch.Tensor], tuple[LossReport, torch.Tensor]]
+
+
+def quadratic(condition: float = 100.0, scale: float = 1.0) -> tuple[Function, torch.Tensor]:
+    """A bowl of the given condition number round a picture inside [0, 1]."""
+    generator = torch.Generator().manual_seed(0)
+    target = 0.2 + 0.6 * torch.rand(1, 3, 8, 8, generator=generator)
+    curvature = scale * condition ** torch.rand(1, 3, 8, 8, generator=generator)
+
+    def function(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
+        difference = x - target
+        return LossReport({"bowl": float((curvature * difference.square()).sum() / 2)}), curvature * difference
+
+    return function, target
+
+
+START = torch.full((1, 3, 8, 8), 0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_lbfgs_finds_the_minimum_whatever_the_units(scale: float) -> None:
+    function, target = quadratic(scale=scale)
+    result = lbfgs(function, START, 100)
+    assert float((result.image - target).abs().max()) < 1e-3
+    assert result.report.total == min(result.trace)
+
+
+def test_adam_finds_the_minimum() -> None:
+    function, target = quadratic()
+    result = adam(function, START, 300)
+    assert float((result.image - target).abs().max()) < 5e-3
+
+
+def test_lbfgs_beats_adam_at_equal_steps() -> None:
+    function, _ = quadratic()
+    assert lbfgs(function, START, 30).report.total < adam(function, START, 30).report.total
+
+
+def test_carried_curvature_saves_steps() -> None:
+    function, _ = quadratic(condition=1000)
+    learned = lbfgs(function, START, 40, history=40).pairs
+    moved = START + 0.05
+    assert lbfgs(function, moved, 8, pairs=learned, history=40).report.total < 0.1 * lbfgs(function, moved, 8).report.total
+
+
+def test_pairs_without_positive_curvature_are_dropped() -> None:
+    function, target = quadratic()
+    wrong = [(torch.ones_like(START), -torch.ones_like(START)), (torch.zeros_like(START), torch.zeros_like(START))]
+    result = lbfgs(function, START, 60, pairs=wrong)
+    assert float((result.image - target).abs().max()) < 1e-2
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_stops_when_the_loss_has_settled(name: str) -> None:
+    function, _ = quadratic(condition=2)
+    assert OPTIMIZERS[name](function, START, 500, tolerance=0.5).steps < 500
+    assert OPTIMIZERS[name](function, START, 70, tolerance=0.0).steps == 70
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_reports_the_picture_that_is_returned_and_every_step(name: str) -> None:
+    function, _ = quadratic()
+    seen: list[float] = []
+    result = OPTIMIZERS[name](function, START, 15, on_step=lambda step, report: seen.append(report.total))
+    assert function(result.image)[0].total == pytest.approx(result.report.total, rel=1e-5)
+    assert tuple(seen) == result.trace
+    assert len(seen) == result.steps == 15
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("when", [3, 12])
+def test_one_loss_that_is_not_finite_is_survived(name: str, when: int) -> None:
+    function, _ = quadratic()
+    calls = 0
+
+    def flaky(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        report, gradient = function(x)
+        return (LossReport({"bowl": float("nan")}), gradient * float("nan")) if calls == when else (report, gradient)
+
+    result = OPTIMIZERS[name](flaky, START, 40)
+    assert torch.isfinite(result.image).all()
+    assert result.report.total < function(START)[0].total
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_the_second_loss_that_is_not_finite_is_an_error(name: str, bad: float) -> None:
+    function, _ = quadratic()
+    calls = 0
+
+    def broken(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        report, gradient = function(x)
+        return (LossReport({"bowl": bad}), gradient) if calls > 2 else (report, gradient)
+
+    with pytest.raises(NumericalError, match="bowl"):
+        OPTIMIZERS[name](broken, START, 10)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_flat_function_leaves_the_picture_alone(name: str) -> None:
+    def flat(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
+        return LossReport({"flat": 1.0}), torch.zeros_like(x)
+
+    torch.testing.assert_close(OPTIMIZERS[name](flat, START, 5).image, START)

@@ -1,0 +1,180 @@
+"""The network: decoding, normalisation, one unit for every kind of weights, and what is wrong with a file."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from vidstyle import vgg
+from vidstyle.errors import UsageError, WeightsError
+from vidstyle.settings import VGG_LAYERS
+from vidstyle.vgg import ACTIVATION_RMS, activation_rms, calibration_picture, load_vgg19, minimum_side
+
+
+@pytest.fixture(scope="module")
+def network() -> vgg.VGG19:
+    return load_vgg19()
+
+
+def raw_weights() -> dict[str, torch.Tensor]:
+    """The Oxford convolutions as they are on disk, decoded by hand."""
+    content = torch.load(vgg._embedded_path(), weights_only=True)
+    return {
+        f"{name}.{part}": content[f"block{name[4]}_conv{name[6]}_W_table"][content[f"block{name[4]}_conv{name[6]}_W_q"].long()]
+        if part == "weight"
+        else content[f"block{name[4]}_conv{name[6]}_b"]
+        for name in VGG_LAYERS
+        for part in ("weight", "bias")
+    }
+
+
+def as_state_dict(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        f"features.{index}.{part}": weights[f"{name}.{part}"]
+        for name, index in vgg._STATE_DICT_INDEX.items()
+        for part in ("weight", "bias")
+    }
+
+
+def to_torchvision(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same function of the picture, written as a network that wants ImageNet-normalised RGB."""
+    first = weights["relu1_1.weight"].flip(1) * 255
+    std, mean = torch.tensor(vgg._IMAGENET_STD), torch.tensor(vgg._IMAGENET_MEAN)
+    caffe_mean = torch.tensor(vgg._CAFFE_MEAN_BGR[::-1]) / 255
+    bias = weights["relu1_1.bias"] + (first.sum((2, 3)) * (mean - caffe_mean)).sum(1)
+    return as_state_dict({**weights, "relu1_1.weight": first * std[None, :, None, None], "relu1_1.bias": bias})
+
+
+def test_first_layers_are_those_of_the_original_network(network: vgg.VGG19) -> None:
+    weights = raw_weights()
+    image = torch.rand(1, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    bgr = image.flip(1) * 255 - torch.tensor(vgg._CAFFE_MEAN_BGR)[None, :, None, None]
+    padded = functional.pad(bgr, (1, 1, 1, 1), mode="replicate")
+    relu1_1 = functional.relu(functional.conv2d(padded, weights["relu1_1.weight"], weights["relu1_1.bias"]))
+    relu1_2 = functional.relu(functional.conv2d(relu1_1, weights["relu1_2.weight"], weights["relu1_2.bias"], padding=1))
+    relu2_1 = functional.relu(
+        functional.conv2d(functional.max_pool2d(relu1_2, 2), weights["relu2_1.weight"], weights["relu2_1.bias"], padding=1)
+    )
+    features = network(image, ("relu1_1", "relu2_1"))
+    assert features["input"] is image
+    torch.testing.assert_close(features["relu1_1"], relu1_1, rtol=1e-4, atol=2e-2)
+    torch.testing.assert_close(features["relu2_1"], relu2_1, rtol=1e-4, atol=2e-1)
+
+
+def test_decodes_in_under_a_second_of_processor_time() -> None:
+    before = time.process_time()
+    load_vgg19()
+    assert time.process_time() - before < 2 * torch.get_num_threads()  # a second each of the threads, with room for a busy machine
+
+
+def test_calibration_figures_are_those_of_the_embedded_weights(network: vgg.VGG19) -> None:
+    assert activation_rms(network) == pytest.approx(ACTIVATION_RMS, rel=1e-3)
+
+
+def test_the_same_network_as_torchvision_writes_it_gives_the_same_activations(network: vgg.VGG19, tmp_path: Path) -> None:
+    path = tmp_path / "vgg.pth"
+    torch.save(to_torchvision(raw_weights()), path)
+    image = calibration_picture(48)
+    ours, theirs = network(image, VGG_LAYERS), load_vgg19(str(path))(image, VGG_LAYERS)
+    for name in VGG_LAYERS:
+        torch.testing.assert_close(theirs[name], ours[name], rtol=2e-3, atol=2e-3 * float(ours[name].max()))
+
+
+def test_weights_of_another_strength_are_brought_to_the_same_units(network: vgg.VGG19, tmp_path: Path) -> None:
+    weights = raw_weights()
+    weights["relu3_1.weight"], weights["relu3_1.bias"] = weights["relu3_1.weight"] * 0.01, weights["relu3_1.bias"] * 0.01
+    path = tmp_path / "weak.pth"
+    torch.save(to_torchvision(weights), path)
+    assert activation_rms(load_vgg19(str(path))) == pytest.approx(ACTIVATION_RMS, rel=1e-3)
+
+
+def test_torchvision_weights_are_read_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchvision.models", reason="torchvision does not fit this torch", exc_type=(ImportError, RuntimeError))
+    # What a finished download leaves: the file that torchvision would fetch, made here from the Oxford weights.
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    torch.save(to_torchvision(raw_weights()), checkpoints / "vgg19-dcbb9e9d.pth")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    network = load_vgg19("torchvision")
+    assert activation_rms(network) == pytest.approx(ACTIVATION_RMS, rel=1e-3)
+
+
+def test_average_pooling_is_another_network(network: vgg.VGG19) -> None:
+    image = calibration_picture(32)
+    average = load_vgg19(pooling="avg")(image, ("relu1_2", "relu2_1"))
+    highest = network(image, ("relu1_2", "relu2_1"))
+    torch.testing.assert_close(average["relu1_2"], highest["relu1_2"])
+    assert average["relu2_1"].mean() < highest["relu2_1"].mean()
+
+
+def test_a_flat_picture_has_no_frame_round_it(network: vgg.VGG19) -> None:
+    activations = network(torch.full((1, 3, 16, 16), 0.8), ("relu1_1",))["relu1_1"]
+    torch.testing.assert_close(activations, activations[..., 8:9, 8:9].expand_as(activations), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(("layer", "side"), [("relu1_1", 1), ("relu2_1", 2), ("relu5_1", 16)])
+def test_minimum_side(network: vgg.VGG19, layer: str, side: int) -> None:
+    assert minimum_side([layer]) == side
+    assert network(torch.rand(1, 3, side, side), (layer,))[layer].shape[-2:] == (1, 1)
+    if side > 1:
+        with pytest.raises(UsageError, match="too small"):
+            network(torch.rand(1, 3, side - 1, side), (layer,))
+
+
+class TestBadFiles:
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match="no such file"):
+            load_vgg19(str(tmp_path / "none.pth"))
+
+    def test_junk(self, tmp_path: Path) -> None:
+        path = tmp_path / "junk.pth"
+        path.write_bytes(b"not weights at all")
+        with pytest.raises(WeightsError, match="not a file of weights"):
+            load_vgg19(str(path))
+
+    def test_code_in_the_pickle_is_not_run(self, tmp_path: Path) -> None:
+        class Trap:
+            def __reduce__(self) -> tuple[object, tuple[str]]:
+                return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
+
+        path = tmp_path / "trap.pth"
+        torch.save(Trap(), path)
+        with pytest.raises(WeightsError):
+            load_vgg19(str(path))
+        assert not (tmp_path / "ran").exists()
+
+    def test_another_network(self, tmp_path: Path) -> None:
+        path = tmp_path / "other.pth"
+        torch.save({"conv1.weight": torch.zeros(3)}, path)
+        with pytest.raises(WeightsError, match=r"features\.0\.weight"):
+            load_vgg19(str(path))
+
+    def test_another_shape(self, tmp_path: Path) -> None:
+        weights = as_state_dict(raw_weights())
+        weights["features.5.weight"] = weights["features.5.weight"][:, :3]
+        path = tmp_path / "other.pth"
+        torch.save(weights, path)
+        with pytest.raises(WeightsError, match="relu2_1"):
+            load_vgg19(str(path))
+
+    def test_nan(self, tmp_path: Path) -> None:
+        weights = as_state_dict(raw_weights())
+        weights["features.5.bias"] = torch.full_like(weights["features.5.bias"], float("nan"))
+        path = tmp_path / "nan.pth"
+        torch.save(weights, path)
+        with pytest.raises(WeightsError, match="relu2_1"):
+            load_vgg19(str(path))
+
+    def test_damaged_codebook(self, tmp_path: Path) -> None:
+        content = torch.load(vgg._embedded_path(), weights_only=True)
+        content["block1_conv1_W_table"][0] += 1
+        path = tmp_path / vgg._EMBEDDED_FILE
+        torch.save(content, path)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() != vgg._EMBEDDED_SHA256
+        with pytest.raises(WeightsError, match="damaged"):
+            load_vgg19(str(path))
