@@ -32,7 +32,8 @@ def linear_color_match(source: torch.Tensor, target: torch.Tensor) -> tuple[torc
 def match_colors(image: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """A·c + b for every pixel of `image`, (1, 3, H, W), clamped to [0, 1]."""
     flat = image.reshape(3, -1).double().cpu()
-    return (matrix @ flat + offset).clamp(0, 1).reshape(image.shape).to(image)
+    matched: torch.Tensor = (matrix @ flat + offset).clamp(0, 1).reshape(image.shape).to(image)
+    return matched
 
 
 def preserve_luminance(painted: torch.Tensor, source: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,23 @@ from vidstyle.media.images import ImageSink, ImageSource
 from vidstyle.media.stills import READABLE, WRITABLE, read_header, read_still, to_8_bit
 from vidstyle.settings import EncodeSettings, RunSettings
 
-__all__ = ["Sink", "Source", "check_output", "kind_of", "open_sink", "open_source", "output_kind", "read_style"]
+__all__ = [
+    "Sink",
+    "Source",
+    "check_output",
+    "is_media_name",
+    "kind_of",
+    "open_sink",
+    "open_source",
+    "output_kind",
+    "output_name",
+    "read_style",
+]
 
 # Pictures by their name that nothing here decodes, so that they are refused as pictures and not as videos.
 _UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".psd", ".svg", ".exr", ".hdr", ".jxl"})
+
+_FURTHER_VIDEOS = frozenset({".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".ogv", ".3gp", ".mxf"})
 
 
 def kind_of(path: Path) -> MediaKind:
@@ -46,6 +60,25 @@ def kind_of(path: Path) -> MediaKind:
     if header.format in ("WEBP", "AVIF"):
         raise MediaError(f"{path}: animated {header.format} cannot be decoded; convert it to MP4, GIF or a directory of frames")
     return "video"
+
+
+def is_media_name(path: Path) -> bool:
+    """Whether a file's name says that it is a video or a picture, readable or not."""
+    return path.suffix.lower() in READABLE | _UNREADABLE_PICTURES | set(video.VIDEO_SUFFIXES) | _FURTHER_VIDEOS
+
+
+def output_name(path: Path) -> str:
+    """Name for the result of an input of a batch: its own, with another ending where its format is only read.
+
+    Raises:
+        UsageError: there is nothing at `path`.
+        MediaError: it cannot be opened.
+    """
+    kind, suffix = kind_of(path), path.suffix.lower()
+    if kind == "frames":
+        return path.name
+    writable: Collection[str] = WRITABLE if kind == "image" else video.VIDEO_SUFFIXES
+    return path.name if suffix in writable else f"{path.stem}{'.png' if kind == 'image' else '.mp4'}"
 
 
 def output_kind(path: Path | str) -> MediaKind:

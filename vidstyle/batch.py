@@ -1,0 +1,99 @@
+"""A directory of clips, images and frame directories, one job each; a failure never stops the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vidstyle.errors import UsageError, VidstyleError
+from vidstyle.media import is_media_name, output_name
+from vidstyle.pipeline import JobOptions, PathLike, Progress, stylize
+from vidstyle.settings import Settings
+
+__all__ = ["BatchResult", "plan_batch", "stylize_batch"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of every job of a batch."""
+
+    done: list[Path] = field(default_factory=list)
+    """Outputs that were made, or were there already."""
+    failed: list[tuple[Path, VidstyleError]] = field(default_factory=list)
+    """Inputs that failed, and why."""
+
+
+def stylize_batch(
+    source: PathLike,
+    styles: PathLike | Sequence[PathLike],
+    output: PathLike,
+    settings: Settings | None = None,
+    options: JobOptions | None = None,
+    progress: Progress | None = None,
+) -> BatchResult:
+    """Paints everything in a directory into another one; what fails is reported at the end, the rest is done.
+
+    Results that are there already are left as they are (unless `options.overwrite`), so a batch that was
+    interrupted goes on where it was.
+
+    Args:
+        source: directory of videos, pictures and directories of frames.
+        styles: as for `stylize`.
+        output: directory for the results; made if missing.
+        settings: as for `stylize`.
+        options: as for `stylize`; `log_json` gets the lines of every job, one after the other.
+        progress: as for `stylize`; `start` is called once a job.
+
+    Raises:
+        UsageError: `source` is no directory or holds nothing to paint, or `output` cannot be used.
+    """
+    options = options or JobOptions()
+    source, output = Path(source), Path(output)
+    jobs = plan_batch(source)
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: is a file; --batch writes into a directory, give another name")
+    if output.resolve() == source.resolve():
+        raise UsageError(f"{output}: is the input too; --batch writes into a directory of its own")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be made: {error.strerror or error}; choose another directory") from None
+    result = BatchResult()
+    taken: set[str] = set()
+    for job in jobs:
+        try:
+            name = output_name(job)
+            if name in taken:
+                raise UsageError(f"{job}: another input of the batch makes {output / name} too; rename one of them")
+            taken.add(name)
+            target = output / name
+            if target.exists() and not options.overwrite:
+                logger.warning("%s: exists already and is left as it is; give -y to make it anew", target)
+            else:
+                stylize(job, styles, target, settings, options, progress)
+            result.done.append(target)
+        except VidstyleError as error:
+            logger.error("%s", error)
+            result.failed.append((job, error))
+    return result
+
+
+def plan_batch(directory: Path) -> list[Path]:
+    """The inputs in a directory: videos, pictures, and directories of frames, sorted by name; hidden ones are left out.
+
+    Raises:
+        UsageError: there is no such directory, or nothing to paint in it.
+    """
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: --batch takes a directory of clips, images and frame directories")
+    entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    jobs = [path for path in entries if is_media_name(path) or (path.is_dir() and path.suffix != ".vidstyle")]
+    if not jobs:
+        raise UsageError(f"{directory}: holds no video, picture or directory of frames")
+    if len(jobs) < len(entries):
+        logger.warning("%s: %d entries are neither videos nor pictures and are left out", directory, len(entries) - len(jobs))
+    return jobs

@@ -1,0 +1,372 @@
+"""One job end to end: decode → shots → flow → optimise → workspace → encode.
+
+Everything is an iterator, so a clip of any length runs in the memory of a few frames. What is
+finished lies in the workspace beside the output; the output itself appears in one step at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from vidstyle import __version__
+from vidstyle.color import PRESERVE_COLOR
+from vidstyle.device import available_memory, resolve_device
+from vidstyle.errors import MediaError, NotEnoughMemory, UsageError
+from vidstyle.flow import FlowEstimator, consistency, make_estimator
+from vidstyle.frames import Frame, MediaInfo
+from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
+from vidstyle.media.base import Source
+from vidstyle.pixels import from_tensor, to_tensor
+from vidstyle.settings import Settings
+from vidstyle.shots import split_shots
+from vidstyle.stylizer import Motion, Painted, Stylizer
+from vidstyle.workspace import Workspace, fingerprint_file
+
+__all__ = ["FrameReport", "JobOptions", "JobResult", "Progress", "estimate_memory", "stylize", "stylize_image", "workspace_path"]
+
+logger = logging.getLogger(__name__)
+
+PathLike = str | Path
+
+_COLLAPSE = 0.1
+"""Share of pixels with a reliable flow under which a frame starts a new shot: there is nothing to hold on to."""
+_BYTES_RESIDENT = 900e6
+"""Memory of a job of one pixel: the process, its libraries and the network."""
+_BYTES_A_PIXEL = 4600.0
+"""Further memory a pixel, float32: activations and their gradients; see benchmarks/."""
+_BYTES_A_PAIR = 24.0
+"""Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """How a job is run; nothing here changes a stylised frame."""
+
+    overwrite: bool = False
+    """Replace the output if it exists."""
+    fresh: bool = False
+    """Start anew even where a workspace could be gone on with."""
+    keep_workspace: bool = False
+    """Leave the workspace when the job is done."""
+    log_json: Path | None = None
+    """File that gets one line of JSON a frame (`FrameReport`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameReport:
+    """How one frame was made."""
+
+    index: int
+    pts: int
+    time_base: str
+    name: str
+    shot_start: bool
+    objective: float
+    """α·content + β·style, in the units of neural-style and artistic-videos."""
+    terms: Mapping[str, float]
+    """Every term of the loss, weights included."""
+    steps: int
+    seconds: float
+    reliable: float
+    """Share of the pixels whose flow to the frame before is trusted; 1 for the first frame of a shot."""
+
+    @property
+    def when(self) -> Fraction:
+        """Seconds at which the frame is shown, exactly."""
+        return self.pts * Fraction(self.time_base)
+
+
+class Progress(Protocol):
+    """What a job tells while it runs."""
+
+    def start(self, total: int | None, done: int) -> None:
+        """The job has `total` frames (an estimate, or None), of which `done` were finished before."""
+        ...
+
+    def step(self, fraction: float, objective: float) -> None:
+        """A step is done; `fraction` of the current frame's steps, its loss being `objective`."""
+        ...
+
+    def frame(self, report: FrameReport) -> None:
+        """A frame is finished and stored."""
+        ...
+
+
+class _Silent:
+    def start(self, total: int | None, done: int) -> None:
+        pass
+
+    def step(self, fraction: float, objective: float) -> None:
+        pass
+
+    def frame(self, report: FrameReport) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What a finished job has made."""
+
+    output: Path
+    frames: int
+    seconds: float
+
+
+def stylize(
+    source: PathLike,
+    styles: PathLike | Sequence[PathLike],
+    output: PathLike,
+    settings: Settings | None = None,
+    options: JobOptions | None = None,
+    progress: Progress | None = None,
+) -> JobResult:
+    """Paints a video, an image or a directory of frames in the manner of the style pictures.
+
+    Frames that an earlier, interrupted run with the same input and settings has finished are taken from its
+    workspace, `OUTPUT.vidstyle/`; the result is the same to the byte.
+
+    Args:
+        source: a video, an image, or a directory of frames.
+        styles: one style picture or several, blended by `settings.style.blend`.
+        output: a video, an image, or a directory of frames; by its extension.
+        settings: everything a user can turn; the defaults if left out.
+        options: how the job is run.
+        progress: is told about every step and frame.
+
+    Raises:
+        UsageError: paths or settings are wrong; nothing was started.
+        MediaError: an input cannot be read or the output cannot be written.
+        WeightsError: the network's weights cannot be loaded.
+        WorkspaceError: the workspace is in use or cannot be written.
+        NumericalError: a loss was not finite, twice.
+    """
+    began = time.monotonic()
+    settings, options, progress = settings or Settings(), options or JobOptions(), progress or _Silent()
+    source, output = Path(source), Path(output)
+    style_paths = _paths(styles)
+    kind = output_kind(output)
+    _check_distinct(source, style_paths, output)
+    if options.log_json is not None and not options.log_json.absolute().parent.is_dir():
+        raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
+    estimator = make_estimator(settings.flow.estimator)
+    with ExitStack() as stack:
+        medium = stack.enter_context(open_source(source, settings.run))
+        if kind == "image" and medium.info.kind != "image":
+            raise UsageError(f"{output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
+        check_output(output, kind, settings.encode, options.overwrite, medium.info)
+        stylizer = _make_stylizer(settings, style_paths, medium.info)
+        fingerprint = _fingerprint(source, style_paths, settings)
+        workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
+        progress.start(medium.info.frames, workspace.done)
+        log = stack.enter_context(options.log_json.open("w", encoding="utf-8")) if options.log_json is not None else None
+        for index in range(workspace.done):
+            _write_line(log, _report(workspace, index))
+        for report in _paint(medium, estimator, stylizer, workspace, progress):
+            _write_line(log, report)
+            progress.frame(report)
+        _encode(medium, workspace, source, output, settings, options.overwrite)
+        frames = workspace.done
+        if not options.keep_workspace:
+            workspace.remove()
+    return JobResult(output, frames, time.monotonic() - began)
+
+
+def stylize_image(source: PathLike, styles: PathLike | Sequence[PathLike], settings: Settings | None = None) -> npt.NDArray[np.uint8]:
+    """Paints one picture and returns it, (H, W, 3) uint8 RGB, without writing anything.
+
+    Raises:
+        UsageError: `source` is no picture, or the settings are wrong.
+        MediaError: a picture cannot be read.
+        WeightsError: the network's weights cannot be loaded.
+        NumericalError: the loss was not finite, twice.
+    """
+    settings, source = settings or Settings(), Path(source)
+    if kind_of(source) != "image":
+        raise UsageError(f"{source}: is no picture; use vidstyle.stylize for videos and directories of frames")
+    with open_source(source, settings.run) as medium:
+        stylizer = _make_stylizer(settings, _paths(styles), medium.info)
+        frame = next(medium.frames())
+        picture = from_tensor(_recolored(to_tensor(stylizer.first(frame).picture), to_tensor(frame.rgb), settings))
+    return picture.astype(np.uint8, copy=False)
+
+
+def workspace_path(output: Path) -> Path:
+    """Where the job that makes `output` keeps its frames."""
+    return output.with_name(f"{output.name}.vidstyle")
+
+
+def estimate_memory(height: int, width: int, settings: Settings) -> int:
+    """Bytes that a job on frames of this size needs at its peak, measured on CPUs (benchmarks/)."""
+    pairs = settings.optimize.history + settings.optimize.carried if settings.optimize.optimizer == "lbfgs" else 2
+    return round(_BYTES_RESIDENT + height * width * (_BYTES_A_PIXEL + _BYTES_A_PAIR * pairs))
+
+
+def motions(frame: Frame, earlier: Sequence[Frame], estimator: FlowEstimator, references: Sequence[int]) -> list[Motion]:
+    """The motion from `frame` to each earlier frame of its shot that is referred to, the frame before first.
+
+    Flow is estimated on the source frames in both directions, since the way back tells what can be trusted.
+
+    Args:
+        frame: the current frame.
+        earlier: the frames of the shot before it, the last one latest.
+        estimator: how flow is estimated.
+        references: distances in frames; 1, which the start needs, is always among them.
+    """
+    found = []
+    for distance in sorted({1, *references}):
+        if distance <= len(earlier):
+            reference = earlier[-distance]
+            flow = estimator(frame.rgb, reference.rgb)
+            found.append(Motion.between(frame, reference, flow, consistency(flow, estimator(reference.rgb, frame.rgb))))
+    return found
+
+
+def _paint(medium: Source, estimator: FlowEstimator, stylizer: Stylizer, workspace: Workspace, progress: Progress) -> Iterator[FrameReport]:
+    """Paints and stores every frame that the workspace does not hold yet.
+
+    The film is always decoded from its beginning, so that cuts are found as in a run without interruption.
+    """
+    references = stylizer.settings.temporal.references
+
+    def on_step(fraction: float, report: Any) -> None:
+        progress.step(fraction, report.objective)
+
+    resumed = workspace.done
+    for shot in split_shots(medium.frames()):
+        earlier: deque[Frame] = deque(maxlen=max(references))
+        for frame in shot.frames:
+            if frame.index < resumed:
+                if workspace.record(frame.index)["shot_start"]:
+                    earlier.clear()
+                earlier.append(frame)
+                continue
+            began = time.monotonic()
+            known = motions(frame, list(earlier), estimator, references) if earlier else []
+            if known and float(known[0].trust.mean()) < _COLLAPSE:
+                logger.info("frame %d: the flow is reliable at %.0f %% only, starting afresh", frame.index, 100 * known[0].trust.mean())
+                known = []
+                earlier.clear()
+            if known:
+                stored = {motion.distance: workspace.frame(frame.index - motion.distance) for motion in known}
+                painted = stylizer.follow(frame, known, stored, workspace.state(), on_step)
+            else:
+                painted = stylizer.first(frame, on_step)
+            report = _frame_report(frame, painted, shot_start=not known, seconds=time.monotonic() - began)
+            workspace.append(frame.index, painted.picture, asdict(report), painted.state)
+            earlier.append(frame)
+            yield report
+
+
+def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float) -> FrameReport:
+    return FrameReport(
+        index=frame.index,
+        pts=frame.pts,
+        time_base=str(frame.time_base),
+        name=frame.name,
+        shot_start=shot_start,
+        objective=painted.report.objective,
+        terms=dict(painted.report.terms),
+        steps=painted.steps,
+        seconds=round(seconds, 3),
+        reliable=painted.reliable,
+    )
+
+
+def _encode(medium: Source, workspace: Workspace, source: Path, output: Path, settings: Settings, overwrite: bool) -> None:
+    """Writes the workspace's frames to the output; the source is walked along only where its colours are wanted."""
+    if not workspace.done:
+        raise MediaError(f"{source}: holds no frame")
+    sources = medium.frames() if settings.color.preserve != "off" else None
+    with open_sink(output, medium.info, settings.encode, source, settings.run, overwrite) as sink:
+        for index in range(workspace.done):
+            report = _report(workspace, index)
+            picture: npt.NDArray[Any] = workspace.frame(index)
+            if sources is not None:
+                original = to_tensor(next(sources).rgb)
+                picture = from_tensor(_recolored(to_tensor(picture), original, settings), bits=16)
+            sink.write(picture, report.pts, Fraction(report.time_base), report.name)
+
+
+def _recolored(painted: Any, original: Any, settings: Settings) -> Any:
+    """The painted picture with the colours that `--preserve-color` asks for; tensors in, tensor out."""
+    preserve = PRESERVE_COLOR.get(settings.color.preserve)
+    return painted if preserve is None else preserve(painted, original)
+
+
+def _make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -> Stylizer:
+    """Reads the styles, checks the memory, loads the network; everything that can fail before the work begins."""
+    pictures = [read_style(path) for path in styles]
+    _check_memory(info, settings)
+    init = settings.optimize.init
+    initial = None if init in ("content", "noise", "style") else read_style(_existing(Path(init), "--init"))
+    return Stylizer(settings, pictures, (info.height, info.width), initial)
+
+
+def _check_memory(info: MediaInfo, settings: Settings) -> None:
+    needed = estimate_memory(info.height, info.width, settings)
+    free = available_memory(resolve_device(settings.run.device))
+    logger.info("%d×%d pixels: about %.1f GB of memory", info.width, info.height, needed / 1e9)
+    if free is None or needed <= free:
+        return
+    share = max(free - _BYTES_RESIDENT, 0) / (needed - _BYTES_RESIDENT)
+    fits = int(max(info.width, info.height) * share**0.5)
+    advice = f"--size {fits} would fit" if fits >= 32 else "no size would fit, free some memory"
+    raise NotEnoughMemory(
+        f"{info.path}: frames of {info.width}×{info.height} need about {needed / 1e9:.1f} GB of memory, "
+        f"{free / 1e9:.1f} GB are free; {advice}"
+    )
+
+
+def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> dict[str, str]:
+    """What the frames depend on; a change of any of it makes a workspace worthless."""
+    files = [Path(name) for name in (settings.run.weights, settings.optimize.init) if Path(name).is_file()]
+    return {
+        "the input": fingerprint_file(source),
+        "the style": hashlib.sha256("".join(fingerprint_file(path) for path in styles).encode()).hexdigest(),
+        "the settings": hashlib.sha256("".join([settings.fingerprint(), *map(fingerprint_file, files)]).encode()).hexdigest(),
+        "the version of vidstyle": __version__,
+    }
+
+
+def _report(workspace: Workspace, index: int) -> FrameReport:
+    return FrameReport(**workspace.record(index))
+
+
+def _write_line(log: TextIO | None, report: FrameReport) -> None:
+    if log is not None:
+        log.write(json.dumps(asdict(report)) + "\n")
+        log.flush()
+
+
+def _paths(styles: PathLike | Sequence[PathLike]) -> list[Path]:
+    paths = [Path(styles)] if isinstance(styles, str | Path) else [Path(style) for style in styles]
+    if not paths:
+        raise UsageError("no style picture given; name at least one")
+    return [_existing(path, "style") for path in paths]
+
+
+def _existing(path: Path, role: str) -> Path:
+    if not path.exists():
+        raise UsageError(f"{role} {path}: no such file; check the path")
+    return path
+
+
+def _check_distinct(source: Path, styles: Sequence[Path], output: Path) -> None:
+    """Refuses to write over what is read."""
+    if output.exists():
+        for path in (source, *styles):
+            if path.exists() and path.samefile(output):
+                raise UsageError(f"{output}: is an input of this job too; choose another output")
