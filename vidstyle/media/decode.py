@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +23,7 @@ from av.video.stream import VideoStream
 
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import ColorTags, Frame, MediaInfo
-from vidstyle.media.base import longest_side_size
+from vidstyle.media.base import exact_rate, longest_side_size
 from vidstyle.media.matrix import HDR_TRANSFERS, matrix_of, to_rgb
 from vidstyle.settings import Position, RunSettings
 
@@ -34,7 +35,10 @@ logger = logging.getLogger(__name__)
 _SEEK_FROM = 10.0
 # A container that fails this often in a row without giving a packet has nothing more to give.
 _READ_ATTEMPTS = 50
+# Announced durations are a little off at times; only a start this far behind is refused without looking.
+_CERTAIN = 1
 _GUESSED_RATE = Fraction(25)
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @dataclass(slots=True)
@@ -99,7 +103,7 @@ class VideoSource:
         self._start = Position.parse(self._run.start) if self._run.start else Position()
         self._end = Position.parse(self._run.end) if self._run.end else None
         self._check_span()
-        self._fps = None if self._run.fps is None else _exact_rate(self._run.fps)
+        self._fps = None if self._run.fps is None else exact_rate(self._run.fps)
         with open_container(path) as container:
             self._probe(container)
 
@@ -177,7 +181,7 @@ class VideoSource:
             return None, None
         start = self._seconds(self._start)
         end = duration if self._end is None else min(duration, self._seconds(self._end))
-        if start >= duration and (self._start.frames is None or start > duration * 2):
+        if start >= duration + _CERTAIN:
             raise self._empty_span(duration)
         used = max(end - start, Fraction(0))
         if self._fps:
@@ -224,7 +228,7 @@ class VideoSource:
         if moved:
             self._warn_once(f"{self.path}: {moved} frames had times that stood still or went back; they were moved forward")
         if damaged:
-            self._warn_once(f"{self.path}: damaged in {damaged} places; the frames there are missing or patched, the rest is used")
+            self._warn_once(f"{self.path}: {damaged} damaged parts; the frames there are missing or patched, the rest is used")
         if last is not None:
             self._warn_if_truncated(container, stream, reached)
 
@@ -416,6 +420,10 @@ def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None
     """Seconds of the picture as the container announces them: the stream's own, a Matroska tag, or the file's."""
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
+    tag = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
+    if tag:
+        hours, minutes, seconds = tag.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
     if container.duration:
         return Fraction(container.duration, av.time_base)
     return None
@@ -426,15 +434,6 @@ def _sane_rate(stream: VideoStream) -> Fraction:
         if rate is not None and 0 < rate <= 1000:
             return Fraction(rate)
     return _GUESSED_RATE
-
-
-def _exact_rate(fps: float) -> Fraction:
-    """The rate that is meant: 23.976 and 29.97 are NTSC's n·1000/1001, anything else what it says."""
-    whole = round(fps * 1.001)
-    ntsc = Fraction(whole * 1000, 1001)
-    if fps != round(fps) and whole % 6 == 0 and abs(ntsc - Fraction(fps)) < Fraction(1, 200):
-        return ntsc
-    return Fraction(fps).limit_denominator(1001)
 
 
 def _exact_seconds(seconds: float) -> Fraction:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import av
 import numpy as np
@@ -198,7 +198,7 @@ class VideoSink:
             f"file:{self._partial}", "w", format=container.format, container_options=container.options, metadata_errors="surrogateescape"
         )
         # Random identifiers and dates of the muxer would make two runs of the same job differ.
-        output.flags = int(output.flags) | int(Flags.bitexact.value)
+        output.flags = int(output.flags) | cast(int, Flags.bitexact.value)
         self._stream = self._encoder.add_to(output, width, height, self._info.rate, self._tick)
         self._origin = begin if self._span.cut_start else self._clock_zero()
         if self._encoder.codec == "gif" and self._encoder.pix_fmt == "pal8":

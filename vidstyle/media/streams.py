@@ -36,6 +36,7 @@ _STALE_TAGS = frozenset({
 # Text subtitles are the one thing that is rewritten: each container has its own wrapping of the same words.
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _SUBTITLE_TICK = Fraction(1, 1000)
+_REORDERED = 64
 # The encoder of mov_text writes its sample description from this; players take their own style.
 _SUBTITLE_HEADER = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n\n[Events]\n"
 
@@ -73,7 +74,7 @@ class Carrier:
         self._pending: av.Packet[Stream] | None = None
         self._ended = False
         self._refused = 0
-        self._picture_end: dict[Fraction, Fraction] = {}
+        self._durations: dict[Fraction, Fraction] = {}
 
     def close(self) -> None:
         """Lets go of the source."""
@@ -137,7 +138,7 @@ class Carrier:
 
     def picture_duration(self, begin: Fraction) -> Fraction | None:
         """How long the source shows the frame that begins at `begin`, if the walk has met it."""
-        return self._picture_end.get(begin)
+        return self._durations.get(begin)
 
     # ----------------------------------------------------------------------------------------------------
 
@@ -182,28 +183,27 @@ class Carrier:
             logger.warning("%s: cannot hold the chapters of %s; left out", self._target, self._source.name)
 
     def _next(self) -> av.Packet[Stream] | None:
+        """The next packet to copy, or None at the end; on the way it notes how long the source shows its frames."""
         if self._pending is not None:
             packet, self._pending = self._pending, None
             return packet
-        while True:
-            packet: av.Packet[Stream] | None
-            try:
-                packet = next(self._packets, None)
-            except av.FFmpegError as error:
-                logger.warning(
-                    "%s: its sound and subtitles cannot be read to the end (%s); what is there is kept", self._source, error.strerror
-                )
-                return None
-            if packet is None:
-                return None
-            if packet.size and packet.stream_index == self._picture.index:
-                if packet.pts is not None and packet.duration:
-                    # Only the last frames matter, and packets come out of order by a few frames at most.
-                    self._picture_end[packet.pts * packet.time_base] = packet.duration * packet.time_base
-                    if len(self._picture_end) > 64:
-                        del self._picture_end[min(self._picture_end)]
-            elif packet.size and packet.stream_index in self._targets:
-                return packet
+        try:
+            for packet in self._packets:
+                if packet.size and packet.stream_index == self._picture.index:
+                    self._note_duration(packet)
+                elif packet.size and packet.stream_index in self._targets:
+                    return packet
+        except av.FFmpegError as error:
+            logger.warning("%s: its other streams cannot be read to the end (%s); what is there is kept", self._source, error.strerror)
+        return None
+
+    def _note_duration(self, packet: av.Packet[Stream]) -> None:
+        if packet.pts is None or not packet.duration:
+            return
+        self._durations[packet.pts * packet.time_base] = packet.duration * packet.time_base
+        # Only the last frame's is asked for, and packets come out of order by a few frames at most.
+        if len(self._durations) > _REORDERED:
+            del self._durations[min(self._durations)]
 
     def _write(self, packet: av.Packet[Stream]) -> None:
         index = packet.stream_index
