@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.scenes import Scene, procedural_picture
+from vidstyle.frames import Frame
+from vidstyle.shots import mark_cuts, split_shots
+
+PAN = Scene(size=(72, 128))
+OTHER = Scene(size=(72, 128), picture=255 - procedural_picture(144, 256, seed=3), pan=(-1.2, 0.5), disc_radius=0)
+
+
+def frames(*pictures: np.ndarray) -> Iterator[Frame]:
+    return (Frame(index, index * 512, Fraction(1, 12800), picture) for index, picture in enumerate(pictures))
+
+
+def take(scene: Scene, count: int, start: int = 0) -> list[np.ndarray]:
+    return [scene.frame(t) for t in range(start, start + count)]
+
+
+def cuts(pictures: list[np.ndarray]) -> list[int]:
+    """Indices of the frames that start a shot, without the first; every frame must come out, in order."""
+    marked = list(mark_cuts(frames(*pictures)))
+    assert [frame.index for frame, _ in marked] == list(range(len(pictures)))
+    starts = [frame.index for frame, starts in marked if starts]
+    assert starts[:1] == [0][: len(pictures)]
+    return starts[1:]
+
+
+class TestCuts:
+    def test_two_shots(self) -> None:
+        assert cuts(take(PAN, 8) + take(OTHER, 8)) == [8]
+
+    @pytest.mark.parametrize("length", [2, 3])
+    def test_short_shots(self, length: int) -> None:
+        assert cuts(take(PAN, 6) + take(OTHER, length) + take(PAN, 6, 6)) == [6, 6 + length]
+
+    @pytest.mark.parametrize("place", [1, 2, 11])
+    def test_at_the_ends_of_the_film(self, place: int) -> None:
+        assert cuts(take(PAN, place) + take(OTHER, 12 - place)) == [place]
+
+    def test_without_colour(self) -> None:
+        pictures = [
+            np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2) for picture in take(PAN, 6) + take(OTHER, 6)
+        ]
+        assert cuts(pictures) == [6]
+
+    @pytest.mark.parametrize("times", [2, 3, 4])
+    def test_of_film_that_repeats_its_frames(self, times: int) -> None:
+        noise = np.random.default_rng(0)
+        repeated = [
+            np.clip(picture + noise.normal(0, 0.3, picture.shape).round(), 0, 255).astype(np.uint8)
+            for picture in take(PAN, 6) + take(OTHER, 6)
+            for _ in range(times)
+        ]
+        assert cuts(repeated) == [6 * times]
+
+    @pytest.mark.parametrize("size", [(1, 1), (1, 40), (8, 8), (40, 1), (720, 1280)])
+    def test_at_any_size(self, size: tuple[int, int]) -> None:
+        dark, light = np.full((*size, 3), 30, np.uint8), np.full((*size, 3), 200, np.uint8)
+        assert cuts([dark] * 4 + [light] * 4) == [4]
+
+    def test_to_a_still_that_lasts(self) -> None:
+        assert cuts(take(PAN, 6) + [OTHER.frame(0)] * 20 + take(PAN, 6)) == [6, 26]
+
+
+class TestNoCut:
+    def test_in_a_moving_shot(self) -> None:
+        assert cuts(take(PAN, 16)) == []
+
+    def test_in_a_fast_pan(self) -> None:
+        assert cuts(take(Scene(size=(72, 128), pan=(9.0, 3.0)), 12)) == []
+
+    def test_in_a_fast_pan_drawn_on_twos(self) -> None:
+        assert cuts([picture for picture in take(Scene(size=(72, 128), pan=(12.0, 3.0)), 8) for _ in (0, 1)]) == []
+
+    def test_at_a_flash(self) -> None:
+        pictures = take(PAN, 12)
+        pictures[6] = np.clip(pictures[6].astype(int) + 150, 0, 255).astype(np.uint8)
+        assert cuts(pictures) == []
+
+    def test_in_a_dissolve(self) -> None:
+        shares = [min(max((t - 4) / 10, 0), 1) for t in range(18)]
+        assert cuts([cv2.addWeighted(PAN.frame(t), 1 - share, OTHER.frame(t), share, 0) for t, share in enumerate(shares)]) == []
+
+    def test_in_a_fade_through_black(self) -> None:
+        assert cuts([(PAN.frame(t) * (abs(t - 10) / 10)).astype(np.uint8) for t in range(21)]) == []
+
+    def test_in_a_still(self) -> None:
+        assert cuts([PAN.frame(0)] * 20) == []
+
+    @pytest.mark.parametrize("count", [0, 1, 2])
+    def test_in_hardly_any_frames(self, count: int) -> None:
+        assert cuts(take(PAN, count)) == []
+
+
+class TestShots:
+    FILM = (*take(PAN, 6), *take(OTHER, 5), *take(PAN, 4))
+
+    def test_hold_every_frame_once(self) -> None:
+        shots = [(shot.index, shot.first, [frame.index for frame in shot.frames]) for shot in split_shots(frames(*self.FILM))]
+        assert shots == [(0, 0, list(range(6))), (1, 6, list(range(6, 11))), (2, 11, list(range(11, 15)))]
+
+    def test_frames_are_the_ones_given(self) -> None:
+        given = list(frames(*self.FILM))
+        walked = [frame for shot in split_shots(iter(given)) for frame in shot.frames]
+        assert all(a is b for a, b in zip(walked, given, strict=True))
+
+    @pytest.mark.parametrize("walked", [0, 1, 3])
+    def test_what_is_left_of_a_shot_is_passed_over(self, walked: int) -> None:
+        firsts = []
+        for shot in split_shots(frames(*self.FILM)):
+            firsts.append(shot.first)
+            for _ in range(walked):
+                next(shot.frames)
+        assert firsts == [0, 6, 11]
+
+    def test_a_shot_given_up_early_does_not_stop_the_next(self) -> None:
+        firsts = []
+        for shot in split_shots(frames(*self.FILM)):
+            firsts.append(shot.first)
+            shot.frames.close()  # type: ignore[attr-defined]
+        assert firsts == [0, 6, 11]
+
+    def test_no_frames_no_shots(self) -> None:
+        assert list(split_shots(frames())) == []
+
+    @pytest.mark.parametrize("film", [take(PAN, 40), [PAN.frame(0)] * 40], ids=["moving", "still"])
+    def test_frames_are_read_as_they_are_needed(self, film: list[np.ndarray]) -> None:
+        read = 0
+
+        def counted() -> Iterator[Frame]:
+            nonlocal read
+            for frame in frames(*film):
+                read += 1
+                yield frame
+
+        ahead = [read - frame.index for shot in split_shots(counted()) for frame in shot.frames]
+        assert max(ahead) <= 6
+
+    def test_a_film_that_starts_later_starts_with_a_shot(self) -> None:
+        later = [Frame(index + 30, index, Fraction(1, 25), picture) for index, picture in enumerate(self.FILM)]
+        assert [shot.first for shot in split_shots(iter(later))] == [30, 36, 41]
