@@ -201,7 +201,10 @@ def main(arguments: list[str]) -> int:
                 print(f"skip  {title}  ({reason})", flush=True)
                 continue
             started = time.monotonic()
-            wrong = run(snippet, Path(scratch))
+            # Commands may build on each other; a Python snippet stands alone, and overwrites nothing.
+            directory = Path(scratch) / (snippet.where if snippet.language == "python" else "shell")
+            directory.mkdir(exist_ok=True)
+            wrong = run(snippet, directory)
             passed, failed = passed + (not wrong), failed + bool(wrong)
             print(f"{'FAIL' if wrong else 'ok  '}  {title}  {time.monotonic() - started:.1f} s", flush=True)
             if wrong:

@@ -268,12 +268,17 @@ def test_sigterm_is_like_control_c_and_is_put_back(job):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_batch_counts_and_names_its_failures(job, capsys):
-    job.act = lambda progress: [(Path("clips/b.mp4"), MediaError("clips/b.mp4: empty"))]
-    assert cli.main(["clips", "style.jpg", "-o", "painted", "--batch"]) == 1
-    shown = capsys.readouterr()
-    assert shown.err == "vidstyle: error: clips/b.mp4: empty\n"
-    assert shown.out == "vidstyle: painted: 1 done, 1 failed\n"
+def fail_one_of_two(progress):
+    error = MediaError("clips/b.mp4: empty")
+    logging.getLogger("vidstyle.batch").error("%s", error)
+    return [(Path("clips/b.mp4"), error)]
+
+
+@pytest.mark.parametrize(("flags", "summary"), [([], "vidstyle: painted: 1 done, 1 failed\n"), (["-q"], "")])
+def test_a_batch_counts_its_failures_and_says_each_once(flags, summary, job, capsys):
+    job.act = fail_one_of_two
+    assert cli.main(["clips", "style.jpg", "-o", "painted", "--batch", *flags]) == 1
+    assert capsys.readouterr() == (summary, "vidstyle: error: clips/b.mp4: empty\n")
 
 
 def test_a_batch_without_failures_is_0(job):

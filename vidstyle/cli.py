@@ -487,10 +487,9 @@ def _run_job(command: Command, options: JobOptions, progress: _Bar | _Lines | _S
 def _run_batch(command: Command, options: JobOptions, progress: _Bar | _Lines | _Silent, quiet: bool) -> int:
     from vidstyle.batch import stylize_batch
 
+    # What fails is logged as an error where it fails, and so has been shown.
     result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress)
     progress.close()
-    for path, error in result.failed:
-        _say(f"vidstyle: error: {path}: {_line(error).removeprefix(f'{path}: ')}")
     if not quiet:
         _say(f"vidstyle: {command.output}: {len(result.done)} done, {len(result.failed)} failed", sys.stdout)
     return 1 if result.failed else 0
