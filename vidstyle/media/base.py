@@ -85,6 +85,6 @@ def longest_side_size(width: int, height: int, size: int | None) -> tuple[int, i
 def exact_rate(fps: float) -> Fraction:
     """Frames a second as the fraction that was meant: 23.976 is 24000/1001, 12.5 is 25/2."""
     ntsc = Fraction(round(fps * 1.001) * 1000, 1001)
-    if abs(float(ntsc) - fps) < 0.0005:
+    if ntsc > 0 and abs(float(ntsc) - fps) < 0.0005:
         return ntsc
-    return Fraction(fps).limit_denominator(100_000)
+    return max(Fraction(fps).limit_denominator(100_000), Fraction(1, 100_000))

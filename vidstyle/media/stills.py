@@ -57,7 +57,18 @@ _MOVING = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 _WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG = 256, 257, 274
 
 # What Pillow raises on headers that are damaged, or of something else altogether.
-_HEADER_ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, struct.error, zlib.error)
+_HEADER_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
