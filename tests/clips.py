@@ -53,6 +53,8 @@ def make_clip(
     transfer: int | None = None,
     aspect: Fraction | None = None,
     rotation: int = 0,
+    mirror: str | None = None,
+    cover: bool = False,
     audio: str | None = None,
     audio_first: bool = False,
     seconds: float | None = None,
@@ -68,65 +70,92 @@ def make_clip(
         pictures: the frames, (H, W, 3) uint8, or how many of `moving` at `size` (width, height).
         pts, time_base: exact times; counting in frames of `rate` when left out.
         matrix, color_range: FFmpeg's integers; how the colours are coded, and tagged if `tagged`.
+        mirror: `hflip` or `vflip`, by the display matrix alone.
+        cover: adds a cover picture; with no `pictures` at all there is no film.
         audio: codec of a mono tone (`aac`, `libopus`, …), `seconds` long (default: as long as the film).
         subtitles, chapters: (start, end, text) in seconds. Subtitles are SubRip in Matroska, else mov_text.
     """
     frames = [moving(i, *size) for i in range(pictures)] if isinstance(pictures, int) else pictures
-    height, width = frames[0].shape[:2]
     pts = list(range(len(frames))) if pts is None else pts
     time_base = time_base or 1 / Fraction(rate)
     container = av.open(str(path), "w", format=format, container_options=container_options or {})
     container.metadata.update(metadata or {})
-    sound = container.add_stream(audio, rate=48000) if audio and audio_first else None
-    video = container.add_stream(codec, rate=Fraction(rate), options={"crf": "10", **(options or {})} if codec == "libx264" else options)
-    video.width, video.height, video.pix_fmt = width, height, pix_fmt
-    video.time_base = video.codec_context.time_base = time_base
-    if aspect:
-        video.codec_context.sample_aspect_ratio = aspect
-    if tagged:
-        video.codec_context.colorspace, video.codec_context.color_range = matrix, color_range
-        video.codec_context.color_primaries = video.codec_context.color_trc = {1: 1, 9: 9}.get(matrix, 6)
-    if transfer:
-        video.codec_context.color_trc = transfer
-    if rotation:
-        video.set_display_rotation(rotation)
+    sound = _add_tone(container, audio) if audio and audio_first else None
+    if frames:
+        video = container.add_stream(
+            codec, rate=Fraction(rate), options={"crf": "10", **(options or {})} if codec == "libx264" else options
+        )
+        video.height, video.width = frames[0].shape[:2]
+        video.pix_fmt = pix_fmt
+        context = video.codec_context
+        video.time_base = context.time_base = time_base
+        if aspect:
+            context.sample_aspect_ratio = aspect
+        if tagged:
+            context.colorspace, context.color_range = matrix, color_range
+            context.color_primaries = context.color_trc = {1: 1, 9: 9}.get(matrix, 6)
+        if transfer:
+            context.color_trc = transfer
+        if rotation or mirror:
+            video.set_display_rotation(rotation, hflip=mirror == "hflip", vflip=mirror == "vflip")
     if audio and not audio_first:
-        sound = container.add_stream(audio, rate=48000)
-    if sound is not None:
-        sound.codec_context.layout = "mono"
-        sound.metadata.update({"language": "fra", "title": "La voix"})
+        sound = _add_tone(container, audio)
     words = _add_subtitles(container, path) if subtitles else None
+    picture_of_cover = _add_cover(container) if cover else None
     if chapters:
         container.set_chapters([
             {"id": i, "start": int(a * 1000), "end": int(b * 1000), "time_base": Fraction(1, 1000), "metadata": {"title": title}}
             for i, (a, b, title) in enumerate(chapters, 1)
         ])  # fmt: skip
-    last = float((pts[-1] + 1) * time_base)
     packets = []
     for picture, moment in zip(frames, pts, strict=True):
+        # 4 | 0x6000 | 0x40000: bicubic, full chroma, accurate rounding.
         frame = av.VideoFrame.from_ndarray(picture).reformat(
-            format=pix_fmt, dst_colorspace={6: 5}.get(matrix, matrix), dst_color_range=color_range, interpolation=4 | 0x6000 | 0x40000
+            format=pix_fmt, dst_colorspace={6: 5, 8: 1}.get(matrix, matrix), dst_color_range=color_range, interpolation=4 | 0x6000 | 0x40000
         )
         if not tagged:
             frame.colorspace, frame.color_range = 2, 0
+        elif matrix == 8:
+            frame.colorspace = matrix
         frame.pts, frame.time_base = moment, time_base
         packets += video.encode(frame)
-    packets += video.encode(None)
+    if frames:
+        packets += video.encode(None)
     if sound is not None:
-        packets += _tone_packets(sound, seconds or last)
+        packets += _tone_packets(sound, seconds or float((pts[-1] + 1) * time_base))
     for start, end, text in subtitles or []:
         assert words is not None
         packets.append(_subtitle_packet(words, start, end, text, path))
-    for packet in sorted(packets, key=lambda p: float((p.dts if p.dts is not None else p.pts) * p.time_base)):
+    packets.sort(key=lambda p: float((p.dts if p.dts is not None else p.pts) * p.time_base))
+    if picture_of_cover is not None:
+        frame = av.VideoFrame.from_ndarray(quadrants(16, 16)).reformat(format="yuvj420p")
+        frame.pts, frame.time_base = 0, Fraction(1, 90000)
+        packets[:0] = picture_of_cover.encode(frame)
+    for packet in packets:
         container.mux(packet)
     container.close()
     return path
 
 
+def _add_tone(container: av.container.OutputContainer, codec: str) -> av.AudioStream:
+    stream = container.add_stream(codec, rate=48000)
+    stream.codec_context.layout = "mono"
+    stream.metadata.update({"language": "fra", "title": "La voix"})
+    return stream
+
+
+def _add_cover(container: av.container.OutputContainer) -> av.VideoStream:
+    stream = container.add_stream("mjpeg", rate=1)
+    stream.width, stream.height, stream.pix_fmt = 16, 16, "yuvj420p"
+    stream.codec_context.time_base = Fraction(1, 90000)
+    stream.disposition = av.stream.Disposition.attached_pic
+    return stream
+
+
 def _tone_packets(stream: av.AudioStream, seconds: float) -> list[av.Packet]:
-    packets, size = [], 1024
+    packets = []
     stream.codec_context.open(strict=False)
-    size = stream.codec_context.frame_size or size
+    size = stream.codec_context.frame_size or 1024
     for start in range(0, int(seconds * 48000), size):
         format_name = stream.codec_context.format.name
         samples = tone(size, start)

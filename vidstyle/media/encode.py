@@ -42,12 +42,14 @@ class _Container:
     options: dict[str, str] = field(default_factory=dict)
 
 
+# faststart: playable while it loads. Delays between the streams are kept in ticks of the movie: 1 ms is too coarse.
+_MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "90000"}
 _CONTAINERS = {
-    ".mp4": _Container("mp4", "libx264", {"movflags": "+faststart"}),
-    ".m4v": _Container("mp4", "libx264", {"movflags": "+faststart"}),
+    ".mp4": _Container("mp4", "libx264", _MP4_OPTIONS),
+    ".m4v": _Container("mp4", "libx264", _MP4_OPTIONS),
     ".mkv": _Container("matroska", "libx264"),
     ".webm": _Container("webm", "libvpx-vp9"),
-    ".mov": _Container("mov", "prores_ks", {"movflags": "+faststart"}),
+    ".mov": _Container("mov", "prores_ks", _MP4_OPTIONS),
     ".gif": _Container("gif", "gif"),
 }
 VIDEO_SUFFIXES = tuple(_CONTAINERS)
@@ -145,6 +147,8 @@ class VideoSink:
         self._palette: _Palette | None = None
         self._held: VideoFrame | None = None
         self._durations: dict[int, int] = {}
+        self._last_packet: av.Packet[VideoStream] | None = None
+        self._reorder = 0
         self._origin = Fraction(0)
         self._tick = Fraction(0)
         self._size = (0, 0)
@@ -230,13 +234,30 @@ class VideoSink:
         self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
-        assert self._output is not None
+        """Hands packets on, one behind: what is the last packet has to be known."""
         for packet in packets:
             if packet.pts is not None:
                 packet.duration = self._durations.pop(packet.pts, packet.duration)
-            if self._carrier is not None and packet.dts is not None:
-                self._carrier.copy_until(packet.dts * self._tick + self._origin)
-            self._output.mux(packet)
+            if self._last_packet is not None:
+                self._mux_one(self._last_packet)
+            elif packet.pts is not None and packet.dts is not None:
+                self._reorder = packet.pts - packet.dts
+            self._last_packet = packet
+
+    def _mux_one(self, packet: av.Packet[VideoStream]) -> None:
+        assert self._output is not None
+        if self._carrier is not None and packet.dts is not None:
+            self._carrier.copy_until(packet.dts * self._tick + self._origin)
+        self._output.mux(packet)
+
+    def _mux_last(self, end: int) -> None:
+        """The last packet; in MP4 its duration decides where the film ends, and it need not be the last frame."""
+        packet, self._last_packet = self._last_packet, None
+        if packet is None:
+            return
+        if self._encoder.container.format in ("mp4", "mov") and packet.dts is not None:
+            packet.duration = max(end - packet.dts - self._reorder, packet.duration or 1)
+        self._mux_one(packet)
 
     def _finish(self) -> None:
         if self._output is None or self._stream is None or self._held is None or self._held.pts is None:
@@ -245,8 +266,11 @@ class VideoSink:
         if self._carrier is not None:
             self._carrier.copy_until(begin)
         duration = self._last_duration(begin)
-        self._encode_held(max(round(duration / self._tick), 1))
+        ticks = max(round(duration / self._tick), 1)
+        end = self._held.pts + ticks
+        self._encode_held(ticks)
         self._mux(self._stream.encode(None))
+        self._mux_last(end)
         if self._carrier is not None:
             self._carrier.finish(begin + duration)
             self._carrier.close()
@@ -328,12 +352,12 @@ def _choose_encoder(path: Path, encode: EncodeSettings, info: MediaInfo | None) 
     codec = _known_codec(encode.codec or container.codec)
     formats = [known.name for known in codec.video_formats or ()]
     pix_fmt = encode.pix_fmt or _CODEC_FORMATS.get(codec.name) or ("yuv420p" if "yuv420p" in formats or not formats else formats[0])
-    if formats and pix_fmt not in formats:
-        raise UsageError(f"--pix-fmt {pix_fmt}: {codec.name} cannot write it; it has {' '.join(formats)}")
     try:
         av.VideoFormat(pix_fmt, 16, 16)
     except ValueError:
         raise UsageError(f"--pix-fmt {pix_fmt}: no such pixel format; yuv420p and yuv444p10le are usual ones") from None
+    if formats and pix_fmt not in formats:
+        raise UsageError(f"--pix-fmt {pix_fmt}: {codec.name} cannot write it; it has {' '.join(formats)}")
     options = {**_CODEC_OPTIONS.get(codec.name, {}), **encode.options}
     if encode.crf is not None:
         options["crf"] = f"{encode.crf:g}"

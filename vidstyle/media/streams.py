@@ -33,6 +33,9 @@ _STALE_TAGS = frozenset({
     "number_of_bytes", "source_id",
 })  # fmt: skip
 
+# FFmpeg writes QuickTime's languages by these names only, and drops others without a word.
+_QUICKTIME_LANGUAGES = {"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "swe": "sve"}
+
 # Text subtitles are the one thing that is rewritten: each container has its own wrapping of the same words.
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _SUBTITLE_TICK = Fraction(1, 1000)
@@ -99,7 +102,10 @@ class Carrier:
             if added is None:
                 dropped.append(_describe(stream))
                 continue
-            added.metadata.update(_lasting_tags(stream.metadata))
+            tags = _lasting_tags(stream.metadata)
+            if self._output.format.name == "mov" and "language" in tags:
+                tags["language"] = _QUICKTIME_LANGUAGES.get(tags["language"], tags["language"])
+            added.metadata.update(tags)
             added.disposition = stream.disposition
             if stream.type != "attachment":
                 self._targets[stream.index] = added

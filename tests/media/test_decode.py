@@ -1,0 +1,358 @@
+"""Videos in: frames, times, colours, damage. Every clip is made here."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.clips import damage, make_clip, moving, quadrants, read_times, truncate
+from vidstyle.errors import MediaError, UsageError
+from vidstyle.frames import Frame
+from vidstyle.media.decode import VideoSource
+from vidstyle.settings import RunSettings
+
+
+def walk(path: Path, **run: object) -> list[Frame]:
+    with VideoSource(path, RunSettings(**run)) as source:
+        return list(source.frames())
+
+
+def off(frame: Frame, truth: np.ndarray) -> float:
+    """Mean distance in 8-bit steps."""
+    return float(np.abs(frame.rgb.astype(int) - truth).mean())
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 frames at 24 a second, 2.5 s."""
+    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", 60, rate=24, options={"g": "12"})
+
+
+class TestFrames:
+    @pytest.mark.parametrize(
+        ("name", "codec"),
+        [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.mov", "prores_ks"), ("a.webm", "libvpx-vp9"), ("a.avi", "mpeg4")],
+    )
+    def test_every_container_gives_all_frames_in_order_with_their_times(self, tmp_path: Path, name: str, codec: str) -> None:
+        # AVI cannot be tagged, and an untagged film of this size is BT.601.
+        pix_fmt, matrix = "yuv422p10le" if codec == "prores_ks" else "yuv420p", 6 if codec == "mpeg4" else 1
+        path = make_clip(tmp_path / name, 12, codec=codec, pix_fmt=pix_fmt, matrix=matrix)
+        frames = walk(path)
+        assert [frame.index for frame in frames] == list(range(12))
+        assert [frame.seconds for frame in frames] == [Fraction(i, 25) for i in range(12)]
+        assert all(off(frame, moving(frame.index)) < 5 for frame in frames)
+
+    def test_gif_keeps_each_frames_own_duration(self, tmp_path: Path) -> None:
+        pictures = [np.full((20, 30, 3), value, np.uint8) for value in (0, 36, 73, 109)]
+        path = make_clip(tmp_path / "a.gif", pictures, codec="gif", pix_fmt="rgb8", pts=[0, 10, 15, 50], time_base=Fraction(1, 100))
+        frames = walk(path)
+        assert [frame.seconds for frame in frames] == [Fraction(t, 100) for t in (0, 10, 15, 50)]
+        assert [int(frame.rgb.mean()) // 10 for frame in frames] == [0, 3, 7, 10]
+
+    def test_variable_rate_is_exact(self, tmp_path: Path) -> None:
+        times = [0, 1, 5, 6, 20, 21, 22, 90]
+        path = make_clip(tmp_path / "vfr.mp4", len(times), pts=times, time_base=Fraction(1, 90))
+        assert [frame.seconds for frame in walk(path)] == [Fraction(t, 90) for t in times]
+
+    def test_a_walk_can_be_repeated_and_resumed(self, clip: Path) -> None:
+        with VideoSource(clip) as source:
+            everything = list(source.frames())
+            again = list(source.frames(first=40))
+        assert [frame.index for frame in again] == list(range(40, 60))
+        assert all(np.array_equal(a.rgb, b.rgb) and a.pts == b.pts for a, b in zip(everything[40:], again, strict=True))
+
+    def test_a_single_frame_is_a_film(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "one.mp4", 1)
+        assert len(walk(path)) == 1
+
+    def test_info_is_what_the_walk_gives(self, clip: Path) -> None:
+        with VideoSource(clip) as source:
+            assert (source.info.width, source.info.height, source.info.rate) == (64, 48, 24)
+            assert (source.info.frames, source.info.duration, source.info.kind) == (60, Fraction(5, 2), "video")
+
+    def test_streams_beside_the_picture_are_listed(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "a.mkv", 5, audio="aac", audio_first=True, subtitles=[(0, 0.1, "hello")])
+        with VideoSource(path) as source:
+            assert source.info.streams == ("audio", "subtitle")
+            assert len(list(source.frames())) == 5
+
+    def test_sound_longer_than_the_film_is_not_taken_for_truncation(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        for name in ("a.mkv", "a.mp4"):
+            assert len(walk(make_clip(tmp_path / name, 5, audio="aac", seconds=2.0))) == 5
+        assert not caplog.records
+
+    def test_times_that_stand_still_are_moved_forward(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        # Two frames within one of Matroska's milliseconds.
+        path = make_clip(
+            tmp_path / "dense.mkv", 6, pts=[0, 1, 2, 3, 4, 5], time_base=Fraction(1, 3000), rate=100, codec="mjpeg", pix_fmt="yuvj420p"
+        )
+        assert len(set(read_times(path))) < 6
+        pts = [frame.pts for frame in walk(path)]
+        assert all(a < b for a, b in itertools.pairwise(pts))
+        assert "moved forward" in caplog.text
+
+
+class TestGeometry:
+    @pytest.mark.parametrize(
+        ("rotation", "turns"), [(0, 0), (90, 1), (180, 2), (-90, 3)], ids=["upright", "quarter left", "half", "quarter right"]
+    )
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+    def test_rotation_is_applied(self, tmp_path: Path, rotation: int, turns: int, suffix: str) -> None:
+        path = make_clip(tmp_path / f"turned{suffix}", [quadrants(96, 48)] * 2, rotation=rotation)
+        truth = np.rot90(quadrants(96, 48), turns)
+        frame = walk(path)[0]
+        assert frame.rgb.shape == truth.shape
+        assert off(frame, truth) < 4
+
+    @pytest.mark.parametrize("mirror", ["hflip", "vflip"])
+    def test_mirroring_is_applied(self, tmp_path: Path, mirror: str) -> None:
+        path = make_clip(tmp_path / "mirrored.mp4", [quadrants()] * 2, mirror=mirror)
+        assert off(walk(path)[0], quadrants()[:, ::-1] if mirror == "hflip" else quadrants()[::-1]) < 4
+
+    def test_rotated_and_resized(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "turned.mp4", [quadrants(96, 48)] * 2, rotation=90)
+        with VideoSource(path, RunSettings(size=48)) as source:
+            assert (source.info.width, source.info.height) == (24, 48)
+            assert next(source.frames()).rgb.shape == (48, 24, 3)
+
+    @pytest.mark.parametrize("size", [(67, 45), (3, 2), (1, 1), (33, 64)])
+    def test_odd_sizes(self, tmp_path: Path, size: tuple[int, int]) -> None:
+        path = make_clip(tmp_path / "odd.mkv", [moving(0, *size)] * 2, codec="ffv1", pix_fmt="bgr0")
+        frame = walk(path)[0]
+        assert frame.rgb.shape == (size[1], size[0], 3)
+        assert off(frame, moving(0, *size)) == 0
+
+    @pytest.mark.parametrize(
+        ("size", "wanted"),
+        [(32, (32, 18)), (64, (64, 36)), (128, (128, 72)), (50, (50, 28)), (33, (33, 19)), (2, (2, 2)), (1, (1, 1)), (None, (64, 36))],
+    )
+    def test_size_is_the_longest_side_and_the_other_is_even_with_it(
+        self, tmp_path: Path, size: int | None, wanted: tuple[int, int]
+    ) -> None:
+        path = make_clip(tmp_path / "a.mp4", 1, size=(64, 36))
+        with VideoSource(path, RunSettings(size=size)) as source:
+            assert (source.info.width, source.info.height) == wanted
+            assert next(source.frames()).rgb.shape == (wanted[1], wanted[0], 3)
+
+    @pytest.mark.parametrize(("aspect", "wanted"), [(Fraction(4, 3), (85, 48)), (Fraction(3, 4), (64, 64))])
+    def test_pixels_become_square_and_nothing_shrinks(self, tmp_path: Path, aspect: Fraction, wanted: tuple[int, int]) -> None:
+        path = make_clip(tmp_path / "wide.mp4", 1, aspect=aspect)
+        with VideoSource(path) as source:
+            assert (source.info.width, source.info.height) == wanted
+
+
+class TestColour:
+    @pytest.mark.parametrize("matrix", [1, 6, 9], ids=["709", "601", "2020"])
+    @pytest.mark.parametrize("color_range", [1, 2], ids=["limited", "full"])
+    @pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv444p10le"])
+    def test_tagged_patches_come_back(self, tmp_path: Path, matrix: int, color_range: int, pix_fmt: str) -> None:
+        path = make_clip(tmp_path / "a.mkv", [quadrants()], codec="ffv1", pix_fmt=pix_fmt, matrix=matrix, color_range=color_range)
+        assert off(walk(path)[0], quadrants()) < 0.9
+
+    @pytest.mark.parametrize(("matrix", "height"), [(6, 576), (1, 720)])
+    def test_untagged_is_601_up_to_sd_and_709_above(self, tmp_path: Path, matrix: int, height: int) -> None:
+        picture = quadrants(64, height)
+        path = make_clip(tmp_path / "a.mkv", [picture], codec="ffv1", pix_fmt="yuv444p", matrix=matrix, tagged=False)
+        assert off(walk(path)[0], picture) < 0.9
+
+    def test_a_wrong_matrix_would_show(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "a.mkv", [quadrants()], codec="ffv1", pix_fmt="yuv444p", matrix=1, tagged=False)
+        assert off(walk(path)[0], quadrants()) > 3
+
+    def test_ten_bits_in_420(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "a.mkv", [moving(0)], pix_fmt="yuv420p10le")
+        assert off(walk(path)[0], moving(0)) < 2.5
+
+    @pytest.mark.parametrize(("transfer", "word"), [(16, "PQ"), (18, "HLG")])
+    def test_hdr_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture, transfer: int, word: str) -> None:
+        path = make_clip(tmp_path / "hdr.mp4", 1, matrix=9, transfer=transfer)
+        assert len(walk(path)) == 1
+        assert f"HDR ({word})" in caplog.text
+
+    def test_a_matrix_that_swscale_has_not_is_refused(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "odd.mkv", 1, matrix=8, codec="ffv1", pix_fmt="yuv444p")
+        with pytest.raises(MediaError, match="colour matrix"):
+            VideoSource(path)
+
+    def test_interlaced_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        path = make_clip(tmp_path / "tv.mp4", 4, options={"flags": "+ildct+ilme", "x264-params": "interlaced=1"})
+        walk(path)
+        assert "interlaced" in caplog.text
+
+
+class TestSpan:
+    @pytest.mark.parametrize(
+        ("start", "end", "indices"),
+        [
+            ("10f", "20f", range(10, 20)),
+            ("0.5", "1", range(12, 24)),
+            ("0.51", None, range(13, 60)),
+            (None, "00:01", range(24)),
+            ("1", "30f", range(24, 30)),
+            ("59f", None, range(59, 60)),
+            (None, "99", range(60)),
+        ],
+    )
+    def test_frames_of_the_span_keep_their_times(self, clip: Path, start: str | None, end: str | None, indices: range) -> None:
+        frames = walk(clip, start=start, end=end)
+        assert [frame.seconds * 24 for frame in frames] == list(indices)
+        assert [frame.index for frame in frames] == list(range(len(indices)))
+        with VideoSource(clip, RunSettings(start=start, end=end)) as source:
+            assert source.info.frames == pytest.approx(len(indices), abs=1)
+            assert source.info.duration == pytest.approx(len(indices) / 24, abs=0.05)
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+    def test_a_late_start_is_sought_and_gives_the_same_frames(self, tmp_path: Path, suffix: str) -> None:
+        path = make_clip(tmp_path / f"long{suffix}", 60, rate=4, size=(32, 32), codec="mpeg4" if suffix == ".avi" else "libx264")
+        everything = walk(path)
+        late = walk(path, start="11", end="12.5")
+        assert [frame.pts for frame in late] == [frame.pts for frame in everything[44:50]]
+        assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(late, everything[44:50], strict=True))
+
+    @pytest.mark.parametrize(("start", "end"), [("60f", None), ("2.5", None), ("100", None), ("20f", "10f"), ("2", "1"), ("0.51", "0.52")])
+    def test_an_empty_span_is_refused(self, clip: Path, start: str, end: str | None) -> None:
+        with pytest.raises(UsageError, match="leaves no frame"):
+            walk(clip, start=start, end=end)
+
+    def test_a_start_far_behind_the_end_is_refused_before_the_work(self, clip: Path) -> None:
+        with pytest.raises(UsageError, match=r"2\.50 s"):
+            VideoSource(clip, RunSettings(start="01:00"))
+
+
+class TestRate:
+    def test_half_the_rate_takes_every_second_frame(self, clip: Path) -> None:
+        frames = walk(clip, fps=12)
+        assert [frame.seconds for frame in frames] == [Fraction(i, 12) for i in range(30)]
+        assert all(off(frame, moving(2 * frame.index)) < 4 for frame in frames)
+
+    def test_twice_the_rate_shows_every_frame_twice(self, clip: Path) -> None:
+        frames = walk(clip, fps=48)
+        assert [frame.seconds for frame in frames] == [Fraction(i, 48) for i in range(120)]
+        assert all(off(frame, moving(frame.index // 2)) < 4 for frame in frames)
+
+    @pytest.mark.parametrize(("fps", "exact"), [(23.976, Fraction(24000, 1001)), (29.97, Fraction(30000, 1001)), (12.5, Fraction(25, 2))])
+    def test_the_grid_is_exact(self, clip: Path, fps: float, exact: Fraction) -> None:
+        with VideoSource(clip, RunSettings(fps=fps)) as source:
+            assert source.info.rate == exact
+            frames = list(source.frames())
+        assert [frame.seconds for frame in frames] == [i / exact for i in range(len(frames))]
+        assert 0 <= len(frames) / exact - Fraction(5, 2) < 1 / exact
+
+    def test_variable_rate_on_a_grid_takes_the_latest_frame_that_had_begun(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "vfr.mp4", 4, pts=[0, 1, 5, 6], time_base=Fraction(1, 10))
+        shown = [int(np.argmin([off(frame, moving(i)) for i in range(4)])) for frame in walk(path, fps=10)]
+        assert shown[:7] == [0, 1, 1, 1, 1, 2, 3]
+
+    def test_span_and_rate_together(self, clip: Path) -> None:
+        frames = walk(clip, start="12f", end="36f", fps=8)
+        assert [frame.seconds for frame in frames] == [Fraction(1, 2) + Fraction(i, 8) for i in range(8)]
+
+
+class TestDamage:
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+    def test_damage_in_the_middle_costs_little_and_is_said_once(
+        self, tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = damage(make_clip(tmp_path / f"a{suffix}", 60, size=(128, 96), options={"g": "12"}), 0.5, 300)
+        with VideoSource(path) as source:
+            first, second = list(source.frames()), list(source.frames())
+        assert 50 <= len(first) <= 60
+        assert [frame.pts for frame in first] == [frame.pts for frame in second]
+        assert first[-1].seconds == Fraction(59, 25)
+        assert caplog.text.count("damaged") == 1
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+    def test_a_truncated_file_is_said_and_used(self, tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+        path = make_clip(
+            tmp_path / f"a{suffix}", 60, size=(128, 96), codec="libvpx-vp9" if suffix == ".webm" else "libx264",
+            container_options={"movflags": "+faststart"} if suffix == ".mp4" else None,
+        )  # fmt: skip
+        frames = walk(truncate(path, 0.6))
+        assert 10 < len(frames) < 60
+        assert "truncated" in caplog.text
+
+    def test_a_whole_file_is_not_called_truncated(self, clip: Path, caplog: pytest.LogCaptureFixture) -> None:
+        walk(clip)
+        walk(clip, end="1")
+        assert not caplog.records
+
+    def test_a_file_without_its_index_is_refused(self, tmp_path: Path) -> None:
+        path = truncate(make_clip(tmp_path / "a.mp4", 20), 0.6)
+        with pytest.raises(MediaError, match=r"a\.mp4: is no video"):
+            VideoSource(path)
+
+    def test_all_frames_destroyed(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "a.mp4", 3, container_options={"movflags": "+faststart"})
+        data = path.read_bytes()
+        begin = data.index(b"mdat") + 4
+        path.write_bytes(data[:begin] + b"\xff" * (len(data) - begin))
+        with pytest.raises(MediaError, match="not one frame"):
+            VideoSource(path)
+
+
+class TestRefusals:
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no such file"):
+            VideoSource(tmp_path / "none.mp4")
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [(b"", "is empty"), (b"These are only words.\n" * 40, "is no video"), (bytes(range(256)) * 40, "is no video")],
+        ids=["empty", "text", "junk"],
+    )
+    def test_no_medium(self, tmp_path: Path, content: bytes, words: str) -> None:
+        path = tmp_path / "clip.mp4"
+        path.write_bytes(content)
+        with pytest.raises(MediaError, match=words) as caught:
+            VideoSource(path)
+        assert "\n" not in str(caught.value)
+        assert str(path) in str(caught.value)
+
+    def test_directory(self, tmp_path: Path) -> None:
+        with pytest.raises(MediaError, match="is a directory"):
+            VideoSource(tmp_path)
+
+    def test_unreadable(self, clip: Path, tmp_path: Path) -> None:
+        if os.geteuid() == 0:
+            pytest.skip("root may read everything")
+        path = tmp_path / "secret.mp4"
+        path.write_bytes(clip.read_bytes())
+        path.chmod(0)
+        with pytest.raises(MediaError, match="may not be read"):
+            VideoSource(path)
+
+    def test_sound_alone(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "song.mp4", [], audio="aac", seconds=0.5)
+        with pytest.raises(MediaError, match="holds no film, only audio"):
+            VideoSource(path)
+
+    def test_a_cover_picture_is_no_film(self, tmp_path: Path) -> None:
+        path = make_clip(tmp_path / "song.mp4", [], audio="aac", seconds=0.5, cover=True)
+        with pytest.raises(MediaError, match="holds no film"):
+            VideoSource(path)
+
+    def test_the_film_is_chosen_beside_a_cover(self, tmp_path: Path) -> None:
+        assert len(walk(make_clip(tmp_path / "film.mp4", 5, cover=True))) == 5
+
+    def test_a_playlist_does_not_reach_out(self, tmp_path: Path) -> None:
+        path = tmp_path / "list.mp4"
+        path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://192.0.2.1/a.ts\n#EXT-X-ENDLIST\n")
+        with pytest.raises(MediaError):
+            VideoSource(path)
+
+    def test_a_colon_in_the_name_is_no_protocol(self, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "http:clip.mp4").write_bytes(clip.read_bytes())
+        monkeypatch.chdir(tmp_path)
+        assert len(walk(Path("http:clip.mp4"), end="3f")) == 3
+
+
+def test_a_clean_walk_logs_nothing(clip: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="vidstyle"):
+        walk(clip)
+    assert not caplog.records
