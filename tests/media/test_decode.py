@@ -77,7 +77,7 @@ class TestFrames:
             assert (source.info.frames, source.info.duration, source.info.kind) == (60, Fraction(5, 2), "video")
 
     def test_streams_beside_the_picture_are_listed(self, tmp_path: Path) -> None:
-        path = make_clip(tmp_path / "a.mkv", 5, audio="aac", audio_first=True, subtitles=[(0, 0.1, "hello")])
+        path = make_clip(tmp_path / "a.mp4", 5, audio="aac", audio_first=True, subtitles=[(0, 0.1, "hello")], chapters=[(0, 0.2, "One")])
         with VideoSource(path) as source:
             assert source.info.streams == ("audio", "subtitle")
             assert len(list(source.frames())) == 5
@@ -313,6 +313,12 @@ class TestRefusals:
             VideoSource(path)
         assert "\n" not in str(caught.value)
         assert str(path) in str(caught.value)
+
+    def test_a_text_is_not_shown_as_a_terminal_would(self, tmp_path: Path) -> None:
+        path = tmp_path / "words.txt"
+        path.write_text("hello\n" * 100)
+        with pytest.raises(MediaError, match="is a text"):
+            VideoSource(path)
 
     def test_directory(self, tmp_path: Path) -> None:
         with pytest.raises(MediaError, match="is a directory"):

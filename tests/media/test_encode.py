@@ -186,6 +186,10 @@ class TestColour:
                 levels[depth] = np.unique(np.frombuffer(bytes(frame.planes[0]), "<u2")).size
         assert levels[16] > 2 * levels[8]
 
+    def test_sixteen_bits_are_rounded_to_eight(self, tmp_path: Path) -> None:
+        picture = np.full((8, 8, 3), 100 * 257 + 200, np.uint16)
+        assert (read_pictures(write(tmp_path / "a.mkv", [picture], codec="ffv1"))[0] == 101).all()
+
     def test_sixteen_bits_are_no_lighter_than_eight(self, tmp_path: Path) -> None:
         sixteen, eight = (
             read_pictures(write(tmp_path / f"{i}.mkv", [given], codec="ffv1", pix_fmt="yuv444p"))[0].astype(float)
@@ -205,7 +209,9 @@ class TestSizes:
             assert off(picture, quadrants(*size)) < 5
 
     def test_what_players_may_not_show_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        write(tmp_path / "out.mp4", [quadrants(67, 45)])
+        check_output(tmp_path / "out.webm", EncodeSettings(), info_of([quadrants(67, 45)]))
+        assert not caplog.records
+        check_output(tmp_path / "out.mp4", EncodeSettings(), info_of([quadrants(67, 45)]))
         assert "67×45" in caplog.text
         assert "yuv444p" in caplog.text
 

@@ -167,7 +167,8 @@ class VideoSource:
         frames = stream.frames or (None if duration is None else round(duration * self._rate))
         if duration is None and frames:
             duration = frames / self._rate
-        others = tuple(other.type for other in container.streams if other.index != stream.index)
+        chapters = container.chapters()  # which MP4 and MOV keep in a data stream too
+        others = tuple(s.type for s in container.streams if s.index != stream.index and not (chapters and s.type == "data"))
         used, frames = self._estimate(duration, frames)
         self._info = MediaInfo(
             path=self.path, kind="video", width=width, height=height, rate=self._fps or self._rate,
@@ -350,13 +351,17 @@ def open_container(path: Path) -> InputContainer:
             raise MediaError(f"{path}: is empty (0 bytes); give a video")
         # "file:" keeps a colon in a name from being read as a protocol; the whitelist keeps a playlist in
         # disguise from reaching the network. Tags in odd encodings pass through byte by byte.
-        return av.open(f"file:{path}", "r", options={"protocol_whitelist": "file"}, metadata_errors="surrogateescape")
+        container = av.open(f"file:{path}", "r", options={"protocol_whitelist": "file"}, metadata_errors="surrogateescape")
     except PermissionError:
         raise MediaError(f"{path}: may not be read; check its permissions") from None
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
             f"{path}: is no video that can be read ({_reason(error)}); it is damaged, cut short or another kind of file"
         ) from None
+    if container.format.name == "tty":
+        container.close()
+        raise MediaError(f"{path}: is a text, not a video")  # which FFmpeg would show as a terminal does
+    return container
 
 
 def picture_stream(container: InputContainer, path: Path) -> VideoStream:

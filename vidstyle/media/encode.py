@@ -59,7 +59,7 @@ VIDEO_SUFFIXES = tuple(_CONTAINERS)
 _CODEC_OPTIONS: dict[str, dict[str, str]] = {
     "libx264": {"crf": "16", "preset": "slow"},
     "libx265": {"crf": "18", "preset": "medium", "x265-params": "log-level=error"},
-    "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "2", "row-mt": "1"},
+    "libvpx-vp9": {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "2", "row-mt": "1"},
     "libsvtav1": {"crf": "26", "preset": "6"},
     "prores_ks": {"profile": "hq", "vendor": "apl0"},
     "mpeg4": {"qscale": "2", "flags": "+qscale"},
@@ -110,7 +110,12 @@ def check_output(path: Path, encode: EncodeSettings, info: MediaInfo | None = No
         UsageError: the extension, codec, pixel format, an option, or the directory will not do.
     """
     _check_place(path)
-    _choose_encoder(path, encode, info)
+    encoder = _choose_encoder(path, encode, info)
+    if info is not None and encoder.pix_fmt in _UNSUBSAMPLED.values() and not encode.pix_fmt:
+        logger.warning(
+            "%s: %s cannot hold the odd %d×%d in 4:2:0; written as %s, which phones and some browsers do not show; an even --size helps",
+            path, encoder.codec, info.width, info.height, encoder.pix_fmt,
+        )  # fmt: skip
 
 
 class VideoSink:
@@ -120,7 +125,7 @@ class VideoSink:
     limited range, and tagged so. Times are the source's; with a span cut at its start they begin at 0. Everything
     else of `source` (sound, subtitles, chapters, attachments, tags, dispositions) is copied untouched.
 
-    An odd size goes into 4:4:4 where the codec cannot hold it in 4:2:0.
+    The size is kept to the pixel: an odd one goes into 4:4:4 where the codec cannot hold it in 4:2:0 (H.264, H.265).
 
     Args:
         path: the target; its extension decides the container and the default codec.
@@ -374,11 +379,6 @@ def _choose_encoder(path: Path, encode: EncodeSettings, info: MediaInfo | None) 
             continue
         if left:
             raise UsageError(_about_option(next(iter(left)), codec))
-        if candidate != pix_fmt:
-            logger.warning(
-                "%s: %s cannot hold %d×%d in %s; written as %s, which phones and some browsers do not show; an even --size avoids it",
-                path, codec.name, width, height, pix_fmt, candidate,
-            )  # fmt: skip
         return encoder
     if "does not support" in str(refusal):
         raise UsageError(f"--codec {codec.name}: {path.suffix} cannot hold it; leave --codec out or write another kind of file")

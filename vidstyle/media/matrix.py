@@ -73,6 +73,8 @@ def to_rgb(frame: VideoFrame, width: int, height: int, matrix: int, color_range:
 
 def from_rgb(picture: Picture, pix_fmt: str, tags: ColorTags) -> VideoFrame:
     """A picture, (H, W, 3) uint8 or uint16 RGB full range, as a frame of `pix_fmt` coded as `tags` say."""
+    if picture.dtype == np.uint16 and is_rgb(pix_fmt) and VideoFormat(pix_fmt).components[0].bits <= 8:
+        picture = ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)  # swscale would cut off, not round
     if picture.dtype == np.uint16:
         # swscale takes 16-bit white for 65280 (255 << 8): unscaled, everything comes out 0.5/255 too light.
         scaled = (picture.astype(np.uint32) * 65280 + 32767) // 65535
