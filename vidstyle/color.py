@@ -61,4 +61,5 @@ def _symmetric_root(centred: torch.Tensor) -> torch.Tensor:
     """Square root of the covariance of (3, N) centred values; a flat colour gets a small variance, so that it can be inverted."""
     covariance = centred @ centred.T / centred.shape[1]
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors @ torch.diag(values.clamp_min(_SMALLEST_VARIANCE).sqrt()) @ vectors.T
+    root: torch.Tensor = vectors @ torch.diag(values.clamp_min(_SMALLEST_VARIANCE).sqrt()) @ vectors.T
+    return root
