@@ -12,7 +12,7 @@ from vidstyle.frames import FlowField
 
 __all__ = ["Refined"]
 
-_PRESMOOTHING = 1.0
+_PRESMOOTHING = 0.6
 """σ in pixels of the blur before the search: the noise of codecs is what a flow finds in plain sky."""
 
 

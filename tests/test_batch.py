@@ -1,0 +1,81 @@
+"""A directory of everything: one failure does not stop the rest, and a second run goes on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cv2
+import pytest
+
+from tests.clips import make_clip
+from tests.scenes import Scene, procedural_picture
+from vidstyle.batch import plan_batch, stylize_batch
+from vidstyle.errors import UsageError
+from vidstyle.settings import Settings
+
+SCENE = Scene(size=(32, 48))
+QUICK = Settings.from_mapping({"optimize": {"iterations": 1, "first_iterations": 2}})
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> Path:
+    path = tmp_path / "style.png"
+    cv2.imwrite(str(path), procedural_picture(40, 40, seed=3))
+    return path
+
+
+@pytest.fixture
+def everything(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    (folder / "shots").mkdir(parents=True)
+    make_clip(folder / "clip.mp4", [SCENE.frame(t) for t in range(2)])
+    make_clip(folder / "old.avi", [SCENE.frame(t) for t in range(2)], codec="mpeg4")
+    cv2.imwrite(str(folder / "photo.png"), SCENE.frame(0))
+    cv2.imwrite(str(folder / "shots" / "f1.png"), SCENE.frame(0))
+    (folder / "broken.mp4").write_text("no film")
+    (folder / "notes.txt").write_text("not media")
+    return folder
+
+
+def test_one_failure_does_not_stop_the_rest(everything: Path, style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    output = tmp_path / "out"
+    with caplog.at_level(logging.WARNING, "vidstyle"):
+        result = stylize_batch(everything, [style], output, QUICK)
+    assert sorted(path.name for path in result.done) == ["clip.mp4", "old.mp4", "photo.png", "shots"]
+    assert all(path.exists() for path in result.done)
+    assert [path.name for path, _ in result.failed] == ["broken.mp4"]
+    assert not (output / "broken.mp4").exists()
+    assert "left out" in caplog.text  # the notes
+
+
+def test_what_is_there_already_is_left(everything: Path, style: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    first = stylize_batch(everything, [style], output, QUICK)
+    times = {path: path.stat().st_mtime_ns for path in first.done}
+    second = stylize_batch(everything, [style], output, QUICK)
+    assert second.done == first.done
+    assert {path: path.stat().st_mtime_ns for path in second.done} == times
+
+
+def test_two_inputs_for_one_output(style: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    make_clip(folder / "a.m4v", 1, codec="mpeg4", format="mp4")
+    make_clip(folder / "a.mp4", 1)
+    result = stylize_batch(folder, [style], tmp_path / "out", QUICK)
+    names = {path.name for path in result.done}
+    assert len(names) == len(result.done)
+    assert len(result.done) + len(result.failed) == 2
+
+
+def test_nonsense_is_refused(style: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no video"):
+        plan_batch(tmp_path / "empty")
+    with pytest.raises(UsageError, match="--batch"):
+        stylize_batch(style, [style], tmp_path / "out", QUICK)
+    with pytest.raises(UsageError, match="input too"):
+        stylize_batch(tmp_path, [style], tmp_path, QUICK)
+    with pytest.raises(UsageError, match="directory"):
+        stylize_batch(tmp_path, [style], style, QUICK)

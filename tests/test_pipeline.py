@@ -1,0 +1,264 @@
+"""Whole jobs on tiny media: kinds in and out, going on after a kill, the workspace, and what is refused before the work."""
+
+from __future__ import annotations
+
+import json
+import logging
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.clips import make_clip
+from tests.scenes import Scene, procedural_picture
+from vidstyle import pipeline
+from vidstyle.errors import MediaError, NotEnoughMemory, UsageError
+from vidstyle.frames import Frame
+from vidstyle.media import open_source
+from vidstyle.pipeline import FrameReport, JobOptions, stylize, stylize_image, workspace_path
+from vidstyle.settings import RunSettings, Settings
+
+SCENE = Scene(size=(32, 48))
+OTHER = Scene(size=(32, 48), picture=procedural_picture(64, 96, seed=11)[:, :, ::-1].copy(), disc_radius=0)
+QUICK = {"iterations": 2, "first_iterations": 4}
+
+
+def settings(**sections: dict[str, object]) -> Settings:
+    return Settings.layered([{"optimize": QUICK}, sections])
+
+
+def write_png(path: Path, picture: np.ndarray) -> Path:
+    assert cv2.imwrite(str(path), picture[:, :, ::-1])
+    return path
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> Path:
+    return write_png(tmp_path / "style.png", procedural_picture(40, 40, seed=3)[:, :, ::-1])
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return make_clip(tmp_path / "clip.mp4", [SCENE.frame(t) for t in range(4)], audio="aac")
+
+
+class Interrupted(Exception):
+    """Stands for a kill."""
+
+
+class Recorder:
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.total: int | None = None
+        self.done = -1
+        self.reports: list[FrameReport] = []
+        self.fractions: list[float] = []
+        self._stop_after = stop_after
+
+    def start(self, total: int | None, done: int) -> None:
+        self.total, self.done = total, done
+
+    def step(self, fraction: float, objective: float) -> None:
+        assert objective > 0
+        self.fractions.append(fraction)
+
+    def frame(self, report: FrameReport) -> None:
+        self.reports.append(report)
+        if len(self.reports) == self._stop_after:
+            raise Interrupted
+
+
+def frames_of(path: Path) -> list[Frame]:
+    with open_source(path, RunSettings()) as medium:
+        return list(medium.frames())
+
+
+def test_a_clip_becomes_a_clip_with_its_times_and_sound(clip: Path, style: Path, tmp_path: Path) -> None:
+    output, recorder = tmp_path / "out.mp4", Recorder()
+    result = stylize(clip, [style], output, settings(), JobOptions(log_json=tmp_path / "log.jsonl"), recorder)
+    before, after = frames_of(clip), frames_of(output)
+    assert (result.output, result.frames) == (output, 4)
+    assert [frame.seconds for frame in after] == [frame.seconds for frame in before]
+    assert all(
+        a.rgb.shape == b.rgb.shape and np.abs(a.rgb.astype(int) - b.rgb.astype(int)).mean() > 2 for a, b in zip(after, before, strict=True)
+    )
+    with open_source(output, RunSettings()) as medium:
+        assert medium.info.streams == ("audio",)
+    assert not workspace_path(output).exists()
+    assert (recorder.total, recorder.done) == (4, 0)
+    assert max(recorder.fractions) <= 1
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["index"] for line in lines] == [0, 1, 2, 3]
+    assert [line["shot_start"] for line in lines] == [True, False, False, False]
+    for line in lines:
+        assert line["objective"] == pytest.approx(line["terms"]["content"] + line["terms"]["style"])
+        assert line["steps"] > 0
+        assert line["seconds"] > 0
+    assert "temporal_1" in lines[1]["terms"]
+    assert 0 < lines[1]["reliable"] <= 1
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4])
+def test_going_on_gives_the_same_bytes(clip: Path, style: Path, tmp_path: Path, stop_after: int) -> None:
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    stylize(clip, [style], whole, settings())
+    with pytest.raises(Interrupted):
+        stylize(clip, [style], resumed, settings(), progress=Recorder(stop_after))
+    assert not resumed.exists()
+    assert workspace_path(resumed).is_dir()
+    recorder = Recorder()
+    log = tmp_path / "log.jsonl"
+    stylize(clip, [style], resumed, settings(), JobOptions(log_json=log), recorder)
+    assert recorder.done == stop_after
+    assert len(recorder.reports) == 4 - stop_after
+    assert len(log.read_text().splitlines()) == 4
+    names = sorted(path.name for path in whole.iterdir())
+    assert len(names) == 4
+    for name in names:
+        assert (whole / name).read_bytes() == (resumed / name).read_bytes()
+
+
+def test_other_settings_start_afresh_and_say_so(clip: Path, style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(Interrupted):
+        stylize(clip, [style], output, settings(), progress=Recorder(2))
+    recorder = Recorder()
+    with caplog.at_level(logging.WARNING, "vidstyle"):
+        stylize(clip, [style], output, settings(style={"weight": 50.0}), progress=recorder)
+    assert recorder.done == 0
+    assert "the settings has changed" in caplog.text
+
+
+def test_another_codec_or_colour_takes_the_frames_as_they_are(clip: Path, style: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mkv"
+    stylize(clip, [style], output, settings(), JobOptions(keep_workspace=True))
+    recorder = Recorder()
+    again = settings(encode={"codec": "ffv1"}, color={"preserve": "luminance"})
+    stylize(clip, [style], output, again, JobOptions(overwrite=True), recorder)
+    assert recorder.done == 4
+    assert not recorder.reports
+    source, recolored = frames_of(clip)[0].rgb.astype(float), frames_of(output)[0].rgb.astype(float)
+    inside = (recolored > 4).all(axis=2) & (recolored < 251).all(axis=2)  # where nothing was clamped
+    difference = (recolored[..., 0] - recolored[..., 2]) - (source[..., 0] - source[..., 2])
+    assert np.abs(difference[inside]).mean() < 3
+
+
+def test_a_cut_starts_a_shot_that_owes_nothing_to_the_one_before(style: Path, tmp_path: Path) -> None:
+    first, second = [SCENE.frame(t) for t in range(3)], [OTHER.frame(t) for t in range(3)]
+    joined = make_clip(tmp_path / "joined.mkv", first + second, codec="ffv1", pix_fmt="bgr0")
+    alone = make_clip(tmp_path / "alone.mkv", second, codec="ffv1", pix_fmt="bgr0")
+    log = tmp_path / "log.jsonl"
+    stylize(joined, [style], tmp_path / "a", settings(), JobOptions(log_json=log))
+    stylize(alone, [style], tmp_path / "b", settings())
+    starts = [json.loads(line)["shot_start"] for line in log.read_text().splitlines()]
+    assert starts == [True, False, False, True, False, False]
+    a, b = frames_of(tmp_path / "a"), frames_of(tmp_path / "b")
+    for late, early in zip(a[3:], b, strict=True):
+        np.testing.assert_array_equal(late.rgb, early.rgb)
+
+
+def test_a_collapse_of_the_flow_starts_afresh(clip: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_COLLAPSE", 1.1)
+    log = tmp_path / "log.jsonl"
+    stylize(clip, [style], tmp_path / "out", settings(), JobOptions(log_json=log))
+    assert all(json.loads(line)["shot_start"] for line in log.read_text().splitlines())
+
+
+def test_an_image_becomes_an_image(style: Path, tmp_path: Path) -> None:
+    photo = write_png(tmp_path / "photo.png", SCENE.frame(0))
+    stylize(photo, style, tmp_path / "out.png", settings())
+    image = stylize_image(photo, style, settings())
+    assert image.shape == (32, 48, 3)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(frames_of(tmp_path / "out.png")[0].rgb, image)
+
+
+def test_frames_become_frames_with_their_names_and_a_video(style: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for number, name in enumerate(["a2.png", "a10.png", "a7.png"]):
+        write_png(folder / name, SCENE.frame(number))
+    stylize(folder, [style], tmp_path / "out", settings())
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a10.png", "a2.png", "a7.png"]
+    stylize(folder, [style], tmp_path / "out.mkv", settings(run={"fps": 12}))
+    assert [frame.seconds for frame in frames_of(tmp_path / "out.mkv")] == pytest.approx([0, Fraction(1, 12), Fraction(2, 12)], abs=1e-3)
+
+
+def test_two_styles_and_references(clip: Path, style: Path, tmp_path: Path) -> None:
+    second = write_png(tmp_path / "second.png", procedural_picture(30, 50, seed=8))
+    chosen = settings(style={"blend": [0.3, 0.7]}, temporal={"references": [1, 2]})
+    log = tmp_path / "log.jsonl"
+    stylize(clip, [style, second], tmp_path / "out", chosen, JobOptions(log_json=log))
+    assert "temporal_2" in json.loads(log.read_text().splitlines()[2])["terms"]
+
+
+class TestRefusedBeforeTheWork:
+    def test_missing_input(self, style: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"none\.mp4"):
+            stylize(tmp_path / "none.mp4", [style], tmp_path / "out.mp4")
+
+    def test_missing_style(self, clip: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"none\.jpg"):
+            stylize(clip, [tmp_path / "none.jpg"], tmp_path / "out.mp4")
+
+    def test_no_style(self, clip: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="style"):
+            stylize(clip, [], tmp_path / "out.mp4")
+
+    def test_existing_output(self, clip: Path, style: Path, tmp_path: Path) -> None:
+        (tmp_path / "out.mp4").write_bytes(b"precious")
+        with pytest.raises(UsageError, match="-y"):
+            stylize(clip, [style], tmp_path / "out.mp4", settings())
+        assert (tmp_path / "out.mp4").read_bytes() == b"precious"
+
+    def test_the_output_is_the_input(self, clip: Path, style: Path) -> None:
+        with pytest.raises(UsageError, match="input"):
+            stylize(clip, [style], clip, settings(), JobOptions(overwrite=True))
+
+    def test_a_film_into_a_picture(self, clip: Path, style: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="film"):
+            stylize(clip, [style], tmp_path / "out.png", settings())
+
+    def test_unknown_codec_and_option(self, clip: Path, style: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="libx246"):
+            stylize(clip, [style], tmp_path / "out.mp4", settings(encode={"codec": "libx246"}))
+        with pytest.raises(UsageError, match="prest"):
+            stylize(clip, [style], tmp_path / "out.mp4", settings(encode={"options": {"prest": "slow"}}))
+
+    def test_unknown_flow(self, clip: Path, style: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="farneback"):
+            stylize(clip, [style], tmp_path / "out.mp4", settings(flow={"estimator": "farnebak"}))
+
+    def test_too_small(self, clip: Path, style: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="too small"):
+            stylize(clip, [style], tmp_path / "out.mp4", settings(run={"size": 16}))
+
+    def test_not_enough_memory_names_a_size_that_fits(
+        self, clip: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        free = pipeline.estimate_memory(600, 900, settings())
+        monkeypatch.setattr(pipeline, "available_memory", lambda device: free)
+        with pytest.raises(NotEnoughMemory, match=r"--size (\d+) would fit") as caught:
+            stylize(clip, [style], tmp_path / "out.mp4", settings(run={"size": 4000}))
+        size = int(str(caught.value).split("--size ")[1].split()[0])
+        assert 850 < size <= 900
+
+    def test_a_damaged_style(self, clip: Path, tmp_path: Path) -> None:
+        (tmp_path / "style.jpg").write_bytes(b"\xff\xd8 not a picture")
+        with pytest.raises((MediaError, UsageError), match=r"style\.jpg"):
+            stylize(clip, [tmp_path / "style.jpg"], tmp_path / "out.mp4", settings())
+
+    def test_log_into_a_missing_directory(self, clip: Path, style: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="--log-json"):
+            stylize(clip, [style], tmp_path / "out.mp4", settings(), JobOptions(log_json=tmp_path / "none" / "log.jsonl"))
+
+    def test_stylize_image_wants_a_picture(self, clip: Path, style: Path) -> None:
+        with pytest.raises(UsageError, match="no picture"):
+            stylize_image(clip, style)
+
+    def test_nothing_is_left_behind(self, clip: Path, style: Path, tmp_path: Path) -> None:
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(UsageError):
+            stylize(clip, [style], tmp_path / "out.mp4", settings(run={"size": 16}))
+        assert sorted(tmp_path.iterdir()) == before
