@@ -358,6 +358,26 @@ def test_a_terminal_gets_a_bar_with_frames_time_and_loss(total, job, monkeypatch
     assert text.split("\r")[-1].strip() == "", "the bar is taken away at the end"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
+@pytest.mark.parametrize("size", [(0, 0), (24, 100)])
+def test_the_bar_shows_on_a_terminal_of_any_size(size, job, monkeypatch):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    monkeypatch.setenv("TERM", "xterm")
+    job.act = lambda progress: progress.start(7, 2)
+    with os.fdopen(writer, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert cli.main(JOB) == 0
+        text = os.read(reader, 4096).decode()
+    os.close(reader)
+    assert " 2.0/7 frames [" in text
+
+
 def test_a_reader_that_goes_away_does_not_stop_the_job(job, monkeypatch):
     class Closed(io.StringIO):
         def write(self, text):

@@ -320,7 +320,8 @@ class _Bar:
         """A job begins; `done` of its `total` frames lie in the workspace already."""
         self.close()
         self._done = done
-        self._bar = tqdm(total=total, initial=done, file=sys.stderr, dynamic_ncols=True, leave=False, bar_format=self.FORMAT)
+        width: dict[str, Any] = {"dynamic_ncols": True} if _has_size(sys.stderr) else {"ncols": 80, "nrows": 24}
+        self._bar = tqdm(total=total, initial=done, file=sys.stderr, leave=False, bar_format=self.FORMAT, **width)
 
     def step(self, fraction: float, objective: float) -> None:
         """The frame in work has come so far (0 to 1)."""
@@ -397,6 +398,14 @@ def _progress(quiet: bool) -> _Bar | _Lines | _Silent:
     if quiet:
         return _Silent()
     return _Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _Lines()
+
+
+def _has_size(terminal: TextIO) -> bool:
+    """Whether the terminal tells its size; under `script` and in some containers it is 0×0, where tqdm shows nothing."""
+    try:
+        return all(os.get_terminal_size(terminal.fileno()))
+    except (OSError, ValueError):
+        return False
 
 
 def _duration(seconds: float) -> str:
