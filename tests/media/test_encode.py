@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -110,6 +112,18 @@ class TestFormats:
     def test_the_same_work_gives_the_same_bytes(self, tmp_path: Path, suffix: str) -> None:
         first, second = (write(tmp_path / f"{i}{suffix}", FILM[:4]) for i in (1, 2))
         assert first.read_bytes() == second.read_bytes()
+
+    def test_what_memory_held_before_does_not_matter(self, tmp_path: Path) -> None:
+        """glibc fills fresh memory with a pattern: whatever reads it uninitialised gives other bytes."""
+        script = "from tests.media.test_encode import FILM, write; from pathlib import Path; import sys; write(Path(sys.argv[1]), FILM[:4])"
+        written = []
+        for pattern in ("0", "85", "170"):
+            path = tmp_path / f"{pattern}.mp4"
+            command = [sys.executable, "-c", script, str(path)]
+            root = Path(__file__).parents[2]
+            subprocess.run(command, check=True, cwd=root, env={**os.environ, "MALLOC_PERTURB_": pattern, "PYTHONPATH": str(root)})
+            written.append(path.read_bytes())
+        assert written[0] == written[1] == written[2]
 
 
 TIMES = (0, 3, 4, 10, 40, 41, 42, 100)

@@ -57,7 +57,9 @@ VIDEO_SUFFIXES = tuple(_CONTAINERS)
 
 # Painted texture is hard to compress and is all there is to see, hence qualities above the codecs' own defaults.
 _CODEC_OPTIONS: dict[str, dict[str, str]] = {
-    "libx264": {"crf": "16", "preset": "slow"},
+    # x264's macroblock tree reads uninitialised memory on processors with AVX-512, so the same frames gave other bytes
+    # from run to run. Without it painted film comes out 4 % smaller at the same crf, ordinary film 13 % larger.
+    "libx264": {"crf": "16", "preset": "slow", "mbtree": "0"},
     "libx265": {"crf": "18", "preset": "medium", "x265-params": "log-level=error"},
     "libvpx-vp9": {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "2", "row-mt": "1"},
     "libsvtav1": {"crf": "26", "preset": "6"},
