@@ -28,7 +28,7 @@ import cv2
 from tests.clips import make_clip, moving
 
 ROOT = Path(__file__).resolve().parent.parent
-DONE_ABOVE = (
+DONE_BY_CI = (
     "make demo ",
     "make test ",
     "make lint ",
@@ -195,7 +195,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="vidstyle-readme-") as scratch:
         for snippet in (snippet for path in files for snippet in snippets(path)):
             title = f"{snippet.where}: {snippet.code if snippet.language == 'bash' else 'python snippet'}"
-            reason = snippet.not_run or ("done above" if f"{snippet.code} ".startswith(DONE_ABOVE) else "")
+            reason = snippet.not_run or ("done by .ci/run itself" if f"{snippet.code} ".startswith(DONE_BY_CI) else "")
             if reason:
                 skipped += 1
                 print(f"skip  {title}  ({reason})", flush=True)

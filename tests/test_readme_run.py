@@ -78,7 +78,7 @@ def test_a_page_that_fails_is_reported(page, tmp_path, capsys):
     bad.write_text("```bash\nmake test\necho fine\nexit 3\n```\n", encoding="utf-8")
     assert readme_run.main([str(bad)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "skip  bad.md:2: make test  (done above)"
+    assert lines[0] == "skip  bad.md:2: make test  (done by .ci/run itself)"
     assert lines[-1] == "1 passed, 1 failed, 1 skipped"
 
 
