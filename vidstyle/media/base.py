@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vidstyle.frames import Frame, MediaInfo
 
-__all__ = ["Picture", "Sink", "Source", "exact_rate", "longest_side_size"]
+__all__ = ["Picture", "Sink", "Source", "even_size", "exact_rate", "longest_side_size"]
 
 Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W, 3) RGB, full range, 8 or 16 bits a channel."""
@@ -80,6 +80,15 @@ def longest_side_size(width: int, height: int, size: int | None) -> tuple[int, i
     longest = max(width, height)
     # Halves round up, in integers, so that no float decides the size of a job.
     return max((2 * width * size + longest) // (2 * longest), 1), max((2 * height * size + longest) // (2 * longest), 1)
+
+
+def even_size(width: int, height: int, size: int | None) -> tuple[int, int]:
+    """`longest_side_size` for films: sides are even where `size` is and changes anything, since 4:2:0 needs it."""
+    scaled = longest_side_size(width, height, size)
+    if size is None or size % 2 or max(width, height) == size:
+        return scaled
+    even = [max(2 * round(Fraction(side) * size / max(width, height) / 2), 2) for side in (width, height)]
+    return even[0], even[1]
 
 
 def exact_rate(fps: float) -> Fraction:

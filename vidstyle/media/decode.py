@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import ColorTags, Frame, MediaInfo
-from vidstyle.media.base import exact_rate, longest_side_size
+from vidstyle.media.base import even_size, exact_rate
 from vidstyle.media.matrix import HDR_TRANSFERS, matrix_of, to_rgb
 from vidstyle.settings import Position, RunSettings
 
@@ -162,7 +162,7 @@ class VideoSource:
         if self._orientation.transposed:
             upright = upright[::-1]
         self._warn_of_content(frame, tags)
-        width, height = _worked_at(*upright, self._run.size)
+        width, height = even_size(*upright, self._run.size)
         duration = _duration(container, stream)
         frames = stream.frames or (None if duration is None else round(duration * self._rate))
         if duration is None and frames:
@@ -455,16 +455,6 @@ def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[in
     if not aspect or aspect == 1:
         return width, height
     return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
-
-
-def _worked_at(width: int, height: int, size: int | None) -> tuple[int, int]:
-    if size is None:
-        return width, height
-    scaled = longest_side_size(width, height, size)
-    if size % 2 or max(width, height) == size:
-        return scaled
-    even = [max(2 * round(Fraction(side) * size / max(width, height) / 2), 2) for side in (width, height)]
-    return even[0], even[1]
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import Self
 
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame, MediaInfo
-from vidstyle.media.base import Picture, exact_rate, longest_side_size
+from vidstyle.media.base import Picture, even_size, exact_rate
 from vidstyle.media.images import DEFAULT_RATE
 from vidstyle.media.stills import READABLE, WRITABLE, encode, fit, original_of, read_header, read_still, to_8_bit
 from vidstyle.settings import Position, RunSettings
@@ -55,7 +55,7 @@ class FrameDirectorySource:
             raise UsageError(f"--end {run.end}: not after the start, so no frame is left")
         self._names = names[start:end]
         width, height = _common_size(path, self._names)
-        width, height = longest_side_size(width, height, run.size)
+        width, height = even_size(width, height, run.size)
         self.info = MediaInfo(path, "frames", width, height, rate, 1 / rate, frames=len(self._names), duration=len(self._names) / rate)
 
     def frames(self, first: int = 0) -> Iterator[Frame]:

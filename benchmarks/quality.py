@@ -1,0 +1,174 @@
+"""How steady, how well painted, how fast: whole jobs on clips, judged on what was saved.
+
+    python -m benchmarks.quality [CLIP ...] [--style STYLE] [--size 320] [--optimum-frames 3] [-- VIDSTYLE FLAGS]
+
+Each clip is stylised by the command, as its own process, into a directory of PNG frames. Then, shot by shot:
+warping errors at gaps 1 and 10 against the source's own (judged with DIS, optimised with the settings' flow),
+sharpness, drift of the luma, and the objective of the saved 8-bit frames beside that of a per-frame optimum:
+100 L-BFGS steps from the content, saved the same way, on some frames spread over the clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.machine import describe_machine, save
+from vidstyle.evaluate import objective_of, sharpness, steadiness
+from vidstyle.flow import make_estimator
+from vidstyle.media import open_source, read_style
+from vidstyle.objective import Objective, build_terms
+from vidstyle.optimize import lbfgs
+from vidstyle.pixels import from_tensor, to_tensor
+from vidstyle.settings import RunSettings, Settings
+from vidstyle.stylizer import Stylizer
+
+HERE = Path(__file__).parent
+CLIPS = [HERE / "media" / "drone_city.mp4", HERE / "media" / "bbb_run_cut.mp4"]
+STYLE = HERE.parent / "sample_media" / "style.jpg"
+GAPS = (1, 10)
+OPTIMUM_STEPS = 100
+
+Picture = npt.NDArray[np.uint8]
+
+
+def frames_of(path: Path, size: int | None) -> list[Picture]:
+    with open_source(path, RunSettings(size=size)) as medium:
+        return [frame.rgb for frame in medium.frames()]
+
+
+def stylise(clip: Path, style: Path, size: int, output: Path, flags: list[str]) -> dict[str, Any]:
+    """Runs the command; seconds, peak memory and the log of its frames."""
+    log = output.with_suffix(".jsonl")
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        str(clip),
+        str(style),
+        "-o",
+        str(output),
+        "--size",
+        str(size),
+        "--log-json",
+        str(log),
+        "-q",
+    ]
+    began = time.monotonic()
+    subprocess.run([*command, *flags], check=True)
+    seconds = time.monotonic() - began
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {"seconds": seconds, "peak_mb": peak, "lines": lines}
+
+
+def per_frame_optimum(judge: Stylizer, source: Picture) -> Picture:
+    """What `OPTIMUM_STEPS` steps of L-BFGS from the content make of one frame, at full size, as it is saved."""
+    settings, network = judge.settings, judge._network
+    layers = (*settings.content.layers, *settings.style.layers)
+    image = to_tensor(source)
+    content = {name: value.clone() for name, value in network(image, settings.content.layers).items()}
+    objective = Objective(network, build_terms(settings, content, judge.targets(judge.size)), layers)
+    found = lbfgs(objective, image, OPTIMUM_STEPS, history=settings.optimize.history)
+    return from_tensor(found.image).astype(np.uint8, copy=False)
+
+
+def shots_of(lines: list[dict[str, Any]]) -> list[slice]:
+    """The runs of frames between the starts of shots."""
+    starts = [line["index"] for line in lines if line["shot_start"]]
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(lines)], strict=True)]
+
+
+def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list[str], keep: Path | None) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "frames" if keep is None else keep / clip.stem
+        job = stylise(clip, style, size, output, flags)
+        result = frames_of(output, None)
+    source = frames_of(clip, size)
+    lines, shots = job["lines"], shots_of(job["lines"])
+    judge = Stylizer(Settings(), [read_style(style)], source[0].shape[:2])
+    flow = make_estimator("dis")
+    figures: dict[str, Any] = {
+        "clip": clip.name, "size": f"{source[0].shape[1]}×{source[0].shape[0]}", "frames": len(source),
+        "shots": [[shot.start, shot.stop] for shot in shots], "flags": flags,
+        "seconds_total": round(job["seconds"], 1),
+        "seconds_first_frames": [line["seconds"] for line in lines if line["shot_start"]],
+        "seconds_a_frame_median": round(float(np.median([line["seconds"] for line in lines if not line["shot_start"]])), 2),
+        "peak_memory_mb": round(job["peak_mb"]),
+        "reliable_mean": round(float(np.mean([line["reliable"] for line in lines if not line["shot_start"]])), 3),
+    }  # fmt: skip
+    for gap in GAPS:
+        rows = [steadiness(source[shot], result[shot], gap, flow) for shot in shots if shot.stop - shot.start > gap]
+        pairs = [shot.stop - shot.start - gap for shot in shots if shot.stop - shot.start > gap]
+        own, painted = (float(np.average([getattr(row, key) for row in rows], weights=pairs)) for key in ("source", "result"))
+        sharper = float(np.mean([sharpness(frame) for frame in result]) / np.mean([sharpness(frame) for frame in source]))
+        figures[f"gap{gap}"] = {
+            "source": own,
+            "result": painted,
+            "ratio": round(painted / own, 3),
+            "norm": round(painted / own / sharper, 3),
+        }
+        figures["sharpness_ratio"] = round(sharper, 3)
+    luma = [float((frame.astype(np.float64) @ [0.299, 0.587, 0.114]).mean()) for frame in result]
+    own_luma = [float((frame.astype(np.float64) @ [0.299, 0.587, 0.114]).mean()) for frame in source]
+    figures["luma_first_last"] = [[round(luma[shot.start], 1), round(luma[shot.stop - 1], 1)] for shot in shots]
+    figures["source_luma_first_last"] = [[round(own_luma[shot.start], 1), round(own_luma[shot.stop - 1], 1)] for shot in shots]
+    chosen = np.unique(np.linspace(0, len(source) - 1, optimum_frames).round().astype(int)).tolist() if optimum_frames else []
+    targets = judge.targets(judge.size)
+    pairs_of = []
+    for index in chosen:
+        saved = objective_of(judge._network, result[index], source[index], targets)
+        optimum = objective_of(judge._network, per_frame_optimum(judge, source[index]), source[index], targets)
+        pairs_of.append({"frame": index, "saved": round(saved), "optimum": round(optimum), "ratio": round(saved / optimum, 3)})
+    figures["objective"] = pairs_of
+    return figures
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    flags = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", nargs="*", type=Path, default=CLIPS)
+    parser.add_argument("--style", type=Path, default=STYLE)
+    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--optimum-frames", type=int, default=3, help="frames that are compared with a per-frame optimum (a minute each)")
+    parser.add_argument("--name", default="quality", help="name of the JSON under benchmarks/results/")
+    parser.add_argument("--keep", type=Path, help="directory that keeps the stylised frames")
+    options = parser.parse_args(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    print(json.dumps(describe_machine()))
+    figures = []
+    for clip in options.clips:
+        row = measure(clip, options.style, options.size, options.optimum_frames, flags, options.keep)
+        figures.append(row)
+        print(f"\n{row['clip']}, {row['size']}, {row['frames']} frames, shots {row['shots']}")
+        for gap in GAPS:
+            at = row[f"gap{gap}"]
+            print(
+                f"  gap {gap:2}: source {at['source']:.6f}  result {at['result']:.6f}  ratio {at['ratio']:.2f}  norm{gap} {at['norm']:.2f}"
+            )
+        print(f"  sharpness over the source's {row['sharpness_ratio']:.2f}, reliable {row['reliable_mean']:.2f}")
+        print(f"  luma, first and last frame of each shot: {row['luma_first_last']} (source {row['source_luma_first_last']})")
+        for pair in row["objective"]:
+            print(f"  frame {pair['frame']:3}: objective {pair['saved']:.3e}, optimum {pair['optimum']:.3e}, ratio {pair['ratio']:.3f}")
+        print(
+            f"  {row['seconds_total']:.0f} s in all, first frames {row['seconds_first_frames']} s, "
+            f"then {row['seconds_a_frame_median']:.2f} s a frame (median), peak memory {row['peak_memory_mb']} MB",
+            flush=True,
+        )
+    print(f"\nwritten: {save(options.name, figures).relative_to(HERE.parent)}")
+
+
+if __name__ == "__main__":
+    main()
