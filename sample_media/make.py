@@ -99,8 +99,8 @@ def main() -> None:
     originals = parser.parse_args().originals
     here = Path(__file__).resolve().parent
 
-    frames, rate = read(find(originals, "drone_city_3.0s_320x180.mp4"), first=12, count=24)
-    write(here / "clip.mp4", frames, rate, "Over the city (24 frames)", with_sound=True)
+    frames, rate = read(find(originals, "drone_city_3.0s_320x180.mp4"), first=12, count=18)
+    write(here / "clip.mp4", frames, rate, "Over the city (18 frames)", with_sound=True)
     frames, rate = read(find(originals, "city_timelapse_cut_3.0s_640x360.mp4"), first=18, count=24)
     write(here / "cut.mp4", frames, rate, "Two towers (one cut, at frame 12)", with_sound=False)
 
