@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.clips import make_clip
 from tests.scenes import Scene, procedural_picture
 from vidstyle.batch import plan_batch, stylize_batch
 from vidstyle.errors import UsageError
+from vidstyle.pipeline import JobOptions
 from vidstyle.settings import Settings
 
 SCENE = Scene(size=(32, 48))
@@ -79,3 +81,12 @@ def test_nonsense_is_refused(style: Path, tmp_path: Path) -> None:
         stylize_batch(tmp_path, [style], tmp_path, QUICK)
     with pytest.raises(UsageError, match="directory"):
         stylize_batch(tmp_path, [style], style, QUICK)
+
+
+def test_the_log_holds_every_job(everything: Path, style: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text("from before\n")
+    result = stylize_batch(everything, [style], tmp_path / "out", QUICK, JobOptions(log_json=log))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(lines) == 2 + 2 + 1 + 1
+    assert {line["output"] for line in lines} == {str(path) for path in result.done}

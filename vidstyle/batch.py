@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidstyle.errors import UsageError, VidstyleError
@@ -62,6 +62,9 @@ def stylize_batch(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{output}: cannot be made: {error.strerror or error}; choose another directory") from None
+    if options.log_json is not None:
+        options.log_json.unlink(missing_ok=True)
+        options = replace(options, append_log=True)
     result = BatchResult()
     taken: set[str] = set()
     for job in jobs:
@@ -95,5 +98,9 @@ def plan_batch(directory: Path) -> list[Path]:
     if not jobs:
         raise UsageError(f"{directory}: holds no video, picture or directory of frames")
     if len(jobs) < len(entries):
-        logger.warning("%s: %d entries are neither videos nor pictures and are left out", directory, len(entries) - len(jobs))
+        logger.warning(
+            "%s: left out, neither video nor picture: %s",
+            directory,
+            ", ".join(sorted({path.name for path in entries} - {path.name for path in jobs})),
+        )
     return jobs

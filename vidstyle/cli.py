@@ -473,8 +473,10 @@ def _fail(message: str, code: int, with_traceback: bool) -> int:
 
 
 def _run(command: Command, quiet: bool) -> int:
+    from vidstyle.media import silence_codecs
     from vidstyle.pipeline import JobOptions
 
+    silence_codecs()
     options = JobOptions(overwrite=command.overwrite, fresh=command.fresh, keep_workspace=command.keep_workspace, log_json=command.log_json)
     progress = _progress(quiet)
     try:

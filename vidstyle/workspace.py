@@ -381,10 +381,10 @@ def _difference(found: dict[str, Any] | None, fingerprint: dict[str, str]) -> st
     if found is None:
         return "job.json was damaged"
     if found.get("format") != _FORMAT:
-        return "the format of workspaces has changed"
+        return "the format of workspaces changed"
     old = found["fingerprint"]
     names = [name for name in {**fingerprint, **old} if old.get(name) != fingerprint.get(name)] or ["job.json"]
-    return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} changed"
+    return f"{' and '.join(names)} changed"
 
 
 def _whole_lines(content: bytes) -> Iterator[_Line]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 
@@ -29,6 +30,7 @@ __all__ = [
     "output_kind",
     "output_name",
     "read_style",
+    "silence_codecs",
 ]
 
 # Pictures by their name that nothing here decodes, so that they are refused as pictures and not as videos.
@@ -60,6 +62,11 @@ def kind_of(path: Path) -> MediaKind:
     if header.format in ("WEBP", "AVIF"):
         raise MediaError(f"{path}: animated {header.format} cannot be decoded; convert it to MP4, GIF or a directory of frames")
     return "video"
+
+
+def silence_codecs() -> None:
+    """Keeps codecs from writing to stderr by themselves; what matters of it comes back as an error or a warning."""
+    av.logging.set_libav_level(av.logging.FATAL)
 
 
 def is_media_name(path: Path) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import io
 import logging
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ _CONTAINERS = {
     ".gif": _Container("gif", "gif"),
 }
 VIDEO_SUFFIXES = tuple(_CONTAINERS)
+_WORST_CRF = {"libx264": 51, "libx265": 51, "libvpx-vp9": 63, "libsvtav1": 63, "libaom-av1": 63}
+"""Beyond it an encoder quietly takes its own limit."""
 """Extensions, lower case with the dot, that `VideoSink` writes."""
 
 # Painted texture is hard to compress and is all there is to see, hence qualities above the codecs' own defaults.
@@ -367,6 +370,8 @@ def _choose_encoder(path: Path, encode: EncodeSettings, info: MediaInfo | None) 
         raise UsageError(f"--pix-fmt {pix_fmt}: {codec.name} cannot write it; it has {' '.join(formats)}")
     options = {**_CODEC_OPTIONS.get(codec.name, {}), **encode.options}
     if encode.crf is not None:
+        if encode.crf > _WORST_CRF.get(codec.name, math.inf):
+            raise UsageError(f"--crf {encode.crf:g}: {codec.name} takes 0 (best) to {_WORST_CRF[codec.name]} (worst)")
         options["crf"] = f"{encode.crf:g}"
     source = info.tags if info is not None else ColorTags()
     width, height = (info.width, info.height) if info is not None else _TRIAL_SIZE
@@ -384,10 +389,22 @@ def _choose_encoder(path: Path, encode: EncodeSettings, info: MediaInfo | None) 
         return encoder
     if "does not support" in str(refusal):
         raise UsageError(f"--codec {codec.name}: {path.suffix} cannot hold it; leave --codec out or write another kind of file")
-    chosen = " ".join(f"{key}={value}" for key, value in options.items())
-    raise UsageError(
-        f"{codec.name} refuses {pix_fmt} at {width}×{height} with {chosen or 'no options'}; change --pix-fmt, --size, --crf or the options"
-    )
+    if info is not None and encode.pix_fmt is None and _opens(container, codec.name, candidates, options, info):
+        raise UsageError(f"{codec.name} cannot write {width}×{height} pixels; give a smaller --size, or another --codec")
+    chosen = " ".join(f"{key}={value}" for key, value in encode.options.items())
+    used = chosen or "its usual options"
+    raise UsageError(f"{codec.name} refuses {pix_fmt} at {width}×{height} with {used}; change --encoder-option, --pix-fmt or --size")
+
+
+def _opens(container: _Container, codec: str, formats: list[str], options: dict[str, str], info: MediaInfo) -> bool:
+    """Whether the encoder takes these settings at a size that every encoder takes."""
+    for name in formats:
+        try:
+            _try(_Encoder(container, codec, name, options, written_tags(info.tags, name)), *_TRIAL_SIZE, None)
+        except (av.FFmpegError, ValueError, OverflowError):
+            continue
+        return True
+    return False
 
 
 def _known_codec(name: str) -> av.Codec:
