@@ -41,6 +41,7 @@ DONE_BY_CI = (
     ". .venv",
     ".venv/bin/pip ",
     ".venv/bin/python -m pip ",
+    ".venv/bin/python -m pytest ",
 )
 FEW_STEPS = "--first-iterations 3 --iterations 2 --size 64 -y"
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".gif", ".avi"}
