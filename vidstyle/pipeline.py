@@ -45,8 +45,8 @@ _COLLAPSE = 0.1
 """Share of pixels with a reliable flow under which a frame starts a new shot: there is nothing to hold on to."""
 _BYTES_RESIDENT = 900e6
 """Memory of a job of one pixel: the process, its libraries and the network."""
-_BYTES_A_PIXEL = 4600.0
-"""Further memory a pixel, float32: activations and their gradients; see benchmarks/."""
+_BYTES_A_PIXEL = 3700.0
+"""Further memory a pixel, float32: activations and their gradients; fitted to benchmarks/memory.py and the film of benchmarks/quality.py."""
 _BYTES_A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
 
