@@ -46,7 +46,7 @@ _COLLAPSE = 0.1
 _BYTES_RESIDENT = 900e6
 """Memory of a job of one pixel: the process, its libraries and the network."""
 _BYTES_A_PIXEL = 3700.0
-"""Further memory a pixel, float32: activations and their gradients; fitted to benchmarks/memory.py and the film of benchmarks/quality.py."""
+"""Further memory a pixel, float32: activations and their gradients; fitted to what benchmarks/ measured."""
 _BYTES_A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
 
