@@ -42,8 +42,6 @@ OnStep = Callable[[float, LossReport], None]
 _COARSEST_SIDE = 160
 """Longest side of the coarsest picture: strokes grow large there, and the network still sees the whole layout."""
 _SCALE_STEP = math.sqrt(2)
-_COARSE_SHARE = 1.0
-"""Steps at each coarser size, as a share of those at full size: they are cheap and shape the strokes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +130,12 @@ class Stylizer:
             NumericalError: the loss was not finite twice; the message names the frame.
         """
         sizes = pyramid(self.size)
-        steps = [round(self.settings.optimize.first_iterations * _COARSE_SHARE)] * (len(sizes) - 1)
-        steps.append(self.settings.optimize.first_iterations)
-        cost = [count * height * width for count, (height, width) in zip(steps, sizes, strict=True)]
+        count = self.settings.optimize.first_iterations
+        cost = [height * width for height, width in sizes]
         total = 0
         image: torch.Tensor | None = None
         result: Result | None = None
-        for level, (size, count) in enumerate(zip(sizes, steps, strict=True)):
+        for level, size in enumerate(sizes):
             content = to_tensor(resized(frame.rgb, size), self.device)
             image = self._start(content, size) if image is None else enlarge(image, size)
             done, share = sum(cost[:level]) / sum(cost), cost[level] / sum(cost)
@@ -222,8 +219,6 @@ class Stylizer:
         on_step: Callable[[int, LossReport], None] | None,
     ) -> Result:
         size = (content.shape[-2], content.shape[-1])
-        if min(size) < minimum_side(self._layers):
-            raise AssertionError(f"{size} is under the network's minimum")
         with torch.no_grad():
             kept = {name: values.clone() for name, values in self._network(content, self.settings.content.layers).items()}
         objective = Objective(self._network, build_terms(self.settings, kept, self.targets(size), references), self._layers)

@@ -54,9 +54,9 @@ _CONTAINERS = {
     ".gif": _Container("gif", "gif"),
 }
 VIDEO_SUFFIXES = tuple(_CONTAINERS)
+"""Extensions, lower case with the dot, that `VideoSink` writes."""
 _WORST_CRF = {"libx264": 51, "libx265": 51, "libvpx-vp9": 63, "libsvtav1": 63, "libaom-av1": 63}
 """Beyond it an encoder quietly takes its own limit."""
-"""Extensions, lower case with the dot, that `VideoSink` writes."""
 
 # Painted texture is hard to compress and is all there is to see, hence qualities above the codecs' own defaults.
 _CODEC_OPTIONS: dict[str, dict[str, str]] = {
