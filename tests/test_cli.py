@@ -11,6 +11,7 @@ import types
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import vidstyle
 from vidstyle import cli
@@ -48,8 +49,15 @@ class BatchResult:
 
 
 @pytest.fixture
-def job(monkeypatch):
-    """Stands in for the pipeline; `job.calls` holds what it was called with, `job.act` is what it does."""
+def job(monkeypatch, tmp_path):
+    """Stands in for the pipeline; `job.calls` holds what it was called with, `job.act` is what it does.
+
+    The inputs lie in the working directory, since the command looks whether they are there before it calls the pipeline.
+    """
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").touch()
+    (tmp_path / "clips").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "style.jpg")
     job = types.SimpleNamespace(calls=[], act=lambda progress: None)
 
     def stylize(source, styles, output, settings, options, progress):
@@ -233,6 +241,21 @@ def test_a_failed_job_is_one_line(error, code, said, job, capsys):
     job.act = fail_with(error)
     assert cli.main(JOB) == code
     assert capsys.readouterr().err == f"vidstyle: error: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["none.mp4", "style.jpg", "-o", "out.mp4"], "none.mp4: no such file"),
+        (["clip.mp4", "none.jpg", "-o", "out.mp4"], "STYLE none.jpg: no such file"),
+        (["clip.mp4", "clip.mp4", "-o", "out.mp4"], "STYLE clip.mp4: the file is empty"),
+        (["clip.mp4", "style.jpg", "-o", "out.doc"], "out.doc: cannot write .doc files"),
+    ],
+)
+def test_wrong_paths_are_told_before_the_pipeline_is_imported(command, said, job, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vidstyle.pipeline", None)
+    assert cli.main(command) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_verbose_adds_the_traceback(job, capsys):

@@ -10,7 +10,7 @@ import torch
 
 from tests.scenes import Scene, procedural_picture
 from vidstyle.errors import NumericalError, UsageError
-from vidstyle.flow import Consistency, consistency
+from vidstyle.flow import Consistency, consistency, warp
 from vidstyle.frames import FlowField, Frame
 from vidstyle.objective import Objective
 from vidstyle.pixels import to_tensor
@@ -71,7 +71,7 @@ def test_a_following_frame_stays_near_the_moved_one() -> None:
     known = motion(1, 0)
     painted = stylizer.follow(frame(1), [known], {1: first.picture}, first.state)
     alone = stylizer.first(frame(1))
-    moved = fill_new(known, to_tensor(first.picture), to_tensor(frame(1).rgb))
+    moved = fill_new(warp(to_tensor(first.picture), known.flow).clamp(0, 1), known, to_tensor(first.picture), to_tensor(frame(1).rgb))
 
     def deviation(picture: np.ndarray) -> float:
         return float(((to_tensor(picture) - moved).square().mean(dim=1)[0].numpy() * known.trust).sum() / known.trust.sum())
@@ -152,9 +152,9 @@ class TestNewPixels:
     def test_the_rest_is_the_moved_painting(self) -> None:
         known = motion(3, 0)
         painting = to_tensor(procedural_picture(48, 64, seed=4))
-        start = fill_new(known, painting, to_tensor(frame(3).rgb))
+        start = fill_new(warp(painting, known.flow).clamp(0, 1), known, painting, to_tensor(frame(3).rgb))
         away = Motion(3, known.source, known.flow, known.trust, np.zeros_like(known.new))
-        plain = fill_new(away, painting, to_tensor(frame(3).rgb))
+        plain = fill_new(warp(painting, away.flow).clamp(0, 1), away, painting, to_tensor(frame(3).rgb))
         kept = torch.from_numpy(~known.new)[None, None].expand_as(start)
         torch.testing.assert_close(start[kept], plain[kept])
         assert float((start[~kept] - plain[~kept]).abs().mean()) > 0.01
@@ -164,7 +164,7 @@ class TestNewPixels:
         pattern = torch.from_numpy(np.indices((48, 64)).sum(0) % 2 * 0.1 - 0.05).float()[None, None]
         known = motion(3, 0)
         painting = (to_tensor(SCENE.frame(0)) * 0.8 + 0.1 + pattern).clamp(0, 1)
-        start = fill_new(known, painting, to_tensor(frame(3).rgb))
+        start = fill_new(warp(painting, known.flow).clamp(0, 1), known, painting, to_tensor(frame(3).rgb))
         new = torch.from_numpy(known.new)
         wanted = to_tensor(frame(3).rgb) * 0.8 + 0.1
         error = (start - wanted)[0][:, new]

@@ -473,10 +473,17 @@ def _fail(message: str, code: int, with_traceback: bool) -> int:
 
 
 def _run(command: Command, quiet: bool) -> int:
-    from vidstyle.media import silence_codecs
-    from vidstyle.pipeline import JobOptions
+    from vidstyle.media import check_style, kind_of, output_kind, silence_codecs
 
     silence_codecs()
+    # The job looks again. Here a slip of the pen is told before torch is imported, which takes seconds.
+    kind_of(command.source)
+    for style in command.styles:
+        check_style(style)
+    if not command.batch:
+        output_kind(command.output)
+    from vidstyle.pipeline import JobOptions
+
     options = JobOptions(overwrite=command.overwrite, fresh=command.fresh, keep_workspace=command.keep_workspace, log_json=command.log_json)
     progress = _progress(quiet)
     try:

@@ -318,7 +318,7 @@ def _make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) 
     """Reads the styles and loads the network; everything that can fail before the work begins."""
     pictures = [read_style(path) for path in styles]
     init = settings.optimize.init
-    initial = None if init in ("content", "noise", "style") else read_style(_existing(Path(init), "--init"))
+    initial = None if init in ("content", "noise", "style") else read_style(Path(init), "--init")
     return Stylizer(settings, pictures, (info.height, info.width), initial)
 
 
@@ -362,13 +362,7 @@ def _paths(styles: PathLike | Sequence[PathLike]) -> list[Path]:
     paths = [Path(styles)] if isinstance(styles, str | Path) else [Path(style) for style in styles]
     if not paths:
         raise UsageError("no style picture given; name at least one")
-    return [_existing(path, "style") for path in paths]
-
-
-def _existing(path: Path, role: str) -> Path:
-    if not path.exists():
-        raise UsageError(f"{role} {path}: no such file; check the path")
-    return path
+    return paths
 
 
 def _check_distinct(source: Path, styles: Sequence[Path], output: Path) -> None:

@@ -168,16 +168,15 @@ class Stylizer:
         nearest = motions[0]
         source = to_tensor(frame.rgb, self.device)
         stored = {motion.distance: to_tensor(painted[motion.distance], self.device) for motion in motions}
-        start = fill_new(nearest, stored[nearest.distance], source)
+        moved = {motion.distance: warp(stored[motion.distance], motion.flow).clamp(0, 1) for motion in motions}
+        start = fill_new(moved[nearest.distance], nearest, stored[nearest.distance], source)
         believed = torch.zeros(1, 1, *self.size, device=self.device)
         references = []
         for motion in motions:  # Ruder et al. 2016, eq. 9: what a nearer reference vouches for, a farther one leaves alone
             trust = torch.from_numpy(motion.trust)[None, None].to(self.device)
-            references.append(Reference(warp(stored[motion.distance], motion.flow).clamp(0, 1), (trust - believed).clamp_min(0)))
+            references.append(Reference(moved[motion.distance], (trust - believed).clamp_min(0)))
             believed = believed + trust
-        pairs = [
-            (warp(s, nearest.flow, "bilinear"), warp(y, nearest.flow, "bilinear")) for s, y in self._pairs(state)
-        ]  # fmt: skip
+        pairs = [(warp(s, nearest.flow, "bilinear"), warp(y, nearest.flow, "bilinear")) for s, y in self._pairs(state)]
         iterations = self.settings.optimize.iterations
         result = self._optimise(frame, source, start, iterations, references, pairs, _part(on_step, 0.0, 1 / iterations))
         return self._painted(result, result.steps, float(nearest.trust.mean()))
@@ -245,7 +244,7 @@ class Stylizer:
         return [(s[number : number + 1], y[number : number + 1]) for number in range(len(s))]
 
 
-def fill_new(motion: Motion, painted: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+def fill_new(moved: torch.Tensor, motion: Motion, painted: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     """Where a frame starts from: the painted frame before, moved along the flow; new pixels get colours and strokes.
 
     New pixels take the colours of what is really there (the source's, mapped to the painting's by a linear match of
@@ -254,19 +253,19 @@ def fill_new(motion: Motion, painted: torch.Tensor, source: torch.Tensor) -> tor
     leave flat patches that a dozen steps cannot paint over; pixels held from the border leave stripes.
 
     Args:
+        moved: the frame before's painting, moved along the flow, (1, 3, H, W) in [0, 1].
         motion: to the frame before.
         painted: that frame's painting, (1, 3, H, W) in [0, 1].
         source: the current source frame, (1, 3, H, W) in [0, 1].
     """
-    start = warp(painted, motion.flow).clamp(0, 1)
     if not motion.new.any():
-        return start
+        return moved
     before = to_tensor(motion.source.rgb, source.device)
     matrix, offset = linear_color_match(before, painted)
     strokes = painted - match_colors(before, matrix, offset)
     fill = match_colors(source, matrix, offset) + warp(strokes, mirrored(motion.flow))
     new = torch.from_numpy(motion.new)[None, None].to(source.device)
-    return torch.where(new, fill.clamp(0, 1), start)
+    return torch.where(new, fill.clamp(0, 1), moved)
 
 
 def mirrored(flow: FlowField) -> FlowField:

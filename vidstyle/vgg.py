@@ -89,7 +89,7 @@ class VGG19(nn.Module):
         super().__init__()
         self.pooling = pooling
         for name, convolution in convolutions.items():
-            self.register_buffer(f"{name}_weight", convolution.weight, persistent=False)
+            self.register_buffer(f"{name}_weight", convolution.weight.contiguous(memory_format=torch.channels_last), persistent=False)
             self.register_buffer(f"{name}_bias", convolution.bias, persistent=False)
 
     def forward(self, image: torch.Tensor, layers: Collection[str]) -> Features:
@@ -103,7 +103,7 @@ class VGG19(nn.Module):
             raise UsageError(f"a picture of {width}×{height} is too small for the network; its sides need {minimum_side(layers)} pixels")
         features: Features = {"input": image}
         last = max((VGG_LAYERS.index(name) for name in layers), default=-1)
-        x = image
+        x = image.contiguous(memory_format=torch.channels_last)  # the layout that oneDNN convolves fastest
         for name in VGG_LAYERS[: last + 1]:
             if name.endswith("_1") and name != "relu1_1":
                 x = functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)

@@ -154,23 +154,29 @@ class TestReadStyle:
         assert style.dtype == np.uint8
         assert np.array_equal(style, moving(0))
 
+    @pytest.mark.parametrize("name", ["s.txt", "s.jpg", "s.mp4", "s"])
+    @pytest.mark.parametrize(("content", "said"), [(b"hello", "is no picture that can be read"), (b"", "the file is empty")])
+    def test_what_is_no_picture_is_wrong_usage_whatever_its_name(self, tmp_path: Path, name: str, content: bytes, said: str) -> None:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UsageError, match=rf"STYLE .*{name}: {said}; give a JPEG, .* picture as STYLE"):
+            read_style(tmp_path / name)
+
     def test_a_video_is_no_style(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"clip\.mp4: is no picture"):
+        with pytest.raises(UsageError, match=r"STYLE .*clip\.mp4: is no picture"):
             read_style(make_clip(tmp_path / "clip.mp4", 2))
 
     def test_a_directory_is_no_style(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is a directory"):
             read_style(tmp_path)
 
-    def test_text_is_no_style(self, tmp_path: Path) -> None:
-        (tmp_path / "s.txt").write_text("hello")
-        with pytest.raises(UsageError, match=r"s\.txt: is no picture"):
-            read_style(tmp_path / "s.txt")
+    def test_an_animation_is_no_style(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"--init .*s\.gif: is an animation"):
+            read_style(picture(tmp_path / "s.gif", 3), "--init")
 
     def test_a_damaged_picture(self, tmp_path: Path) -> None:
         path = picture(tmp_path / "s.png")
         path.write_bytes(path.read_bytes()[:-60])
-        with pytest.raises(MediaError, match=r"s\.png: .*incomplete"):
+        with pytest.raises(MediaError, match=r"STYLE .*s\.png: .*incomplete"):
             read_style(path)
 
     def test_a_missing_one(self, tmp_path: Path) -> None:

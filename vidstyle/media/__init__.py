@@ -13,7 +13,7 @@ import numpy.typing as npt
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import MediaInfo, MediaKind
 from vidstyle.media import video
-from vidstyle.media.base import Sink, Source
+from vidstyle.media.base import Sink, Source, check_place
 from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, only_pictures
 from vidstyle.media.images import ImageSink, ImageSource
 from vidstyle.media.stills import READABLE, WRITABLE, read_header, read_still, to_8_bit
@@ -23,6 +23,7 @@ __all__ = [
     "Sink",
     "Source",
     "check_output",
+    "check_style",
     "is_media_name",
     "kind_of",
     "open_sink",
@@ -35,6 +36,8 @@ __all__ = [
 
 # Pictures by their name that nothing here decodes, so that they are refused as pictures and not as videos.
 _UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".psd", ".svg", ".exr", ".hdr", ".jxl"})
+
+_STYLE_FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 
 _FURTHER_VIDEOS = frozenset({".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".ogv", ".3gp", ".mxf"})
 
@@ -132,18 +135,10 @@ def check_output(path: Path, kind: MediaKind, encode: EncodeSettings, overwrite:
         UsageError: something stands there already (without `overwrite`), the directory is missing or cannot be
             written to, or the encoder's settings will not do.
     """
-    _check_place(path)
+    check_place(path)
     _check_free(path, kind, overwrite)
     if kind == "video":
         video.check_output(path, encode, info)
-
-
-def _check_place(path: Path) -> None:
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        raise UsageError(f"{path}: there is no directory {parent}; make it first")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{path}: the directory {parent} cannot be written to; choose another")
 
 
 def _check_free(path: Path, kind: MediaKind, overwrite: bool) -> None:
@@ -181,7 +176,7 @@ def open_sink(path: Path, info: MediaInfo, encode: EncodeSettings, source: Path 
         MediaError: the output cannot be written.
     """
     kind = output_kind(path)
-    _check_place(path)
+    check_place(path)
     _check_free(path, kind, overwrite)
     if kind == "frames":
         return FrameDirectorySink(path, info)
@@ -190,16 +185,34 @@ def open_sink(path: Path, info: MediaInfo, encode: EncodeSettings, source: Path 
     return video.VideoSink(path, info, encode, source if info.kind == "video" else None, video.Span.of(run))
 
 
-def read_style(path: Path) -> npt.NDArray[np.uint8]:
+def check_style(path: Path, role: str = "STYLE") -> None:
+    """Finds out from its header alone whether a file can be a style; `role` is what the message calls it.
+
+    Raises:
+        UsageError: there is nothing at `path`, or no still picture that can be decoded.
+        MediaError: it cannot be opened.
+    """
+    advice = f"give a {_STYLE_FORMATS} picture as {role}"
+    if not path.exists():
+        raise UsageError(f"{role} {path}: no such file; check the name")
+    if not path.is_file():
+        raise UsageError(f"{role} {path}: is {'a directory' if path.is_dir() else 'not an ordinary file'}; {advice}")
+    header = read_header(path)
+    if header is None:
+        raise UsageError(f"{role} {path}: {'is no picture that can be read' if path.stat().st_size else 'the file is empty'}; {advice}")
+    if header.animated:
+        raise UsageError(f"{role} {path}: is an animation, not a still picture; {advice}")
+
+
+def read_style(path: Path, role: str = "STYLE") -> npt.NDArray[np.uint8]:
     """A picture to take the style from: (H, W, 3) uint8 RGB, upright, at its own size.
 
     Raises:
-        UsageError: there is nothing at `path`, or no picture.
+        UsageError: see `check_style`.
         MediaError: the picture is damaged.
     """
-    kind = kind_of(path)
-    if kind == "frames":
-        raise UsageError(f"{path}: is a directory; give a picture")
-    if kind == "video":
-        raise UsageError(f"{path}: is no picture that can be read; give a JPEG, PNG, WebP, TIFF or BMP file")
-    return to_8_bit(read_still(path).rgb)
+    check_style(path, role)
+    try:
+        return to_8_bit(read_still(path).rgb)
+    except MediaError as error:
+        raise MediaError(f"{role} {error}") from None

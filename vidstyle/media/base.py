@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from vidstyle.errors import UsageError
 from vidstyle.frames import Frame, MediaInfo
 
-__all__ = ["Picture", "Sink", "Source", "even_size", "exact_rate", "longest_side_size"]
+__all__ = ["Picture", "Sink", "Source", "check_place", "even_size", "exact_rate", "longest_side_size"]
 
 Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W, 3) RGB, full range, 8 or 16 bits a channel."""
@@ -80,6 +83,19 @@ def longest_side_size(width: int, height: int, size: int | None) -> tuple[int, i
     longest = max(width, height)
     # Halves round up, in integers, so that no float decides the size of a job.
     return max((2 * width * size + longest) // (2 * longest), 1), max((2 * height * size + longest) // (2 * longest), 1)
+
+
+def check_place(path: Path) -> None:
+    """Whether a file or directory can be made at `path`, apart from what may stand there already.
+
+    Raises:
+        UsageError: its directory is missing or cannot be written to.
+    """
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise UsageError(f"{path}: there is no directory {parent}; make it first")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{path}: the directory {parent} cannot be written to; choose another")
 
 
 def even_size(width: int, height: int, size: int | None) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import ColorTags, MediaInfo
-from vidstyle.media.base import Picture
+from vidstyle.media.base import Picture, check_place
 from vidstyle.media.decode import open_container
 from vidstyle.media.matrix import from_rgb, written_tags
 from vidstyle.media.streams import Carrier, Span
@@ -114,7 +114,7 @@ def check_output(path: Path, encode: EncodeSettings, info: MediaInfo | None = No
     Raises:
         UsageError: the extension, codec, pixel format, an option, or the directory will not do.
     """
-    _check_place(path)
+    _check_target(path)
     encoder = _choose_encoder(path, encode, info)
     if info is not None and encoder.pix_fmt in _UNSUBSAMPLED.values() and not encode.pix_fmt:
         logger.warning(
@@ -148,7 +148,7 @@ class VideoSink:
     ) -> None:
         self.path = path
         self._info, self._source, self._span = info, source, span or Span()
-        _check_place(path)
+        _check_target(path)
         self._encoder = _choose_encoder(path, encode or EncodeSettings(), info)
         self._partial = path.with_name(f".{path.stem}.part{path.suffix}")
         self._output: OutputContainer | None = None
@@ -341,15 +341,12 @@ class _Palette:
         return self._graph.vpull()
 
 
-def _check_place(path: Path) -> None:
+def _check_target(path: Path) -> None:
     if path.suffix.lower() not in _CONTAINERS:
         raise UsageError(f"{path}: cannot write a video with this extension; use one of {' '.join(VIDEO_SUFFIXES)}")
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; give the file to write")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: its directory {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{path}: its directory {path.parent} cannot be written to; choose another")
+    check_place(path)
 
 
 def _choose_encoder(path: Path, encode: EncodeSettings, info: MediaInfo | None) -> _Encoder:
