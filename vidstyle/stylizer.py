@@ -25,7 +25,7 @@ from torch.nn import functional
 from vidstyle.color import linear_color_match, match_colors
 from vidstyle.device import resolve_device
 from vidstyle.errors import NumericalError, UsageError
-from vidstyle.flow import Consistency, warp
+from vidstyle.flow import Consistency, fade_finest, stretched, warp
 from vidstyle.frames import FlowField, Frame
 from vidstyle.objective import LossReport, Objective, Reference, StyleTargets, build_terms, style_targets
 from vidstyle.optimize import OPTIMIZERS, CurvaturePair, Result
@@ -70,7 +70,8 @@ class Motion:
         difference = (moved - to_tensor(frame.rgb)).abs().mean(dim=1, keepdim=True)
         difference = functional.avg_pool2d(functional.pad(difference, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
         changed = difference[0, 0].numpy() > _NEW_COLOR
-        return cls(frame.index - source.index, source, flow, tests.reliable, tests.outside | (tests.disoccluded & changed))
+        trust = tests.reliable * ~stretched(flow)
+        return cls(frame.index - source.index, source, flow, trust, tests.outside | (tests.disoccluded & changed))
 
 
 _NEW_COLOR = 8 / 255
@@ -167,7 +168,7 @@ class Stylizer:
         """
         nearest = motions[0]
         source = to_tensor(frame.rgb, self.device)
-        stored = {motion.distance: to_tensor(painted[motion.distance], self.device) for motion in motions}
+        stored = {motion.distance: fade_finest(to_tensor(painted[motion.distance], self.device)) for motion in motions}
         moved = {motion.distance: warp(stored[motion.distance], motion.flow).clamp(0, 1) for motion in motions}
         start = fill_new(moved[nearest.distance], nearest, stored[nearest.distance], source)
         believed = torch.zeros(1, 1, *self.size, device=self.device)

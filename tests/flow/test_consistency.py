@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.scenes import Scene
-from vidstyle.flow import consistency, make_estimator, reliable
+from vidstyle.flow import consistency, make_estimator, reliable, stretched
 from vidstyle.frames import FlowField
 
 
@@ -79,9 +79,26 @@ def test_estimated_flow_finds_the_occlusion_and_keeps_the_rest() -> None:
     assert tests.reliable[scene.visible(4, 2)].mean() > 0.9
 
 
+def test_a_camera_that_zooms_stretches_nothing() -> None:
+    y, x = np.mgrid[:40, :60].astype(np.float32)
+    assert not stretched(FlowField(np.stack([-0.2 * (x - 30), -0.2 * (y - 20)]))).any()
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(-0.03, False), (-0.1, True), (-0.3, True), (0.3, False)])
+def test_what_is_drawn_out_of_a_narrow_strip_is_stretched(slope: float, expected: bool) -> None:
+    """Rows 20 to 30 come from `1 + slope` as many rows of the reference; everything else only moves."""
+    v = slope * (np.arange(60, dtype=np.float32).clip(20, 30) - 20)
+    flow = FlowField(np.stack([np.full((60, 50), 1.5, np.float32), np.repeat(v[:, None], 50, axis=1)]))
+    found = stretched(flow)
+    assert (found[21:30] == expected).all()
+    assert not found[:19].any()
+    assert not found[32:].any()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
 def test_pictures_one_pixel_wide(size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(reliable(constant(0, 0, size), constant(0, 0, size)), np.ones(size, np.float32))
+    np.testing.assert_array_equal(stretched(constant(0, 0, size)), np.zeros(size, np.bool_))
 
 
 def test_two_sizes_are_refused() -> None:

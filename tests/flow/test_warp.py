@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scenes import Scene
-from vidstyle.flow import warp
+from vidstyle.flow import fade_finest, warp
 from vidstyle.frames import FlowField
 from vidstyle.pixels import to_tensor
 
@@ -80,6 +80,25 @@ def test_fine_strokes_survive_a_move_of_half_a_pixel() -> None:
     error = {mode: float((warp(image, flow, mode) - wanted)[inner].square().mean().sqrt()) for mode in ("sinc", "bicubic")}  # type: ignore[arg-type]
     assert error["sinc"] < 0.02
     assert error["sinc"] < 0.25 * error["bicubic"]
+
+
+def test_only_the_finest_detail_is_faded() -> None:
+    y, x = np.mgrid[:48, :64]
+    for fx, fy, kept in [(0.0, 0.0, 1.0), (0.4, 0.2, 1.0), (0.5, 0.0, 0.5), (0.5, 0.5, 0.25), (0.45, 0.0, 0.75)]:
+        wave = torch.from_numpy(0.5 + 0.4 * np.cos(2 * np.pi * (fx * x + fy * y)))[None, None]
+        inner = (..., slice(16, -16), slice(16, -16))  # the mirrored border is no wave
+        torch.testing.assert_close(
+            (fade_finest(wave) - 0.5)[inner], kept * (wave - 0.5)[inner] if fx else (wave - 0.5)[inner], atol=0.02, rtol=0
+        )
+
+
+@pytest.mark.parametrize("size", [(36, 48), (1, 9), (9, 1), (1, 1), (33, 47)])
+def test_fading_keeps_size_type_and_mean(size: tuple[int, int]) -> None:
+    image = random_image(*size)
+    faded = fade_finest(image)
+    assert faded.shape == image.shape
+    assert faded.dtype == image.dtype
+    assert abs(float(faded.mean() - image.mean())) < 0.01
 
 
 @settings(max_examples=25, deadline=None)

@@ -12,14 +12,26 @@ from collections.abc import Callable
 from vidstyle.errors import UsageError
 from vidstyle.flow.base import FlowEstimator
 from vidstyle.flow.compose import chain, compose
-from vidstyle.flow.consistency import Consistency, consistency, reliable
+from vidstyle.flow.consistency import Consistency, consistency, reliable, stretched
 from vidstyle.flow.dis import DenseInverseSearch
 from vidstyle.flow.farneback import Farneback
 from vidstyle.flow.none import NoFlow
 from vidstyle.flow.refined import Refined
-from vidstyle.flow.warp import warp
+from vidstyle.flow.warp import fade_finest, warp
 
-__all__ = ["ESTIMATORS", "Consistency", "FlowEstimator", "chain", "compose", "consistency", "make_estimator", "reliable", "warp"]
+__all__ = [
+    "ESTIMATORS",
+    "Consistency",
+    "FlowEstimator",
+    "chain",
+    "compose",
+    "consistency",
+    "fade_finest",
+    "make_estimator",
+    "reliable",
+    "stretched",
+    "warp",
+]
 
 ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {
     "farneback": Refined,

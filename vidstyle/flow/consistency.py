@@ -15,7 +15,10 @@ import numpy.typing as npt
 from vidstyle.flow.sampling import end_points, inside, sample
 from vidstyle.frames import FlowField
 
-__all__ = ["Consistency", "consistency", "reliable"]
+__all__ = ["Consistency", "consistency", "reliable", "stretched"]
+
+_STRETCHED = 0.93
+"""Area in the reference, relative to the median, under which a place counts as stretched: less is noise of the flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,20 @@ def consistency(flow: FlowField, backward: FlowField) -> Consistency:
 def reliable(flow: FlowField, backward: FlowField) -> npt.NDArray[np.float32]:
     """(H, W) float32 mask: 1 where `flow` passes every test of `consistency`, else 0."""
     return consistency(flow, backward).reliable
+
+
+def stretched(flow: FlowField) -> npt.NDArray[np.bool_]:
+    """(H, W): where the flow magnifies the reference more than it does the frame as a whole.
+
+    A smooth field draws what uncovers behind a moving thing out of the few pixels that were visible. One frame
+    of it passes the other tests; in ten frames brush strokes are drawn out into streaks. The area that a pixel covers in the
+    reference is the determinant of ∂(p + w)/∂p; its median stands for what the camera does.
+    """
+    if min(flow.size) < 2:  # one pixel has no slope
+        return np.zeros(flow.size, np.bool_)
+    (ux, uy), (vx, vy) = ((np.gradient(part, axis=1), np.gradient(part, axis=0)) for part in flow.data)
+    area = (1 + ux) * (1 + vy) - uy * vx
+    return np.asarray(area < _STRETCHED * np.median(area), np.bool_)
 
 
 def _square(field: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

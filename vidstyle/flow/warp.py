@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -9,11 +10,15 @@ import torch.nn.functional as F
 
 from vidstyle.frames import FlowField
 
-__all__ = ["warp"]
+__all__ = ["fade_finest", "warp"]
 
 _FACTOR = 2
 _MARGIN = 16
 """Pixels of mirrored border that keep one side of the picture from ringing into the other."""
+_FADING = 0.4
+"""Frequency in cycles a pixel from which `fade_finest` acts."""
+_FADED = 0.5
+"""What it leaves of the amplitude at the highest frequency, 0.5 cycles a pixel, along either axis."""
 
 
 def warp(image: torch.Tensor, flow: FlowField, mode: Literal["sinc", "bicubic", "bilinear"] = "sinc") -> torch.Tensor:
@@ -49,11 +54,34 @@ def warp(image: torch.Tensor, flow: FlowField, mode: Literal["sinc", "bicubic", 
     return F.grid_sample(picture, grid[None], mode=reading, padding_mode="border", align_corners=True).to(image.dtype)
 
 
-def _doubled(picture: torch.Tensor) -> tuple[torch.Tensor, int, int]:
-    """The picture with a mirrored margin at twice the resolution, and the margin's rows and columns; sample 2i is sample i."""
+def fade_finest(image: torch.Tensor) -> torch.Tensor:
+    """The picture, (1, C, H, W), with the amplitudes of its very finest detail faded, by a half at most along either axis.
+
+    No loss minds a chequered pattern of single pixels, so where a painting is handed on from frame to frame by an
+    interpolation that keeps everything, one grows: on `drone_city` to three times its strength in 74 frames.
+    """
+    faded, top, left = _with_margin(image)
+    for axis in (2, 3):
+        length = faded.shape[axis]
+        spectrum = torch.fft.rfft(faded, dim=axis)
+        frequency = torch.fft.rfftfreq(length, dtype=image.dtype, device=image.device)
+        depth = ((frequency - _FADING) / (0.5 - _FADING)).clamp(0, 1)
+        kept = 1 - (1 - _FADED) * (1 - torch.cos(math.pi * depth)) / 2
+        faded = torch.fft.irfft(spectrum * (kept[:, None] if axis == 2 else kept), n=length, dim=axis)
+    height, width = image.shape[2:]
+    return faded[:, :, top : top + height, left : left + width]
+
+
+def _with_margin(picture: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+    """The picture with a mirrored margin, and the margin's rows and columns."""
     height, width = picture.shape[2:]
     top, left = min(_MARGIN, height - 1), min(_MARGIN, width - 1)
-    padded = F.pad(picture, (left, left, top, top), mode="reflect")
+    return F.pad(picture, (left, left, top, top), mode="reflect"), top, left
+
+
+def _doubled(picture: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+    """The picture with a mirrored margin at twice the resolution, and the margin's rows and columns; sample 2i is sample i."""
+    padded, top, left = _with_margin(picture)
     for axis in (2, 3):
         length = padded.shape[axis]
         spectrum = torch.fft.rfft(padded, dim=axis)
