@@ -172,6 +172,12 @@ def test_help_begins_with_examples_that_parse(help_text):
         cli.parse(example)
 
 
+@pytest.mark.parametrize("preset", ["texture", "reconstruction"])
+def test_a_texture_and_a_reconstruction_need_no_style(preset):
+    command = cli.parse(["photo.jpg", "-o", "out.png", "--preset", preset])
+    assert (command.source, command.styles) == (Path("photo.jpg"), [])
+
+
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"vidstyle {vidstyle.__version__}\n"

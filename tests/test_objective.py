@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from vidstyle.losses import content_loss, gram
+from vidstyle.losses import STYLE_LOSSES, content_loss, gram
 from vidstyle.objective import Objective, Reference, StyleTargets, build_terms, style_targets
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19, load_vgg19
@@ -52,7 +52,7 @@ def test_defaults_are_the_objective_of_neural_style(network: VGG19, targets: Sty
 
 def test_gradient_is_that_of_the_sum(network: VGG19, targets: StyleTargets) -> None:
     # Along the gradient itself, in float64: the directional derivative is the gradient's squared length.
-    function = objective(copy.deepcopy(network).double(), {name: value.double() for name, value in targets.items()})
+    function = objective(copy.deepcopy(network).double(), StyleTargets({name: value.double() for name, value in targets.style.items()}))
     x = picture(2).double()
     _, gradient = function(x)
     direction = gradient / gradient.norm()
@@ -97,7 +97,7 @@ def test_blended_styles_have_blended_statistics(network: VGG19) -> None:
     one, two = (style_targets(network, [(1.0, picture(seed))], settings) for seed in (5, 6))
     both = style_targets(network, [(0.25, picture(5)), (0.75, picture(6))], settings)
     for layer in settings.style.layers:
-        torch.testing.assert_close(both[layer], 0.25 * one[layer] + 0.75 * two[layer])
+        torch.testing.assert_close(both.style[layer], 0.25 * one.style[layer] + 0.75 * two.style[layer])
 
 
 def test_a_weight_of_zero_leaves_its_term_out(network: VGG19, targets: StyleTargets) -> None:
@@ -110,8 +110,46 @@ def test_gatys_style_loss_averages_the_layers(network: VGG19) -> None:
     targets = style_targets(network, [(1.0, picture(5))], settings)
     report, _ = objective(network, targets, settings=settings)(picture(2))
     features = network(picture(2), LAYERS)
-    expected = 100 / 5 * sum((gram(features[layer]) - target).square().sum() / 4 for layer, target in targets.items())
+    expected = 100 / 5 * sum((gram(features[layer]) - target).square().sum() / 4 for layer, target in targets.style.items())
     assert report.terms["style"] == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", STYLE_LOSSES)
+def test_every_style_loss_is_zero_at_the_style_and_pulls_elsewhere(network: VGG19, name: str) -> None:
+    settings = Settings.from_mapping({"style": {"loss": name}, "content": {"weight": 0}, "optimize": {"tv_weight": 0}})
+    targets = style_targets(network, [(1.0, picture(5))], settings)
+    function = objective(network, targets, settings=settings)
+    there, elsewhere = function(picture(5))[0].terms["style"], function(picture(2))
+    assert there < 2e-3 * elsewhere[0].terms["style"]
+    assert float(elsewhere[1].abs().max()) > 0
+
+
+def test_the_histogram_loss_joins_any_other(network: VGG19) -> None:
+    settings = Settings.from_mapping({"style": {"histogram_weight": 3, "histogram_layers": ["relu1_1", "relu3_1"]}})
+    targets = style_targets(network, [(1.0, picture(5))], settings)
+    terms = objective(network, targets, settings=settings)(picture(2))[0].terms
+    features, style = network(picture(2), LAYERS), network(picture(5), LAYERS)
+    expected = sum(
+        (features[n].flatten(2).sort().values - style[n].flatten(2).sort().values).square().mean() for n in ("relu1_1", "relu3_1")
+    )
+    assert terms["histogram"] == pytest.approx(3 * STYLE_LOSSES["histogram"].unit * float(expected), rel=1e-4)
+    assert terms["style"] > 0
+
+
+def test_layer_weights_count_where_they_stand(network: VGG19, targets: StyleTargets) -> None:
+    def style(*weights: float) -> float:
+        settings = Settings.from_mapping({"style": {"layer_weights": weights}})
+        return objective(network, targets, settings=settings)(picture(2))[0].terms["style"]
+
+    alone = [style(*(float(i == j) for j in range(5))) for i in range(5)]
+    assert style(1, 2, 0, 0.5, 3) == pytest.approx(alone[0] + 2 * alone[1] + 0.5 * alone[3] + 3 * alone[4], rel=1e-5)
+
+
+def test_styles_of_other_sizes_can_be_blended_under_every_loss(network: VGG19) -> None:
+    for name in STYLE_LOSSES:
+        settings = Settings.from_mapping({"style": {"loss": name}})
+        targets = style_targets(network, [(0.5, picture(5)), (0.5, picture(6)[..., :30, :])], settings)
+        assert objective(network, targets, settings=settings)(picture(2))[0].terms["style"] > 0
 
 
 def test_a_reference_checks_its_shapes() -> None:

@@ -74,6 +74,35 @@ def frames_of(path: Path) -> list[Frame]:
         return list(medium.frames())
 
 
+def test_a_reconstruction_needs_no_style_and_comes_back_to_the_pixels(tmp_path: Path) -> None:
+    """Shallow layers keep the pixels; a deep one, the structure alone."""
+    source = write_png(tmp_path / "photo.png", procedural_picture(36, 48, seed=2))
+    wanted = frames_of(source)[0].rgb.astype(float)
+
+    def psnr(layer: str, steps: int) -> float:
+        made = Settings.preset("reconstruction").model_dump()
+        made["content"]["layers"] = [layer]
+        made["optimize"]["first_iterations"] = steps
+        result = stylize_image(source, settings=Settings.from_mapping(made))
+        return float(10 * np.log10(255**2 / ((result - wanted) ** 2).mean()))
+
+    shallow, deep = psnr("relu1_1", 1000), psnr("relu4_1", 100)
+    assert shallow > 30
+    assert deep < 20
+
+
+def test_a_texture_is_made_of_its_input_alone(tmp_path: Path) -> None:
+    source = write_png(tmp_path / "stones.png", procedural_picture(64, 96, seed=2))
+    made = Settings.preset("texture").model_dump()
+    made["optimize"]["first_iterations"] = 10
+    made["run"]["size"] = 120
+    output = tmp_path / "texture.png"
+    stylize(source, None, output, Settings.from_mapping(made))
+    texture = frames_of(output)[0].rgb
+    assert texture.shape == (80, 120, 3)
+    assert stylize_image(source, source, Settings.from_mapping(made)).tobytes() == texture.tobytes()
+
+
 def test_a_clip_becomes_a_clip_with_its_times_and_sound(clip: Path, style: Path, tmp_path: Path) -> None:
     output, recorder = tmp_path / "out.mp4", Recorder()
     result = stylize(clip, [style], output, settings(), JobOptions(log_json=tmp_path / "log.jsonl"), recorder)
@@ -225,6 +254,14 @@ class TestRefusedBeforeTheWork:
             stylize(clip, [style], tmp_path / "out.mp4", settings(encode={"codec": "libx246"}))
         with pytest.raises(UsageError, match="prest"):
             stylize(clip, [style], tmp_path / "out.mp4", settings(encode={"options": {"prest": "slow"}}))
+
+    def test_no_style_where_one_is_needed(self, clip: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no style picture given"):
+            stylize(clip, [], tmp_path / "out.mp4", settings())
+        with pytest.raises(UsageError, match="nothing to paint"):
+            stylize(clip, [], tmp_path / "out.mp4", settings(style={"weight": 0}, content={"weight": 0}))
+        with pytest.raises(UsageError, match="--init style"):
+            stylize(clip, [], tmp_path / "out.mp4", settings(style={"weight": 0}, optimize={"init": "style"}))
 
     def test_unknown_flow(self, clip: Path, style: Path, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="farneback"):

@@ -50,7 +50,7 @@ def test_the_first_frame_lowers_the_loss_and_keeps_its_shape(stylizer: Stylizer)
     assert seen[-1] == pytest.approx(1)
     assert painted.reliable == 1
     assert set(painted.state) == {"s", "y"}
-    target = stylizer.targets(SCENE.size)
+    target = stylizer.targets(SCENE.size).style
     assert set(target) == set(Settings().style.layers)
     source = stylizer.first(frame(0)).picture.astype(int) - SCENE.frame(0).astype(int) * 257
     assert np.abs(source).mean() > 257  # it is painted, not copied
@@ -111,11 +111,17 @@ def test_a_style_of_the_frames_area_is_measured_whatever_its_size() -> None:
     """A style twice as large gives nearly the same statistics; a larger style scale gives others."""
     big = np.kron(STYLE, np.ones((2, 2, 1), np.uint8))
     size = (60, 70)
-    one, two = (Stylizer(settings(), [style], size).targets(size) for style in (STYLE, big))
-    other = Stylizer(settings(style={"scale": 0.5}), [STYLE], size).targets(size)
+    one, two = (Stylizer(settings(), [style], size).targets(size).style for style in (STYLE, big))
+    other = Stylizer(settings(style={"scale": 0.5}), [STYLE], size).targets(size).style
     for layer in one:
         torch.testing.assert_close(one[layer], two[layer])
         assert not torch.allclose(one[layer], other[layer], rtol=1e-2)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.0,) * 5])
+def test_layer_weights_must_fit_the_layers(weights: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match=r"--style-layer-weights .* 5 style layers"):
+        Stylizer(settings(style={"layer_weights": weights}), [STYLE], SCENE.size)
 
 
 def test_too_small_is_said_before_the_work() -> None:

@@ -29,7 +29,7 @@ class BatchResult:
 
 def stylize_batch(
     source: PathLike,
-    styles: PathLike | Sequence[PathLike],
+    styles: PathLike | Sequence[PathLike] | None,
     output: PathLike,
     settings: Settings | None = None,
     options: JobOptions | None = None,

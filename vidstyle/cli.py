@@ -68,7 +68,8 @@ class _Arguments:
 
     source: Annotated[tyro.conf.Positional[str | None], _flag("video, image or directory of frames", metavar="INPUT")] = None
     styles: Annotated[
-        tyro.conf.Positional[tuple[str, ...]], _flag("one or more pictures whose look is taken", metavar="STYLE [STYLE ...]")
+        tyro.conf.Positional[tuple[str, ...]],
+        _flag("one or more pictures whose look is taken; none for --preset texture and reconstruction", metavar="STYLE [STYLE ...]"),
     ] = ()
     output: Annotated[str | None, _flag("video, image or directory of frames to write; decides the kind", "-o", metavar="OUTPUT")] = None
     preset: Annotated[str | None, _flag(f"{', '.join(preset_names())}, or a TOML file", metavar="NAME|FILE")] = None
@@ -208,9 +209,9 @@ def _unknown(words: list[str]) -> str:
 
 def _command(arguments: _Arguments) -> Command:
     settings = _settings(arguments)
-    missing = [
-        name for name, value in (("INPUT", arguments.source), ("STYLE", arguments.styles), ("-o OUTPUT", arguments.output)) if not value
-    ]
+    needs_style = bool(settings.style_layers) and settings.content.weight > 0
+    given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": arguments.output}
+    missing = [name for name, value in given.items() if not value]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing: vidstyle INPUT STYLE [STYLE ...] -o OUTPUT; see vidstyle --help")
     return Command(

@@ -9,7 +9,7 @@ neural-style and artistic-videos minimise, in their units (activations of 0-255 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -38,8 +38,15 @@ OVERFLOW_WEIGHT = 1e3
 """Weight of the excess over the range that can be saved. The losses see the clamped picture, because the
 free optimum leaves the range at one value in a hundred, and clipping it afterwards costs 18 % of the objective."""
 
-StyleTargets = dict[str, torch.Tensor]
-"""Layer name -> statistics of the style, as the chosen style loss gives them; styles already blended."""
+
+@dataclass(frozen=True, slots=True)
+class StyleTargets:
+    """What the picture is to agree with, styles already blended: layer name -> one tensor, as the style losses make it."""
+
+    style: Mapping[str, torch.Tensor]
+    """Of the chosen style loss."""
+    histogram: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """Of the histogram loss that joins it; empty without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +121,21 @@ class Objective:
 
 def style_targets(network: VGG19, pictures: Iterable[tuple[float, torch.Tensor]], settings: Settings) -> StyleTargets:
     """Statistics of the style pictures, (1, 3, H, W) RGB in [0, 1] each with its blend weight; the weights sum to 1."""
-    loss = STYLE_LOSSES[settings.style.loss]
-    targets: StyleTargets = {}
+    style = settings.style
+    wanted = {"style": (STYLE_LOSSES[style.loss], style.layers if style.weight > 0 else ())}
+    wanted["histogram"] = (STYLE_LOSSES["histogram"], style.histogram_layers if style.histogram_weight > 0 else ())
+    shares: dict[tuple[str, str], list[tuple[float, torch.Tensor]]] = {}
     with torch.no_grad():
         for share, picture in pictures:
-            features = network(picture, settings.style.layers)
-            for layer in settings.style.layers:
-                statistics = share * loss.statistics(features[layer])
-                targets[layer] = targets[layer] + statistics if layer in targets else statistics
-    return targets
+            features = network(picture, settings.style_layers)
+            for term, (loss, layers) in wanted.items():
+                for layer in layers:
+                    shares.setdefault((term, layer), []).append((share, loss.statistics(features[layer])))
+        targets: dict[str, dict[str, torch.Tensor]] = {"style": {}, "histogram": {}}
+        for (term, layer), several in shares.items():
+            loss = wanted[term][0]
+            targets[term][layer] = loss.prepare(loss.blend(several))
+    return StyleTargets(**targets)
 
 
 def build_terms(settings: Settings, content: Features | None, targets: StyleTargets, references: Iterable[Reference] = ()) -> list[Term]:
@@ -138,14 +151,30 @@ def build_terms(settings: Settings, content: Features | None, targets: StyleTarg
             )
         )
     style = STYLE_LOSSES[settings.style.loss]
-    share = 1 / len(targets) if style.averages_layers and targets else 1.0
-    terms.append(
-        Term(
-            "style",
-            settings.style.weight * share,
-            lambda features: sum_of(style.distance(style.statistics(features[layer]), target) for layer, target in targets.items()),
+    weights = settings.style.layer_weights or (1.0,) * len(settings.style.layers)
+    of_layer = dict(zip(settings.style.layers, weights, strict=True))
+    share = 1 / sum(weights) if style.averages_layers else 1.0
+    if targets.style:
+        terms.append(
+            Term(
+                "style",
+                settings.style.weight * style.unit * share,
+                lambda features: sum_of(
+                    of_layer[layer] * style.distance(style.statistics(features[layer]), target) for layer, target in targets.style.items()
+                ),
+            )
         )
-    )
+    if targets.histogram:
+        histogram = STYLE_LOSSES["histogram"]
+        terms.append(
+            Term(
+                "histogram",
+                settings.style.histogram_weight * histogram.unit,
+                lambda features: sum_of(
+                    histogram.distance(histogram.statistics(features[layer]), target) for layer, target in targets.histogram.items()
+                ),
+            )
+        )
     terms.append(Term("tv", settings.optimize.tv_weight, lambda features: total_variation(features["input"])))
     for number, reference in enumerate(references, start=1):
         terms.append(

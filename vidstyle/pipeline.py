@@ -129,7 +129,7 @@ class JobResult:
 
 def stylize(
     source: PathLike,
-    styles: PathLike | Sequence[PathLike],
+    styles: PathLike | Sequence[PathLike] | None,
     output: PathLike,
     settings: Settings | None = None,
     options: JobOptions | None = None,
@@ -142,7 +142,8 @@ def stylize(
 
     Args:
         source: a video, an image, or a directory of frames.
-        styles: one style picture or several, blended by `settings.style.blend`.
+        styles: one style picture or several, blended by `settings.style.blend`; none where the style's weight is 0, or
+            where the content's is, and the source itself is the style.
         output: a video, an image, or a directory of frames; by its extension.
         settings: everything a user can turn; the defaults if left out.
         options: how the job is run.
@@ -158,7 +159,7 @@ def stylize(
     began = time.monotonic()
     settings, options, progress = settings or Settings(), options or JobOptions(), progress or _Silent()
     source, output = Path(source), Path(output)
-    style_paths = _paths(styles)
+    style_paths = _styles(source, styles, settings)
     kind = output_kind(output)
     _check_distinct(source, style_paths, output)
     if options.log_json is not None and not options.log_json.absolute().parent.is_dir():
@@ -191,7 +192,9 @@ def stylize(
     return JobResult(output, frames, time.monotonic() - began)
 
 
-def stylize_image(source: PathLike, styles: PathLike | Sequence[PathLike], settings: Settings | None = None) -> npt.NDArray[np.uint8]:
+def stylize_image(
+    source: PathLike, styles: PathLike | Sequence[PathLike] | None = None, settings: Settings | None = None
+) -> npt.NDArray[np.uint8]:
     """Paints one picture and returns it, (H, W, 3) uint8 RGB, without writing anything.
 
     Raises:
@@ -205,7 +208,7 @@ def stylize_image(source: PathLike, styles: PathLike | Sequence[PathLike], setti
         raise UsageError(f"{source}: is no picture; use vidstyle.stylize for videos and directories of frames")
     with open_source(source, settings.run) as medium:
         _check_memory(medium.info, settings)
-        stylizer = _make_stylizer(settings, _paths(styles), medium.info)
+        stylizer = _make_stylizer(settings, _styles(source, styles, settings), medium.info)
         frame = next(medium.frames())
         picture = from_tensor(_recolored(to_tensor(stylizer.first(frame).picture), to_tensor(frame.rgb), settings))
     return picture.astype(np.uint8, copy=False)
@@ -358,11 +361,14 @@ def _write_line(log: TextIO | None, output: Path, report: FrameReport) -> None:
         log.flush()
 
 
-def _paths(styles: PathLike | Sequence[PathLike]) -> list[Path]:
-    paths = [Path(styles)] if isinstance(styles, str | Path) else [Path(style) for style in styles]
-    if not paths:
+def _styles(source: Path, styles: PathLike | Sequence[PathLike] | None, settings: Settings) -> list[Path]:
+    """The style pictures of a job; the source itself for a texture, none for a reconstruction."""
+    paths = [Path(styles)] if isinstance(styles, str | Path) else [Path(style) for style in styles or ()]
+    if paths or not settings.style_layers:
+        return paths
+    if settings.content.weight > 0:
         raise UsageError("no style picture given; name at least one")
-    return paths
+    return [source]
 
 
 def _check_distinct(source: Path, styles: Sequence[Path], output: Path) -> None:

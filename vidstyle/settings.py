@@ -113,11 +113,20 @@ class StyleSettings(_Section):
     """What is taken from the style pictures."""
 
     weight: Weight = _setting(100.0, "--style-weight", "weight of the style loss (neural-style's 100)")
-    loss: Literal["gram", "gatys"] = _setting("gram", "--style-loss", "which statistics of the style are matched")
+    loss: Literal["gram", "gatys", "moments", "covariance", "wasserstein", "histogram", "patches"] = _setting(
+        "gram", "--style-loss", "which statistics of the style are matched"
+    )
     layers: Layers = _setting(
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
         "--style-layers", "VGG-19 layers whose statistics are matched", min_length=1,
     )  # fmt: skip
+    layer_weights: tuple[Weight, ...] | None = _setting(
+        None, "--style-layer-weights", "one weight a style layer (default: 1 each)"
+    )  # fmt: skip
+    histogram_weight: Weight = _setting(0.0, "--histogram-weight", "weight of the histogram loss that joins the style loss")
+    histogram_layers: Layers = _setting(
+        ("relu1_1", "relu4_1"), "--histogram-layers", "layers whose histograms are matched (Risser et al.'s)", min_length=1
+    )
     scale: float = _setting(1.0, "--style-scale", "size of the strokes: the style's size over the content's", gt=0, le=8)
     blend: tuple[Weight, ...] | None = _setting(None, "--style-blend", "one weight a style picture (default: equal)")
 
@@ -206,6 +215,18 @@ class Settings(_Section):
     color: ColorSettings = ColorSettings()
     encode: EncodeSettings = EncodeSettings()
     run: RunSettings = RunSettings()
+
+    @property
+    def style_layers(self) -> tuple[str, ...]:
+        """The layers that losses look at a style picture in; empty where no style is needed."""
+        plain = self.style.layers if self.style.weight > 0 else ()
+        histogram = self.style.histogram_layers if self.style.histogram_weight > 0 else ()
+        return tuple(sorted({*plain, *histogram}))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer that a loss looks at."""
+        return tuple(sorted({*self.style_layers, *(self.content.layers if self.content.weight > 0 else ())}))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], origin: str = "settings") -> Self:

@@ -97,7 +97,7 @@ class Stylizer:
 
     Args:
         settings: everything a user can turn.
-        styles: the style pictures, (H, W, 3) uint8 RGB each.
+        styles: the style pictures, (H, W, 3) uint8 RGB each; none where no loss looks at a style.
         size: (height, width) of the frames.
         initial: a picture to start every shot from, (H, W, 3) uint8 RGB, where `settings.optimize.init` names a file.
 
@@ -107,7 +107,9 @@ class Stylizer:
     """
 
     def __init__(self, settings: Settings, styles: Sequence[Picture], size: tuple[int, int], initial: Picture | None = None) -> None:
-        layers = {*settings.content.layers, *settings.style.layers}
+        layers = set(settings.layers)
+        if not layers:
+            raise UsageError("--content-weight and --style-weight are both 0, which leaves nothing to paint")
         height, width = size
         if min(size) < minimum_side(layers):
             raise UsageError(
@@ -119,7 +121,10 @@ class Stylizer:
         self.device = resolve_device(settings.run.device)
         self._layers = tuple(sorted(layers))
         self._styles = tuple(styles)
+        if settings.optimize.init == "style" and not styles:
+            raise UsageError("--init style: no style picture given; name one, or start from content or noise")
         self._blend = _blend(settings, len(styles))
+        _check_layer_weights(settings)
         self._initial = initial
         self._network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device)
         self._targets: dict[tuple[int, int], StyleTargets] = {}
@@ -220,7 +225,8 @@ class Stylizer:
     ) -> Result:
         size = (content.shape[-2], content.shape[-1])
         with torch.no_grad():
-            kept = {name: values.clone() for name, values in self._network(content, self.settings.content.layers).items()}
+            layers = self.settings.content.layers if self.settings.content.weight > 0 else ()
+            kept = {name: values.clone() for name, values in self._network(content, layers).items()}
         objective = Objective(self._network, build_terms(self.settings, kept, self.targets(size), references), self._layers)
         optimize = self.settings.optimize
         try:
@@ -304,10 +310,19 @@ def enlarge(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def _blend(settings: Settings, count: int) -> list[float]:
     weights = settings.style.blend
     if weights is None:
-        return [1 / count] * count
+        return [1 / max(count, 1)] * count
     if len(weights) != count or sum(weights) <= 0:
         raise UsageError(f"--style-blend names {len(weights)} weights for {count} styles; give one positive weight a style")
     return [weight / sum(weights) for weight in weights]
+
+
+def _check_layer_weights(settings: Settings) -> None:
+    weights, layers = settings.style.layer_weights, settings.style.layers
+    if weights is not None and (len(weights) != len(layers) or sum(weights) <= 0):
+        raise UsageError(
+            f"--style-layer-weights names {len(weights)} weights for {len(layers)} style layers ({' '.join(layers)}); "
+            "give one a layer, not all of them 0"
+        )
 
 
 def _part(on_step: OnStep | None, done: float, share: float) -> Callable[[int, LossReport], None] | None:

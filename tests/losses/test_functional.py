@@ -87,16 +87,21 @@ def test_overflow_is_zero_inside_the_range_and_grows_outside() -> None:
 def test_style_losses_gradcheck(name: str) -> None:
     loss, target = STYLE_LOSSES[name], random(1, 4, 5, 5, seed=3)
     features = random(1, 4, 3, 4).requires_grad_()
-    assert torch.autograd.gradcheck(lambda f: loss.distance(loss.statistics(f), loss.statistics(target)), features)
+    wanted = loss.prepare(loss.blend([(1.0, loss.statistics(target))]))
+    assert torch.autograd.gradcheck(lambda f: loss.distance(loss.statistics(f), wanted), features)
 
 
-@pytest.mark.parametrize("name", STYLE_LOSSES)
+@pytest.mark.parametrize("name", [name for name in STYLE_LOSSES if name != "patches"])
 def test_style_losses_ignore_where_things_are_and_how_large_the_style_is(name: str) -> None:
+    """All but the loss on patches, which is about what stands next to what."""
     loss, features = STYLE_LOSSES[name], random(1, 4, 4, 6)
-    target = loss.statistics(features)
-    assert float(loss.distance(loss.statistics(features.flip(-1)), target)) == pytest.approx(0, abs=1e-20)
-    assert float(loss.distance(loss.statistics(torch.cat([features, features], dim=-1)), target)) == pytest.approx(0, abs=1e-20)
-    assert float(loss.distance(loss.statistics(2 * features), target)) > 0
+    target = loss.prepare(loss.statistics(features))
+    scale = float(loss.distance(loss.statistics(2 * features), target))
+    assert scale > 0.1
+    assert float(loss.distance(loss.statistics(features.flip(-1)), target)) == pytest.approx(0, abs=1e-9 * scale)
+    twice = torch.cat([features, features], dim=-1)
+    # The quantiles of a small sample change a little when it is read at twice as many places.
+    assert float(loss.distance(loss.statistics(twice), target)) == pytest.approx(0, abs=(1e-2 if name == "histogram" else 1e-9) * scale)
 
 
 def test_pixel_losses_gradcheck() -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from vidstyle.evaluate.measures import Steadiness, objective_of, sharpness, steadiness, warping_error
+from vidstyle.evaluate.measures import Steadiness, content_and_style_of, objective_of, sharpness, steadiness, warping_error
 
-__all__ = ["Steadiness", "objective_of", "sharpness", "steadiness", "warping_error"]
+__all__ = ["Steadiness", "content_and_style_of", "objective_of", "sharpness", "steadiness", "warping_error"]

@@ -16,7 +16,7 @@ from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19
 
-__all__ = ["Steadiness", "objective_of", "sharpness", "steadiness", "warping_error"]
+__all__ = ["Steadiness", "content_and_style_of", "objective_of", "sharpness", "steadiness", "warping_error"]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -82,8 +82,8 @@ def steadiness(source: Sequence[Picture], result: Sequence[Picture], gap: int, e
     return Steadiness(gap, own, painted, painted / own, painted / own / sharper, reliable)
 
 
-def objective_of(network: VGG19, picture: Picture, source: Picture, targets: StyleTargets) -> float:
-    """5·content + 100·style of a saved picture: the one judge, whatever settings it was made with.
+def content_and_style_of(network: VGG19, picture: Picture, source: Picture, targets: StyleTargets) -> tuple[float, float]:
+    """5·content and 100·style of a saved picture: the one judge, whatever settings it was made with.
 
     Args:
         network: VGG-19 with the original weights and max pooling.
@@ -96,4 +96,9 @@ def objective_of(network: VGG19, picture: Picture, source: Picture, targets: Sty
     with torch.no_grad():
         content = {name: values.clone() for name, values in network(to_tensor(source), settings.content.layers).items()}
         terms = Objective(network, build_terms(settings, content, targets), layers).terms(to_tensor(picture))
-    return float(terms["content"] + terms["style"])
+    return float(terms["content"]), float(terms["style"])
+
+
+def objective_of(network: VGG19, picture: Picture, source: Picture, targets: StyleTargets) -> float:
+    """The sum of `content_and_style_of`: the quantity that neural-style and artistic-videos minimise."""
+    return sum(content_and_style_of(network, picture, source, targets))

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from vidstyle.losses.distributions import (
+    covariance,
+    covariance_loss,
+    histogram_loss,
+    moments,
+    moments_loss,
+    patch_loss,
+    patches,
+    sorted_activations,
+    wasserstein_loss,
+    wasserstein_target,
+)
 from vidstyle.losses.functional import (
     content_loss,
     gatys_style_loss,
@@ -17,10 +29,20 @@ __all__ = [
     "STYLE_LOSSES",
     "StyleLoss",
     "content_loss",
+    "covariance",
+    "covariance_loss",
     "gatys_style_loss",
     "gram",
     "gram_loss",
+    "histogram_loss",
+    "moments",
+    "moments_loss",
     "overflow_loss",
+    "patch_loss",
+    "patches",
+    "sorted_activations",
     "temporal_loss",
     "total_variation",
+    "wasserstein_loss",
+    "wasserstein_target",
 ]

@@ -1,0 +1,152 @@
+"""Style losses beyond the Gram matrix: other ways to say that two layers' activations are distributed alike.
+
+Convention: features are (1, C, H, W); what is kept of a style is one tensor a layer, and each loss is a scalar
+whose gradient flows into the picture's side alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+__all__ = [
+    "covariance",
+    "covariance_loss",
+    "histogram_loss",
+    "moments",
+    "moments_loss",
+    "patch_loss",
+    "patches",
+    "sorted_activations",
+    "wasserstein_loss",
+    "wasserstein_target",
+]
+
+_EPSILON = 1e-4
+"""Added to the diagonal of a covariance, relative to its mean variance: its root has no slope where a channel is constant."""
+_ROOT_STEPS = 22
+"""Newton-Schulz steps: small eigenvalues grow by half a step, and those of 1e-7 of the norm have settled."""
+_PATCH = 3
+_CHUNK = 2048
+"""Patches whose likeness to all of the style's is worked out at a time; bounds the memory of the search."""
+
+
+def moments(features: torch.Tensor) -> torch.Tensor:
+    """(1, C, H, W) -> (2, C): mean and standard deviation of each channel (AdaIN: Huang & Belongie 2017, arXiv 1703.06868)."""
+    flat = features.flatten(2)[0]
+    return torch.stack([flat.mean(dim=1), (flat.var(dim=1, correction=0) + 1e-8).sqrt()])
+
+
+def moments_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean over the channels of (Δμ)² + (Δσ)²."""
+    return (statistics - target).square().sum(dim=0).mean()
+
+
+def covariance(features: torch.Tensor) -> torch.Tensor:
+    """(1, C, H, W) -> (C, C + 1): the covariance of the channels, and their means as the last column."""
+    flat = features.flatten(2)[0]
+    mean = flat.mean(dim=1, keepdim=True)
+    centred = flat - mean
+    return torch.cat([centred @ centred.T / flat.shape[1], mean], dim=1)
+
+
+def covariance_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of two covariances divided by C, as the Gram matrix is; the means do not count.
+
+    Sun & Saenko 2016 (Deep CORAL, arXiv 1607.01719) divide by 4C² instead.
+    """
+    channels = target.shape[0]
+    return ((statistics[:, :channels] - target[:, :channels]) / channels).square().mean()
+
+
+def wasserstein_target(statistics: torch.Tensor) -> torch.Tensor:
+    """(C, C + 1) as `covariance` gives it, with the covariance replaced by its square root."""
+    root = _regular(statistics[:, :-1])
+    values, vectors = torch.linalg.eigh(root)
+    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return torch.cat([root, statistics[:, -1:]], dim=1)
+
+
+def wasserstein_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Squared 2-Wasserstein distance of two normal distributions, divided by the number of channels.
+
+        |μ₁ − μ₂|² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₂^½ Σ₁ Σ₂^½)^½
+
+    Args:
+        statistics: of the picture, (C, C + 1), as `covariance` gives it.
+        target: of the style, (C, C + 1), as `wasserstein_target` makes it.
+    """
+    mean, root = target[:, -1], target[:, :-1]
+    own = _regular(statistics[:, :-1])
+    shared = _TraceOfRoot.apply(root @ own @ root)
+    distance: torch.Tensor = (statistics[:, -1] - mean).square().sum() + own.trace() + root.square().sum() - 2 * shared
+    return distance / len(mean)
+
+
+def _regular(covariances: torch.Tensor) -> torch.Tensor:
+    """With a little on the diagonal, so that it has a root with a slope."""
+    channels = len(covariances)
+    spread = covariances.diagonal().mean() * _EPSILON + 1e-12
+    return covariances + spread * torch.eye(channels, dtype=covariances.dtype, device=covariances.device)
+
+
+class _TraceOfRoot(torch.autograd.Function):
+    """tr A^½ of a symmetric positive matrix by the coupled Newton-Schulz iteration; its derivative is A^-½ / 2.
+
+    Higham, Functions of Matrices (2008), section 6.3. Matrix products only, so it runs where an eigenvalue
+    decomposition would not, and the inverse root that the derivative needs falls out beside the root.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: torch.Tensor) -> torch.Tensor:
+        norm = matrix.square().sum().sqrt()
+        identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+        root, inverse = matrix / norm, identity
+        for _ in range(_ROOT_STEPS):
+            update = 1.5 * identity - 0.5 * inverse @ root
+            root, inverse = root @ update, update @ inverse
+        ctx.save_for_backward(inverse / norm.sqrt())
+        return root.trace() * norm.sqrt()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        (inverse,) = ctx.saved_tensors
+        gradient: torch.Tensor = gradients[0] * 0.25 * (inverse + inverse.T)  # symmetric but for rounding
+        return gradient
+
+
+def sorted_activations(features: torch.Tensor) -> torch.Tensor:
+    """(1, C, H, W) -> (C, H·W): each channel's activations in rising order, which is its histogram to the last value."""
+    return features.flatten(2)[0].sort(dim=1).values
+
+
+def histogram_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of the activations and what matching them to the style's histogram makes of them.
+
+    Risser, Wilmot & Barnes 2017 (arXiv 1701.08893), with exact ranks instead of 256 bins. Both sides are
+    in rising order, (C, n) and (C, m); a style of another size is read at as many quantiles as the picture has positions.
+    """
+    count = statistics.shape[1]
+    if target.shape[1] != count:
+        target = functional.interpolate(target[None], size=count, mode="linear", align_corners=count > 1)[0]
+    return (statistics - target).square().mean()
+
+
+def patches(features: torch.Tensor) -> torch.Tensor:
+    """(1, C, H, W) -> (positions, 9·C): every 3×3 neighbourhood."""
+    if min(features.shape[-2:]) < _PATCH:
+        features = functional.pad(features, (1, 1, 1, 1), mode="replicate")
+    return functional.unfold(features, _PATCH)[0].T
+
+
+def patch_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of each patch and the most alike of the style's, by normalised cross-correlation.
+
+    Li & Wand 2016 (Markov random fields, arXiv 1601.04589). Both sides as `patches` gives them.
+    """
+    with torch.no_grad():
+        directions = functional.normalize(target, dim=1).T
+        nearest = torch.cat([(chunk @ directions).argmax(dim=1) for chunk in torch.split(statistics, _CHUNK)])
+    return (statistics - target[nearest]).square().mean()
