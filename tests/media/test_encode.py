@@ -255,7 +255,7 @@ class TestRefusedBeforeTheWork:
             ("a.webm", {"crf": 99}, r"takes 0 \(best\) to 63"),
             ("a.mp4", {"crf": 900}, r"takes 0 \(best\) to 51"),
             ("a.avi", {}, "use one of .mp4"),
-            ("missing/a.mp4", {}, "does not exist"),
+            ("missing/a.mp4", {}, "there is no directory"),
         ],
     )
     def test_check_output_names_it(self, tmp_path: Path, name: str, encode: dict[str, object], words: str) -> None:
