@@ -120,9 +120,7 @@ class StyleSettings(_Section):
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
         "--style-layers", "VGG-19 layers whose statistics are matched", min_length=1,
     )  # fmt: skip
-    layer_weights: tuple[Weight, ...] | None = _setting(
-        None, "--style-layer-weights", "one weight a style layer (default: 1 each)"
-    )  # fmt: skip
+    layer_weights: tuple[Weight, ...] | None = _setting(None, "--style-layer-weights", "one weight a style layer (default: 1 each)")
     histogram_weight: Weight = _setting(0.0, "--histogram-weight", "weight of the histogram loss that joins the style loss")
     histogram_layers: Layers = _setting(
         ("relu1_1", "relu4_1"), "--histogram-layers", "layers whose histograms are matched (Risser et al.'s)", min_length=1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from vidstyle.errors import UsageError
 from vidstyle.losses import (
     STYLE_LOSSES,
     covariance,
@@ -104,6 +105,11 @@ def test_patches_are_matched_with_the_most_alike() -> None:
         slow.append(((patch - style[int(np.argmax(likeness))]) ** 2).mean())
     assert float(patch_loss(patches(f), patches(a))) == pytest.approx(float(np.mean(slow)))
     assert float(patch_loss(patches(f), patches(f))) == 0
+
+
+def test_too_many_patches_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"200×100 positions .*--style-layers relu3_1 relu4_1"):
+        patches(torch.zeros(1, 2, 100, 200))
 
 
 def test_patches_know_their_neighbours() -> None:

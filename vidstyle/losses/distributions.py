@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from vidstyle.errors import UsageError
+
 __all__ = [
     "covariance",
     "covariance_loss",
@@ -29,6 +31,8 @@ _EPSILON = 1e-4
 _ROOT_STEPS = 22
 """Newton-Schulz steps: small eigenvalues grow by half a step, and those of 1e-7 of the norm have settled."""
 _PATCH = 3
+_MOST_PATCHES = 1 << 14
+"""Positions a layer may have: the search takes time in proportion to their square."""
 _CHUNK = 2048
 """Patches whose likeness to all of the style's is worked out at a time; bounds the memory of the search."""
 
@@ -135,7 +139,16 @@ def histogram_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tens
 
 
 def patches(features: torch.Tensor) -> torch.Tensor:
-    """(1, C, H, W) -> (positions, 9·C): every 3×3 neighbourhood."""
+    """(1, C, H, W) -> (positions, 9·C): every 3×3 neighbourhood.
+
+    Raises:
+        UsageError: the layer has too many positions to search.
+    """
+    if features.shape[-2] * features.shape[-1] > _MOST_PATCHES:
+        raise UsageError(
+            f"--style-loss patches: a layer of {features.shape[-1]}×{features.shape[-2]} positions takes too long to search; "
+            "give deeper ones (--style-layers relu3_1 relu4_1), or a smaller --size"
+        )
     if min(features.shape[-2:]) < _PATCH:
         features = functional.pad(features, (1, 1, 1, 1), mode="replicate")
     return functional.unfold(features, _PATCH)[0].T
