@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -65,11 +65,14 @@ def stylise(clip: Path, style: Path, size: int, output: Path, flags: list[str]) 
         "-q",
     ]
     began = time.monotonic()
-    subprocess.run([*command, *flags], check=True)
+    with subprocess.Popen([*command, *flags]) as job:
+        _, status, usage = os.wait4(job.pid, 0)  # this child's own peak: RUSAGE_CHILDREN keeps that of the largest so far
+        job.returncode = os.waitstatus_to_exitcode(status)
+    if job.returncode:
+        raise subprocess.CalledProcessError(job.returncode, command)
     seconds = time.monotonic() - began
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return {"seconds": seconds, "peak_mb": peak, "lines": lines}
+    return {"seconds": seconds, "peak_mb": usage.ru_maxrss / 1024, "lines": lines}
 
 
 def per_frame_optimum(judge: Stylizer, source: Picture) -> Picture:

@@ -107,7 +107,7 @@ class Stylizer:
     """
 
     def __init__(self, settings: Settings, styles: Sequence[Picture], size: tuple[int, int], initial: Picture | None = None) -> None:
-        layers = set(settings.layers)
+        layers = settings.layers
         if not layers:
             raise UsageError("--content-weight and --style-weight are both 0, which leaves nothing to paint")
         height, width = size
@@ -119,7 +119,7 @@ class Stylizer:
         self.settings = settings
         self.size = size
         self.device = resolve_device(settings.run.device)
-        self._layers = tuple(sorted(layers))
+        self._layers = layers
         self._styles = tuple(styles)
         if settings.optimize.init == "style" and not styles:
             raise UsageError("--init style: no style picture given; name one, or start from content or noise")
