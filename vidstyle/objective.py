@@ -31,6 +31,7 @@ __all__ = [
     "StyleTargets",
     "Term",
     "build_terms",
+    "content_targets",
     "style_targets",
 ]
 
@@ -117,6 +118,13 @@ class Objective:
         (gradient,) = torch.autograd.grad(total, variable)
         numbers = torch.stack([value.detach() for value in values.values()]).tolist()  # one transfer, not one a term
         return LossReport(dict(zip(values, numbers, strict=True))), gradient
+
+
+def content_targets(network: VGG19, source: torch.Tensor, settings: Settings) -> Features:
+    """What the content loss keeps of the source, (1, 3, H, W) RGB in [0, 1]; the picture alone where its weight is 0."""
+    layers = settings.content.layers if settings.content.weight > 0 else ()
+    with torch.no_grad():
+        return {name: values.clone() for name, values in network(source, layers).items()}
 
 
 def style_targets(network: VGG19, pictures: Iterable[tuple[float, torch.Tensor]], settings: Settings) -> StyleTargets:

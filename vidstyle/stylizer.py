@@ -27,7 +27,7 @@ from vidstyle.device import resolve_device
 from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import Consistency, fade_finest, stretched, warp
 from vidstyle.frames import FlowField, Frame
-from vidstyle.objective import LossReport, Objective, Reference, StyleTargets, build_terms, style_targets
+from vidstyle.objective import LossReport, Objective, Reference, StyleTargets, build_terms, content_targets, style_targets
 from vidstyle.optimize import OPTIMIZERS, CurvaturePair, Result
 from vidstyle.pixels import from_tensor, resized, to_tensor
 from vidstyle.settings import Settings
@@ -224,9 +224,7 @@ class Stylizer:
         on_step: Callable[[int, LossReport], None] | None,
     ) -> Result:
         size = (content.shape[-2], content.shape[-1])
-        with torch.no_grad():
-            layers = self.settings.content.layers if self.settings.content.weight > 0 else ()
-            kept = {name: values.clone() for name, values in self._network(content, layers).items()}
+        kept = content_targets(self._network, content, self.settings)
         objective = Objective(self._network, build_terms(self.settings, kept, self.targets(size), references), self._layers)
         optimize = self.settings.optimize
         try:

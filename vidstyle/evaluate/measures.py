@@ -11,7 +11,7 @@ import torch
 
 from vidstyle.flow import FlowEstimator, consistency, warp
 from vidstyle.frames import FlowField
-from vidstyle.objective import Objective, StyleTargets, build_terms
+from vidstyle.objective import Objective, StyleTargets, build_terms, content_targets
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19
@@ -93,8 +93,8 @@ def content_and_style_of(network: VGG19, picture: Picture, source: Picture, targ
     """
     settings = Settings()
     layers = (*settings.content.layers, *settings.style.layers)
+    content = content_targets(network, to_tensor(source), settings)
     with torch.no_grad():
-        content = {name: values.clone() for name, values in network(to_tensor(source), settings.content.layers).items()}
         terms = Objective(network, build_terms(settings, content, targets), layers).terms(to_tensor(picture))
     return float(terms["content"]), float(terms["style"])
 
