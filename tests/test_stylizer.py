@@ -10,12 +10,14 @@ import torch
 
 from tests.scenes import Scene, procedural_picture
 from vidstyle.errors import NumericalError, UsageError
-from vidstyle.flow import Consistency, consistency, warp
-from vidstyle.frames import FlowField, Frame
+from vidstyle.flow import consistency, warp
+from vidstyle.frames import Frame
+from vidstyle.losses import area_means
+from vidstyle.motion import Motion, fill_new
 from vidstyle.objective import Objective
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
-from vidstyle.stylizer import Motion, Stylizer, fill_new, mirrored, pyramid
+from vidstyle.stylizer import Stylizer, pyramid
 
 SCENE = Scene(size=(48, 64))
 STYLE = procedural_picture(60, 70, seed=3)[:, :, ::-1].copy()
@@ -88,6 +90,44 @@ def test_far_references_count_where_near_ones_do_not() -> None:
     assert {"temporal_1", "temporal_2"} <= set(painted.report.terms)
 
 
+def test_what_comes_to_light_again_is_as_it_was_painted() -> None:
+    """A still camera: where the disc has moved away, the result is nearer to the old painting of that place with a far reference."""
+    scene = Scene(size=(96, 128), pan=(0, 0), zoom=1, turn=0)
+    frames = {t: Frame(t, t, Fraction(1, 24), scene.frame(t)) for t in (0, 7, 8)}
+
+    def known(reference: int) -> Motion:
+        flow, back = scene.flow(8, reference), scene.flow(reference, 8)
+        return Motion.between(frames[8], frames[reference], flow, consistency(flow, back))
+
+    stylizer = Stylizer(settings(), [STYLE], scene.size)
+    old, before = (stylizer.first(frames[t]).picture for t in (0, 7))
+    again = scene.disoccluded(8, 7) & scene.visible(8, 0)
+    with_far = stylizer.follow(frames[8], [known(7), known(0)], {1: before, 8: old}, {}).picture
+    without = stylizer.follow(frames[8], [known(7)], {1: before}, {}).picture
+    near, far = (np.abs(picture.astype(float) - old)[again].mean() for picture in (with_far, without))
+    assert near < 0.5 * far
+
+
+def test_a_still_scene_keeps_its_brightness() -> None:
+    """Six frames of the same picture, painted too short to have settled: its areas change by far less with the drift term."""
+    scene = Scene(size=(48, 64), pan=(0, 0), zoom=1, turn=0, disc_radius=0)
+    still = Frame(0, 0, Fraction(1, 24), scene.frame(0))
+    flow = scene.flow(1, 0)
+    moved = []
+    for weight in (0.0, 3e5):
+        chosen = settings(temporal={"drift_weight": weight}, optimize={"iterations": 8, "first_iterations": 60})
+        stylizer = Stylizer(chosen, [STYLE], scene.size)
+        painted = first = stylizer.first(still)
+        for t in range(1, 7):
+            frame = Frame(t, t, Fraction(1, 24), still.rgb)
+            before = Frame(t - 1, t - 1, Fraction(1, 24), still.rgb)
+            known = Motion.between(frame, before, flow, consistency(flow, flow))
+            painted = stylizer.follow(frame, [known], {1: painted.picture}, painted.state)
+        assert ("drift" in painted.report.terms) == (weight > 0)
+        moved.append(float(area_means(to_tensor(painted.picture) - to_tensor(first.picture)).abs().mean()))
+    assert moved[1] < 0.2 * moved[0]
+
+
 @pytest.mark.parametrize("init", ["noise", "style"])
 def test_starts(init: str) -> None:
     started = Stylizer(settings(optimize={**QUICK, "init": init}), [STYLE], SCENE.size).first(frame(0))
@@ -139,53 +179,6 @@ def test_a_loss_that_is_not_finite_names_the_frame(stylizer: Stylizer, monkeypat
     monkeypatch.setattr(Objective, "terms", lambda self, image: {**real(self, image), "content": image.sum() * float("nan")})
     with pytest.raises(NumericalError, match="frame 7"):
         stylizer.first(frame(7))
-
-
-class TestNewPixels:
-    def test_only_what_fails_the_test_and_looks_different_is_new(self) -> None:
-        known = motion(3, 0)
-        true = ~SCENE.visible(3, 0)
-        assert known.new[true].mean() > 0.7
-        assert known.new[~true].mean() < 0.05
-
-    def test_plain_sky_is_not_new_whatever_its_flow(self) -> None:
-        sky = np.full((32, 40, 3), 180, np.uint8)
-        flow = FlowField(np.random.default_rng(0).normal(0, 2, (2, 32, 40)).astype(np.float32))
-        failed = Consistency(*(np.full((32, 40), value) for value in (False, True, True)))
-        a, b = (Frame(t, t, Fraction(1, 24), sky) for t in (1, 0))
-        assert not Motion.between(a, b, flow, failed).new.any()
-
-    def test_the_rest_is_the_moved_painting(self) -> None:
-        known = motion(3, 0)
-        painting = to_tensor(procedural_picture(48, 64, seed=4))
-        start = fill_new(warp(painting, known.flow).clamp(0, 1), known, painting, to_tensor(frame(3).rgb))
-        away = Motion(3, known.source, known.flow, known.trust, np.zeros_like(known.new))
-        plain = fill_new(warp(painting, away.flow).clamp(0, 1), away, painting, to_tensor(frame(3).rgb))
-        kept = torch.from_numpy(~known.new)[None, None].expand_as(start)
-        torch.testing.assert_close(start[kept], plain[kept])
-        assert float((start[~kept] - plain[~kept]).abs().mean()) > 0.01
-
-    def test_new_pixels_have_strokes_and_the_right_colours(self) -> None:
-        """A painting that is the source with a pattern on it: the fill is the *current* source with the pattern."""
-        pattern = torch.from_numpy(np.indices((48, 64)).sum(0) % 2 * 0.1 - 0.05).float()[None, None]
-        known = motion(3, 0)
-        painting = (to_tensor(SCENE.frame(0)) * 0.8 + 0.1 + pattern).clamp(0, 1)
-        start = fill_new(warp(painting, known.flow).clamp(0, 1), known, painting, to_tensor(frame(3).rgb))
-        new = torch.from_numpy(known.new)
-        wanted = to_tensor(frame(3).rgb) * 0.8 + 0.1
-        error = (start - wanted)[0][:, new]
-        assert float(error.mean().abs()) < 0.02
-        assert float(error.std()) > 0.01
-
-    def test_mirrored_ends_lie_inside(self) -> None:
-        flow = FlowField(np.random.default_rng(0).uniform(-90, 90, (2, 20, 30)).astype(np.float32))
-        ends = mirrored(flow).data + np.stack(np.meshgrid(np.arange(30), np.arange(20)))
-        assert ends[0].min() >= -1e-3
-        assert ends[0].max() <= 29 + 1e-3
-        assert ends[1].min() >= -1e-3
-        assert ends[1].max() <= 19 + 1e-3
-        inside = FlowField(np.zeros((2, 20, 30), np.float32))
-        np.testing.assert_allclose(mirrored(inside).data, 0, atol=1e-6)
 
 
 class TestPyramid:

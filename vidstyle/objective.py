@@ -1,6 +1,6 @@
 """The objective: named loss terms, each a function of the features of one picture, weighted and summed.
 
-    total = α·content + β·style + τ·TV + γ·temporal (one a reference) + overflow
+    total = α·content + β·style + τ·TV + γ·temporal (one a reference) + δ·drift + overflow
 
 `objective`, the figure in logs and tools, is α·content + β·style alone: the quantity that
 neural-style and artistic-videos minimise, in their units (activations of 0-255 BGR input).
@@ -16,6 +16,7 @@ import torch
 from vidstyle.losses import (
     STYLE_LOSSES,
     content_loss,
+    drift_loss,
     overflow_loss,
     temporal_loss,
     total_variation,
@@ -146,8 +147,14 @@ def style_targets(network: VGG19, pictures: Iterable[tuple[float, torch.Tensor]]
     return StyleTargets(**targets)
 
 
-def build_terms(settings: Settings, content: Features | None, targets: StyleTargets, references: Iterable[Reference] = ()) -> list[Term]:
-    """The terms of one frame: content and style, total variation, and one temporal term a reference."""
+def build_terms(
+    settings: Settings,
+    content: Features | None,
+    targets: StyleTargets,
+    references: Iterable[Reference] = (),
+    expected: Reference | None = None,
+) -> list[Term]:
+    """The terms of one frame: content and style, total variation, one temporal term a reference, and the drift from what is expected."""
     terms = []
     if content is not None:
         kept = content
@@ -191,6 +198,10 @@ def build_terms(settings: Settings, content: Features | None, targets: StyleTarg
                 settings.temporal.weight,
                 lambda features, at=reference: temporal_loss(features["input"], at.warped, at.trust),  # type: ignore[misc]
             )
+        )
+    if expected is not None:
+        terms.append(
+            Term("drift", settings.temporal.drift_weight, lambda features: drift_loss(features["input"], expected.warped, expected.trust))
         )
     return terms
 

@@ -29,10 +29,11 @@ from vidstyle.flow import FlowEstimator, consistency, make_estimator
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
+from vidstyle.motion import Motion
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.settings import Settings
 from vidstyle.shots import split_shots
-from vidstyle.stylizer import Motion, Painted, Stylizer
+from vidstyle.stylizer import Painted, Stylizer
 from vidstyle.workspace import Workspace, fingerprint_file
 
 __all__ = ["FrameReport", "JobOptions", "JobResult", "Progress", "estimate_memory", "stylize", "stylize_image", "workspace_path"]

@@ -141,7 +141,10 @@ class TemporalSettings(_Section):
 
     weight: Weight = _setting(3000.0, "--temporal-weight", "weight of the deviation from the warped frames, on 0-255 values")
     references: tuple[Annotated[int, Field(ge=1, le=100)], ...] = _setting(
-        (1,), "--references", "how many frames back the temporal loss looks (Ruder et al.'s J)", min_length=1
+        (1, 10, 20, 40), "--references", "how many frames back earlier ones are looked up in (Ruder et al.'s J)", min_length=1
+    )
+    drift_weight: Weight = _setting(
+        30000.0, "--drift-weight", "weight of slow changes of brightness and colour that the source does not make, on 0-255 values"
     )
 
 

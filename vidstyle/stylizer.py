@@ -4,8 +4,9 @@ The first frame is worked out coarse to fine until its look has settled. Every l
 frame before, moved along the flow, with the temporal loss where the flow can be trusted (Ruder,
 Dosovitskiy & Brox 2016, arXiv 1604.08610). Beyond the paper:
 
-- the start is the moved frame *everywhere*; the mask acts in the loss alone. Only what no earlier
-  frame has shown is filled otherwise (`fill_new`);
+- the start is the moved frame *everywhere*; the mask acts in the loss alone. Only what it does not show is
+  taken from an older frame (`answering`), or filled if none shows it (`fill_new`);
+- brightness and colour are held against creeping (`drift_target`);
 - L-BFGS' curvature is moved along the flow too, and goes on where it was;
 - a later frame reads the stored 16-bit values of the one before, so that a job that was killed and goes
   on is the same to the byte as one that was not.
@@ -22,18 +23,18 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from vidstyle.color import linear_color_match, match_colors
 from vidstyle.device import resolve_device
 from vidstyle.errors import NumericalError, UsageError
-from vidstyle.flow import Consistency, fade_finest, stretched, warp
-from vidstyle.frames import FlowField, Frame
+from vidstyle.flow import fade_finest, warp
+from vidstyle.frames import Frame
+from vidstyle.motion import Motion, answering, drift_target, fill_new
 from vidstyle.objective import LossReport, Objective, Reference, StyleTargets, build_terms, content_targets, style_targets
 from vidstyle.optimize import OPTIMIZERS, CurvaturePair, Result
 from vidstyle.pixels import from_tensor, resized, to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
 
-__all__ = ["Motion", "OnStep", "Painted", "Stylizer", "fill_new", "pyramid"]
+__all__ = ["OnStep", "Painted", "Stylizer", "pyramid"]
 
 Picture = npt.NDArray[np.uint8]
 OnStep = Callable[[float, LossReport], None]
@@ -42,40 +43,6 @@ OnStep = Callable[[float, LossReport], None]
 _COARSEST_SIDE = 160
 """Longest side of the coarsest picture: strokes grow large there, and the network still sees the whole layout."""
 _SCALE_STEP = math.sqrt(2)
-
-
-@dataclass(frozen=True, slots=True)
-class Motion:
-    """How the current frame relates to an earlier one of its shot.
-
-    `distance` is how many frames back that one is. `flow` points from the current frame into it.
-    `source` is the earlier source frame, `trust` what the temporal loss believes (0 or 1), `new` what the earlier frame does
-    not show at all.
-    """
-
-    distance: int
-    source: Frame
-    flow: FlowField
-    trust: npt.NDArray[np.float32]
-    new: npt.NDArray[np.bool_]
-
-    @classmethod
-    def between(cls, frame: Frame, source: Frame, flow: FlowField, tests: Consistency) -> Motion:
-        """The motion from `frame` back to `source`, given the flow and what its tests say.
-
-        A pixel counts as new if its vector leaves the picture, or if the way back does not return *and* the
-        colours disagree: in plain sky the flow is noise and fails every test, yet what it points at is as good as any.
-        """
-        moved = warp(to_tensor(source.rgb), flow, mode="bilinear")
-        difference = (moved - to_tensor(frame.rgb)).abs().mean(dim=1, keepdim=True)
-        difference = functional.avg_pool2d(functional.pad(difference, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-        changed = difference[0, 0].numpy() > _NEW_COLOR
-        trust = tests.reliable * ~stretched(flow)
-        return cls(frame.index - source.index, source, flow, trust, tests.outside | (tests.disoccluded & changed))
-
-
-_NEW_COLOR = 8 / 255
-"""Mean difference of R, G, B over 3×3 pixels from which a pixel that fails the forward-backward test counts as new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +143,16 @@ class Stylizer:
         stored = {motion.distance: fade_finest(to_tensor(painted[motion.distance], self.device)) for motion in motions}
         moved = {motion.distance: warp(stored[motion.distance], motion.flow).clamp(0, 1) for motion in motions}
         start = fill_new(moved[nearest.distance], nearest, stored[nearest.distance], source)
-        believed = torch.zeros(1, 1, *self.size, device=self.device)
         references = []
-        for motion in motions:  # Ruder et al. 2016, eq. 9: what a nearer reference vouches for, a farther one leaves alone
-            trust = torch.from_numpy(motion.trust)[None, None].to(self.device)
-            references.append(Reference(moved[motion.distance], (trust - believed).clamp_min(0)))
-            believed = believed + trust
+        for motion, mask in zip(motions, answering(motions), strict=True):
+            held = torch.from_numpy(mask)[None, None].to(self.device)
+            references.append(Reference(moved[motion.distance], held.to(source.dtype)))
+            if motion is not nearest:
+                start = torch.where(held, moved[motion.distance], start)
+        expected = drift_target(moved[nearest.distance], nearest)
         pairs = [(warp(s, nearest.flow, "bilinear"), warp(y, nearest.flow, "bilinear")) for s, y in self._pairs(state)]
         iterations = self.settings.optimize.iterations
-        result = self._optimise(frame, source, start, iterations, references, pairs, _part(on_step, 0.0, 1 / iterations))
+        result = self._optimise(frame, source, start, iterations, references, pairs, _part(on_step, 0.0, 1 / iterations), expected)
         return self._painted(result, result.steps, float(nearest.trust.mean()))
 
     def targets(self, size: tuple[int, int]) -> StyleTargets:
@@ -222,10 +190,12 @@ class Stylizer:
         references: Sequence[Reference],
         pairs: Sequence[CurvaturePair],
         on_step: Callable[[int, LossReport], None] | None,
+        expected: Reference | None = None,
     ) -> Result:
         size = (content.shape[-2], content.shape[-1])
         kept = content_targets(self._network, content, self.settings)
-        objective = Objective(self._network, build_terms(self.settings, kept, self.targets(size), references), self._layers)
+        terms = build_terms(self.settings, kept, self.targets(size), references, expected)
+        objective = Objective(self._network, terms, self._layers)
         optimize = self.settings.optimize
         try:
             return OPTIMIZERS[optimize.optimizer](
@@ -247,41 +217,6 @@ class Stylizer:
             return []
         s, y = (torch.from_numpy(state[name]).to(self.device) for name in ("s", "y"))
         return [(s[number : number + 1], y[number : number + 1]) for number in range(len(s))]
-
-
-def fill_new(moved: torch.Tensor, motion: Motion, painted: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """Where a frame starts from: the painted frame before, moved along the flow; new pixels get colours and strokes.
-
-    New pixels take the colours of what is really there (the source's, mapped to the painting's by a linear match of
-    colour statistics between the frame before and its painting), and on them the *difference* between the painting and the
-    mapped source of the frame before, moved along the flow and mirrored at the border. Colours alone
-    leave flat patches that a dozen steps cannot paint over; pixels held from the border leave stripes.
-
-    Args:
-        moved: the frame before's painting, moved along the flow, (1, 3, H, W) in [0, 1].
-        motion: to the frame before.
-        painted: that frame's painting, (1, 3, H, W) in [0, 1].
-        source: the current source frame, (1, 3, H, W) in [0, 1].
-    """
-    if not motion.new.any():
-        return moved
-    before = to_tensor(motion.source.rgb, source.device)
-    matrix, offset = linear_color_match(before, painted)
-    strokes = painted - match_colors(before, matrix, offset)
-    fill = match_colors(source, matrix, offset) + warp(strokes, mirrored(motion.flow))
-    new = torch.from_numpy(motion.new)[None, None].to(source.device)
-    return torch.where(new, fill.clamp(0, 1), moved)
-
-
-def mirrored(flow: FlowField) -> FlowField:
-    """The field with every end point that lies outside the picture mirrored back into it."""
-    height, width = flow.size
-    ends = flow.data + np.stack(np.meshgrid(np.arange(width), np.arange(height)))
-    for axis, length in ((0, width), (1, height)):
-        period = max(2 * (length - 1), 1)
-        wrapped = np.mod(ends[axis], period)
-        ends[axis] = np.minimum(wrapped, period - wrapped)
-    return FlowField((ends - np.stack(np.meshgrid(np.arange(width), np.arange(height)))).astype(np.float32))
 
 
 def pyramid(size: tuple[int, int]) -> list[tuple[int, int]]:

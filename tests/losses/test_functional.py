@@ -9,7 +9,9 @@ import torch
 
 from vidstyle.losses import (
     STYLE_LOSSES,
+    area_means,
     content_loss,
+    drift_loss,
     gatys_style_loss,
     gram,
     gram_loss,
@@ -77,6 +79,33 @@ def test_temporal_gradient_is_there_where_trusted_and_nowhere_else() -> None:
     assert (gradient[~inside] == 0).all()
 
 
+def test_area_means_against_loops() -> None:
+    """Tent weights about the centres of 2×3 areas of a 32×50 picture."""
+    values = random(1, 2, 32, 50)
+    means = area_means(values)
+    assert means.shape == (1, 2, 2, 3)
+    for row, column in itertools.product(range(2), range(3)):
+        total, weights = torch.zeros(2, dtype=torch.float64), 0.0
+        for y, x in itertools.product(range(32), range(50)):
+            down, across = (1 - abs(y - (16 * row + 7.5)) / 16, 1 - abs(x - (50 / 3 * (column + 0.5) - 0.5)) / (50 / 3))
+            weight = max(down, 0) * max(across, 0)
+            total, weights = total + weight * values[0, :, y, x], weights + weight
+        torch.testing.assert_close(means[0, :, row, column], total / weights)
+
+
+def test_area_means_of_a_picture_smaller_than_an_area() -> None:
+    torch.testing.assert_close(area_means(torch.full((1, 3, 1, 5), 0.25)), torch.full((1, 3, 1, 1), 0.25))
+
+
+def test_drift_is_what_a_whole_area_has_changed_and_no_stroke() -> None:
+    expected = random(1, 3, 64, 80)
+    calm = torch.ones(1, 1, 64, 80, dtype=torch.float64)
+    assert float(drift_loss(expected + 2 / 255, expected, calm)) == pytest.approx(4)
+    stripes = torch.arange(80, dtype=torch.float64).remainder(4).sub(1.5).sign().expand(1, 3, 64, 80)
+    assert float(drift_loss(expected + 2 / 255 * stripes, expected, calm)) < 0.01
+    assert float(drift_loss(expected + 2 / 255, expected, 0 * calm)) == 0
+
+
 def test_overflow_is_zero_inside_the_range_and_grows_outside() -> None:
     assert float(overflow_loss(torch.rand(1, 3, 4, 4))) == 0
     assert float(overflow_loss(torch.full((1, 3, 2, 2), 1 + 2 / 255, dtype=torch.float64))) == pytest.approx(4)
@@ -109,5 +138,6 @@ def test_pixel_losses_gradcheck() -> None:
     trust = torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     assert torch.autograd.gradcheck(total_variation, image, atol=1e-3)
     assert torch.autograd.gradcheck(lambda x: temporal_loss(x, other, trust), image, atol=1e-3)
+    assert torch.autograd.gradcheck(lambda x: drift_loss(x, other, trust), image, atol=1e-3)
     assert torch.autograd.gradcheck(lambda x: content_loss(x, other), image)
     assert torch.autograd.gradcheck(lambda x: overflow_loss(x), image, atol=1e-3)

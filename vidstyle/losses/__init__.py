@@ -15,7 +15,9 @@ from vidstyle.losses.distributions import (
     wasserstein_target,
 )
 from vidstyle.losses.functional import (
+    area_means,
     content_loss,
+    drift_loss,
     gatys_style_loss,
     gram,
     gram_loss,
@@ -28,9 +30,11 @@ from vidstyle.losses.style import STYLE_LOSSES, StyleLoss
 __all__ = [
     "STYLE_LOSSES",
     "StyleLoss",
+    "area_means",
     "content_loss",
     "covariance",
     "covariance_loss",
+    "drift_loss",
     "gatys_style_loss",
     "gram",
     "gram_loss",

@@ -8,7 +8,20 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["content_loss", "gatys_style_loss", "gram", "gram_loss", "overflow_loss", "temporal_loss", "total_variation"]
+__all__ = [
+    "area_means",
+    "content_loss",
+    "drift_loss",
+    "gatys_style_loss",
+    "gram",
+    "gram_loss",
+    "overflow_loss",
+    "temporal_loss",
+    "total_variation",
+]
+
+_AREA = 16
+"""Pixels between the centres of the areas whose means the drift loss holds: strokes are smaller."""
 
 
 def gram(features: torch.Tensor) -> torch.Tensor:
@@ -59,6 +72,34 @@ def temporal_loss(image: torch.Tensor, warped: torch.Tensor, trust: torch.Tensor
     keeps a trusted pixel's pull the same however much of the picture is occluded.
     """
     return (trust * (image - warped).square()).mean() * 255.0**2
+
+
+def area_means(values: torch.Tensor) -> torch.Tensor:
+    """Means over overlapping areas about 16 pixels apart: (1, C, H, W) -> (1, C, about H/16, about W/16).
+
+    Weights fall linearly from an area's centre to its neighbours', so that nothing shows where one ends.
+    """
+    rows, columns = (_tents(length, values) for length in values.shape[2:])
+    return rows @ values @ columns.T
+
+
+def _tents(length: int, like: torch.Tensor) -> torch.Tensor:
+    """(areas, length) weights of the means along one axis; each row sums to 1."""
+    count = max(round(length / _AREA), 1)
+    centres = (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) * (length / count) - 0.5
+    places = torch.arange(length, dtype=like.dtype, device=like.device)
+    weights = (1 - (places - centres[:, None]).abs() * (count / length)).clamp_min(0)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def drift_loss(image: torch.Tensor, expected: torch.Tensor, calm: torch.Tensor) -> torch.Tensor:
+    """Mean square of the area means of calm·(image − expected), on 0-255 values; a scalar.
+
+    It holds brightness and colour, not strokes: along these few directions the other losses hardly curve, and a
+    look that goes on settling creeps along them frame by frame. `expected` (1, 3, H, W) is where the
+    source has been going, `calm` (1, 1, H, W) in [0, 1] where that is believed.
+    """
+    return area_means(calm * (image - expected)).square().mean() * 255.0**2
 
 
 def overflow_loss(image: torch.Tensor) -> torch.Tensor:

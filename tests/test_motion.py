@@ -1,0 +1,132 @@
+"""Earlier frames of a scene whose motion is known exactly: which answers for what, and what a frame starts from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from tests.scenes import Scene, procedural_picture
+from vidstyle.flow import Consistency, consistency, warp
+from vidstyle.frames import FlowField, Frame
+from vidstyle.motion import Motion, answering, drift_target, fill_new, mirrored
+from vidstyle.pixels import to_tensor
+
+SCENE = Scene(size=(48, 64))
+STILL = Scene(size=(96, 128), pan=(0, 0), zoom=1, turn=0)
+"""The camera stands, the disc flies."""
+
+
+def frame(t: int, scene: Scene = SCENE) -> Frame:
+    return Frame(t, t, Fraction(1, 24), scene.frame(t))
+
+
+def motion(t: int, reference: int, scene: Scene = SCENE) -> Motion:
+    flow, back = scene.flow(t, reference), scene.flow(reference, t)
+    return Motion.between(frame(t, scene), frame(reference, scene), flow, consistency(flow, back))
+
+
+class TestAnswering:
+    """Frame 8 of a still camera: the disc of frame 7 has left ground that frame 0 shows too."""
+
+    def test_what_comes_to_light_again_is_answered_for_by_the_frame_that_shows_it(self) -> None:
+        near, far = answering([motion(8, 7, STILL), motion(8, 0, STILL)])
+        again = STILL.disoccluded(8, 7) & STILL.visible(8, 0)
+        assert again.sum() > 30
+        assert far[again].mean() > 0.8
+        assert not near[again].any()
+
+    def test_what_no_frame_shows_has_no_answer(self) -> None:
+        """Frame 6 has the disc over most of what frame 7 has it over."""
+        near, far = answering([motion(8, 7, STILL), motion(8, 6, STILL)])
+        hidden = STILL.disoccluded(8, 7) & STILL.disoccluded(8, 6)
+        assert hidden.sum() > 10
+        assert (near | far)[hidden].mean() < 0.1
+
+    def test_no_pixel_has_two_and_the_frame_before_comes_first(self) -> None:
+        motions = [motion(8, reference) for reference in (7, 4, 0)]
+        masks = answering(motions)
+        assert np.sum(masks, axis=0).max() == 1
+        np.testing.assert_array_equal(masks[0], motions[0].trust > 0)
+        assert masks[1].any()
+
+    def test_an_older_frame_that_looks_less_alike_does_not_answer(self) -> None:
+        near, far = motion(8, 7, STILL), motion(8, 0, STILL)
+        assert not answering([near, replace(far, change=far.change + 0.5)])[1].any()
+
+
+class TestDriftTarget:
+    def test_a_still_source_holds_the_painting_where_it_is(self) -> None:
+        known = motion(1, 0, Scene(size=(48, 64), pan=(0, 0), zoom=1, turn=0, disc_radius=0))
+        painting = to_tensor(procedural_picture(48, 64, seed=4))
+        target = drift_target(painting, known)
+        torch.testing.assert_close(target.warped, painting)
+        assert float(target.trust.min()) > 0.99
+
+    def test_the_painting_goes_with_a_slow_change_of_the_source(self) -> None:
+        known = motion(1, 0, Scene(size=(48, 64), pan=(0, 0), zoom=1, turn=0, disc_radius=0))
+        slowly = replace(known, change=known.change + np.float32(0.1 / 255))
+        painting = to_tensor(procedural_picture(48, 64, seed=4))
+        torch.testing.assert_close(drift_target(painting, slowly).warped, painting + 0.1 / 255)
+        assert float(drift_target(painting, slowly).trust.mean()) > 0.8
+
+    def test_it_is_free_where_light_changes_or_the_flow_is_not_trusted(self) -> None:
+        known = motion(1, 0, Scene(size=(48, 64), pan=(0, 0), zoom=1, turn=0, disc_radius=0))
+        painting = to_tensor(procedural_picture(48, 64, seed=4))
+        left = known.change.copy()
+        left[:, :, :32] += 1 / 255
+        lit = drift_target(painting, replace(known, change=left)).trust[0, 0]
+        assert float(lit[:, :16].max()) < 0.01
+        assert float(lit[:, 60:].min()) > 0.9
+        trust = known.trust.copy()
+        trust[:20] = 0
+        assert not drift_target(painting, replace(known, trust=trust)).trust[0, 0, :20].any()
+
+
+class TestNewPixels:
+    def test_only_what_fails_the_test_and_looks_different_is_new(self) -> None:
+        known = motion(3, 0)
+        true = ~SCENE.visible(3, 0)
+        assert known.new[true].mean() > 0.7
+        assert known.new[~true].mean() < 0.05
+
+    def test_plain_sky_is_not_new_whatever_its_flow(self) -> None:
+        sky = np.full((32, 40, 3), 180, np.uint8)
+        flow = FlowField(np.random.default_rng(0).normal(0, 2, (2, 32, 40)).astype(np.float32))
+        failed = Consistency(*(np.full((32, 40), value) for value in (False, True, True)))
+        a, b = (Frame(t, t, Fraction(1, 24), sky) for t in (1, 0))
+        assert not Motion.between(a, b, flow, failed).new.any()
+
+    def test_the_rest_is_the_moved_painting(self) -> None:
+        known = motion(3, 0)
+        painting = to_tensor(procedural_picture(48, 64, seed=4))
+        start = fill_new(warp(painting, known.flow).clamp(0, 1), known, painting, to_tensor(frame(3).rgb))
+        away = replace(known, new=np.zeros_like(known.new))
+        plain = fill_new(warp(painting, away.flow).clamp(0, 1), away, painting, to_tensor(frame(3).rgb))
+        kept = torch.from_numpy(~known.new)[None, None].expand_as(start)
+        torch.testing.assert_close(start[kept], plain[kept])
+        assert float((start[~kept] - plain[~kept]).abs().mean()) > 0.01
+
+    def test_new_pixels_have_strokes_and_the_right_colours(self) -> None:
+        """A painting that is the source with a pattern on it: the fill is the *current* source with the pattern."""
+        pattern = torch.from_numpy(np.indices((48, 64)).sum(0) % 2 * 0.1 - 0.05).float()[None, None]
+        known = motion(3, 0)
+        painting = (to_tensor(SCENE.frame(0)) * 0.8 + 0.1 + pattern).clamp(0, 1)
+        start = fill_new(warp(painting, known.flow).clamp(0, 1), known, painting, to_tensor(frame(3).rgb))
+        new = torch.from_numpy(known.new)
+        wanted = to_tensor(frame(3).rgb) * 0.8 + 0.1
+        error = (start - wanted)[0][:, new]
+        assert float(error.mean().abs()) < 0.02
+        assert float(error.std()) > 0.01
+
+    def test_mirrored_ends_lie_inside(self) -> None:
+        flow = FlowField(np.random.default_rng(0).uniform(-90, 90, (2, 20, 30)).astype(np.float32))
+        ends = mirrored(flow).data + np.stack(np.meshgrid(np.arange(30), np.arange(20)))
+        assert ends[0].min() >= -1e-3
+        assert ends[0].max() <= 29 + 1e-3
+        assert ends[1].min() >= -1e-3
+        assert ends[1].max() <= 19 + 1e-3
+        inside = FlowField(np.zeros((2, 20, 30), np.float32))
+        np.testing.assert_allclose(mirrored(inside).data, 0, atol=1e-6)

@@ -1,0 +1,141 @@
+"""How a frame relates to earlier ones of its shot, and what of their paintings it starts from and is held to.
+
+Convention: flow points from the current frame into the earlier one, so that a picture of the earlier frame
+can be moved to the current one (`vidstyle.flow.warp`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from vidstyle.color import linear_color_match, match_colors
+from vidstyle.flow import Consistency, stretched, warp
+from vidstyle.frames import FlowField, Frame
+from vidstyle.losses import area_means
+from vidstyle.objective import Reference
+from vidstyle.pixels import to_tensor
+
+__all__ = ["Motion", "answering", "drift_target", "fill_new", "mirrored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How the current frame relates to an earlier one of its shot.
+
+    `distance` is how many frames back that one is. `flow` points from the current frame into it.
+    `source` is the earlier source frame, `trust` what the temporal loss believes (0 or 1), `shown` what the way there and back
+    finds again, `new` what the earlier frame does not show at all. `change` is the current source frame less the
+    earlier one moved to it, (3, H, W) RGB on [0, 1].
+    """
+
+    distance: int
+    source: Frame
+    flow: FlowField
+    trust: npt.NDArray[np.float32]
+    shown: npt.NDArray[np.bool_]
+    new: npt.NDArray[np.bool_]
+    change: npt.NDArray[np.float32] = field(repr=False)
+
+    @classmethod
+    def between(cls, frame: Frame, source: Frame, flow: FlowField, tests: Consistency) -> Motion:
+        """The motion from `frame` back to `source`, given the flow and what its tests say.
+
+        A pixel counts as new if its vector leaves the picture, or if the way back does not return *and* the
+        colours disagree: in plain sky the flow is noise and fails every test, yet what it points at is as good as any.
+        """
+        change = (to_tensor(frame.rgb) - warp(to_tensor(source.rgb), flow, mode="bilinear"))[0].numpy()
+        new = tests.outside | (tests.disoccluded & (_difference(change) > _NEW_COLOR))
+        shown = ~(tests.outside | tests.disoccluded)
+        return cls(frame.index - source.index, source, flow, tests.reliable * ~stretched(flow), shown, new, change)
+
+    @property
+    def difference(self) -> npt.NDArray[np.float32]:
+        """(H, W): how much the two source frames differ in colour around each pixel, on [0, 1]."""
+        return _difference(self.change)
+
+
+def _difference(change: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(3, H, W) -> (H, W): mean of the absolute change of R, G, B over 3×3 pixels."""
+    one = torch.from_numpy(np.abs(change).mean(axis=0))[None, None]
+    return functional.avg_pool2d(functional.pad(one, (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0, 0].numpy()
+
+
+def answering(motions: Sequence[Motion]) -> list[npt.NDArray[np.bool_]]:
+    """Which pixels each of the earlier frames answers for, (H, W) a motion; no pixel has two.
+
+    The frame before, `motions[0]`, answers for all it is trusted in (Ruder et al. 2016, eq. 9). For the rest, what
+    something had covered or what lies beside a moving edge, the first older one does that shows it and
+    whose source looks more like the current one than the frame before: what comes to light again is as it was painted.
+    The colours speak in place of the motion-boundary test, which would leave a line unanswered behind everything that moves.
+    """
+    masks = [motions[0].trust > 0]
+    open_ = ~masks[0]
+    for motion in motions[1:]:
+        mask = open_ & motion.shown & (motion.difference < np.minimum(motions[0].difference, _NEW_COLOR))
+        masks.append(mask)
+        open_ = open_ & ~mask
+    return masks
+
+
+def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
+    """What brightness and colour are held to: those of the frame before's painting, changed as the source has changed.
+
+    Held only where the flow is trusted and the source itself is calm, about a quarter of a grey level a frame on the mean over an
+    area: where light or view change, the painting is to find its own answer.
+
+    Args:
+        moved: the frame before's painting, moved along the flow, (1, 3, H, W) in [0, 1].
+        motion: to the frame before.
+    """
+    change = torch.from_numpy(motion.change)[None].to(moved.device)
+    trust = torch.from_numpy(motion.trust * (motion.difference < _NEW_COLOR))[None, None].to(moved.device)
+    slow = functional.interpolate(area_means(trust * change), change.shape[2:], mode="bilinear").abs().mean(dim=1, keepdim=True)
+    return Reference(moved + change, trust * torch.exp(-((slow / _CALM) ** 2)))
+
+
+_CALM = 0.3 / 255
+"""Change of the source's area means a frame at which the drift is held by e⁻¹ of its weight only."""
+
+_NEW_COLOR = 8 / 255
+"""Mean difference of R, G, B over 3×3 pixels from which a pixel that fails the forward-backward test counts as new."""
+
+
+def fill_new(moved: torch.Tensor, motion: Motion, painted: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """Where a frame starts from: the painted frame before, moved along the flow; new pixels get colours and strokes.
+
+    New pixels take the colours of what is really there (the source's, mapped to the painting's by a linear match of
+    colour statistics between the frame before and its painting), and on them the *difference* between the painting and the
+    mapped source of the frame before, moved along the flow and mirrored at the border. Colours alone
+    leave flat patches that a dozen steps cannot paint over; pixels held from the border leave stripes.
+
+    Args:
+        moved: the frame before's painting, moved along the flow, (1, 3, H, W) in [0, 1].
+        motion: to the frame before.
+        painted: that frame's painting, (1, 3, H, W) in [0, 1].
+        source: the current source frame, (1, 3, H, W) in [0, 1].
+    """
+    if not motion.new.any():
+        return moved
+    before = to_tensor(motion.source.rgb, source.device)
+    matrix, offset = linear_color_match(before, painted)
+    strokes = painted - match_colors(before, matrix, offset)
+    fill = match_colors(source, matrix, offset) + warp(strokes, mirrored(motion.flow))
+    new = torch.from_numpy(motion.new)[None, None].to(source.device)
+    return torch.where(new, fill.clamp(0, 1), moved)
+
+
+def mirrored(flow: FlowField) -> FlowField:
+    """The field with every end point that lies outside the picture mirrored back into it."""
+    height, width = flow.size
+    ends = flow.data + np.stack(np.meshgrid(np.arange(width), np.arange(height)))
+    for axis, length in ((0, width), (1, height)):
+        period = max(2 * (length - 1), 1)
+        wrapped = np.mod(ends[axis], period)
+        ends[axis] = np.minimum(wrapped, period - wrapped)
+    return FlowField((ends - np.stack(np.meshgrid(np.arange(width), np.arange(height)))).astype(np.float32))
