@@ -2,8 +2,8 @@
 
     python docs/make_figures.py
 
-`docs/images/strip.jpg`: above, a frame of the source, the style and the result; below, the same part of three
-consecutive frames, each painted by itself and as the film that vidstyle makes of them.
+`docs/images/strip.jpg`: above, a frame of the source, the style and the result; below, three consecutive
+frames, each painted by itself and as the film that vidstyle makes of them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from vidstyle.settings import RunSettings
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "sample_media"
 FRAMES = (12, 13, 14)
-CROP = (slice(10, 100), slice(60, 188))
-"""Rows and columns that the lower strips show."""
 GAP = 6
 
 Picture = npt.NDArray[np.uint8]
@@ -64,12 +62,14 @@ def main() -> None:
             cv2.imwrite(str(path), source[number][:, :, ::-1])
             alone.append(stylize_image(path, SAMPLES / "style.jpg", Settings()))
     top = beside([source[FRAMES[0]], read_style(SAMPLES / "style.jpg"), film[FRAMES[0]]], 216)
+    width = top.shape[1]
+    height = round((width - 2 * GAP) / 3 * source[0].shape[0] / source[0].shape[1])
     rows = [
         labelled(top, "source, style, result"),
-        labelled(beside([picture[CROP] for picture in alone], 238), "three consecutive frames, each painted by itself"),
-        labelled(beside([film[number][CROP] for number in FRAMES], 238), "the same three as vidstyle makes them"),
+        labelled(beside(alone, height), "three consecutive frames, each painted by itself"),
+        labelled(beside([film[number] for number in FRAMES], height), "the same three as vidstyle makes them"),
     ]
-    width = max(row.shape[1] for row in rows)
+    width = max(row.shape[1] for row in rows)  # the lower ones may be a pixel off
     rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)

@@ -60,6 +60,26 @@ def test_what_is_there_already_is_left(everything: Path, style: Path, tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in second.done} == times
 
 
+def test_results_inside_the_input_are_not_painted_again(style: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "photo.png"), SCENE.frame(0))
+    for _ in range(2):
+        result = stylize_batch(folder, [style], folder / "out", QUICK)
+        assert [path.name for path in result.done] == ["photo.png"]
+        assert not result.failed
+
+
+def test_who_keeps_its_name_comes_before_who_changes_it(style: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    make_clip(folder / "a.avi", 1, codec="mpeg4")
+    make_clip(folder / "a.mp4", 1)
+    result = stylize_batch(folder, [style], tmp_path / "out", QUICK)
+    assert [path.name for path in result.done] == ["a.mp4"]
+    assert [path.name for path, _ in result.failed] == ["a.avi"]
+
+
 def test_two_inputs_for_one_output(style: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -299,3 +299,32 @@ class TestRefusedBeforeTheWork:
         with pytest.raises(UsageError):
             stylize(clip, [style], tmp_path / "out.mp4", settings(run={"size": 16}))
         assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_job_that_fails_before_its_first_frame_leaves_no_workspace(style: Path, tmp_path: Path) -> None:
+    photo = write_png(tmp_path / "photo.png", SCENE.frame(0))
+    photo.write_bytes(photo.read_bytes()[:-40])
+    with pytest.raises(MediaError, match="incomplete"):
+        stylize(photo, [style], tmp_path / "out.png", settings())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.png", "style.png"]
+
+
+def test_a_log_that_cannot_be_written_is_named(clip: Path, style: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with pytest.raises(MediaError, match="--log-json /dev/full: cannot be written"):
+        stylize(clip, [style], tmp_path / "out.mp4", settings(), JobOptions(log_json=Path("/dev/full")))
+
+
+def test_a_picture_becomes_a_film_of_even_size(style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photo = write_png(tmp_path / "photo.png", procedural_picture(66, 100))
+    stylize(photo, [style], tmp_path / "out.mp4", settings(run={"size": 64}))
+    with open_source(tmp_path / "out.mp4", RunSettings()) as film:
+        assert (film.info.width, film.info.height) == (64, 42)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_too_small_is_said_alone(clip: Path, style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UsageError, match="too small"):
+        stylize(clip, [style], tmp_path / "out.mp4", settings(run={"size": 15}))
+    assert not caplog.records

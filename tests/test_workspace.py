@@ -416,6 +416,7 @@ class TestDirectory:
         (directory / "thesis.txt").write_text("mine")
         with pytest.raises(WorkspaceError, match=r"thesis\.txt and is no workspace; move it away"):
             Workspace.open(directory, JOB)
+        assert [path.name for path in directory.iterdir()] == ["thesis.txt"]
         (directory / "thesis.txt").unlink()
         Workspace.open(directory, JOB).close()
 

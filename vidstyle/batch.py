@@ -53,7 +53,7 @@ def stylize_batch(
     """
     options = options or JobOptions()
     source, output = Path(source), Path(output)
-    jobs = plan_batch(source)
+    jobs = plan_batch(source, leave_out=output)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; --batch writes into a directory, give another name")
     if output.resolve() == source.resolve():
@@ -66,11 +66,12 @@ def stylize_batch(
         options.log_json.unlink(missing_ok=True)
         options = replace(options, append_log=True)
     result = BatchResult()
+    own = {job.name for job in jobs}
     taken: set[str] = set()
     for job in jobs:
         try:
             name = output_name(job)
-            if name in taken:
+            if name in taken or (name != job.name and name in own):  # who keeps its name comes before who changes it
                 raise UsageError(f"{job}: another input of the batch makes {output / name} too; rename one of them")
             taken.add(name)
             target = output / name
@@ -85,8 +86,10 @@ def stylize_batch(
     return result
 
 
-def plan_batch(directory: Path) -> list[Path]:
+def plan_batch(directory: Path, leave_out: Path | None = None) -> list[Path]:
     """The inputs in a directory: videos, pictures, and directories of frames, sorted by name; hidden ones are left out.
+
+    So is `leave_out`, where the results go: a second run is not to paint what the first one has painted.
 
     Raises:
         UsageError: there is no such directory, or nothing to paint in it.
@@ -94,6 +97,8 @@ def plan_batch(directory: Path) -> list[Path]:
     if not directory.is_dir():
         raise UsageError(f"{directory}: --batch takes a directory of clips, images and frame directories")
     entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    if leave_out is not None:
+        entries = [path for path in entries if path.resolve() != leave_out.resolve()]
     jobs = [path for path in entries if is_media_name(path) or (path.is_dir() and path.suffix != ".vidstyle")]
     if not jobs:
         raise UsageError(f"{directory}: holds no video, picture or directory of frames")

@@ -12,11 +12,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from vidstyle import __version__
 from vidstyle.color import PRESERVE_COLOR
 from vidstyle.device import available_memory, resolve_device
-from vidstyle.errors import MediaError, NotEnoughMemory, UsageError
+from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import FlowEstimator, consistency, make_estimator
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
@@ -33,7 +33,7 @@ from vidstyle.motion import Motion
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.settings import Settings
 from vidstyle.shots import split_shots
-from vidstyle.stylizer import Painted, Stylizer
+from vidstyle.stylizer import Painted, Stylizer, check_size
 from vidstyle.workspace import Workspace, fingerprint_file
 
 __all__ = ["FrameReport", "JobOptions", "JobResult", "Progress", "estimate_memory", "stylize", "stylize_image", "workspace_path"]
@@ -167,17 +167,19 @@ def stylize(
         raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
     estimator = make_estimator(settings.flow.estimator)
     with ExitStack() as stack:
-        medium = stack.enter_context(open_source(source, settings.run))
+        medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
         if kind == "image" and medium.info.kind != "image":
             raise UsageError(f"{output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
+        check_size(settings, (medium.info.height, medium.info.width))
         _check_memory(medium.info, settings)
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
         stylizer = _make_stylizer(settings, style_paths, medium.info)
         fingerprint = _fingerprint(source, style_paths, settings)
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
+        stack.callback(_remove_empty, workspace)
         progress.start(medium.info.frames, workspace.done)
         log = (
-            stack.enter_context(options.log_json.open("a" if options.append_log else "w", encoding="utf-8"))
+            stack.enter_context(options.log_json.open("ab" if options.append_log else "wb", buffering=0))
             if options.log_json is not None
             else None
         )
@@ -356,10 +358,19 @@ def _report(workspace: Workspace, index: int) -> FrameReport:
     return FrameReport(**workspace.record(index))
 
 
-def _write_line(log: TextIO | None, output: Path, report: FrameReport) -> None:
+def _write_line(log: BinaryIO | None, output: Path, report: FrameReport) -> None:
     if log is not None:
-        log.write(json.dumps({"output": str(output), **asdict(report)}) + "\n")
-        log.flush()
+        try:
+            log.write(json.dumps({"output": str(output), **asdict(report)}).encode() + b"\n")
+        except OSError as error:
+            raise MediaError(f"--log-json {log.name}: cannot be written: {error.strerror or error}; give another file") from None
+
+
+def _remove_empty(workspace: Workspace) -> None:
+    """A job that failed before its first frame leaves nothing to go on with."""
+    if not workspace.done and workspace.directory.exists():
+        with suppress(WorkspaceError):  # what the job failed of is worth more words
+            workspace.remove()
 
 
 def _styles(source: Path, styles: PathLike | Sequence[PathLike] | None, settings: Settings) -> list[Path]:

@@ -34,7 +34,7 @@ from vidstyle.pixels import from_tensor, resized, to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
 
-__all__ = ["OnStep", "Painted", "Stylizer", "pyramid"]
+__all__ = ["OnStep", "Painted", "Stylizer", "check_size", "pyramid"]
 
 Picture = npt.NDArray[np.uint8]
 OnStep = Callable[[float, LossReport], None]
@@ -59,6 +59,23 @@ class Painted:
     """Curvature of the optimiser: "s" and "y", (pairs, 3, H, W) each; empty for optimisers without."""
 
 
+def check_size(settings: Settings, size: tuple[int, int]) -> None:
+    """Whether there is something to paint on frames of `size` (height, width), and they are large enough for it.
+
+    Raises:
+        UsageError: no layer is asked for, or the frames are too small for the deepest.
+    """
+    layers = settings.layers
+    if not layers:
+        raise UsageError("--content-weight and --style-weight are both 0, which leaves nothing to paint")
+    height, width = size
+    if min(size) < minimum_side(layers):
+        raise UsageError(
+            f"frames of {width}×{height} are too small: the network needs {minimum_side(layers)} pixels a side; "
+            "use a larger --size, or fewer --style-layers"
+        )
+
+
 class Stylizer:
     """The network, the style at every size that is needed, and the settings; one for a whole job.
 
@@ -74,19 +91,11 @@ class Stylizer:
     """
 
     def __init__(self, settings: Settings, styles: Sequence[Picture], size: tuple[int, int], initial: Picture | None = None) -> None:
-        layers = settings.layers
-        if not layers:
-            raise UsageError("--content-weight and --style-weight are both 0, which leaves nothing to paint")
-        height, width = size
-        if min(size) < minimum_side(layers):
-            raise UsageError(
-                f"frames of {width}×{height} are too small: the network needs {minimum_side(layers)} pixels a side; "
-                "use a larger --size, or fewer --style-layers"
-            )
+        check_size(settings, size)
         self.settings = settings
         self.size = size
         self.device = resolve_device(settings.run.device)
-        self._layers = layers
+        self._layers = settings.layers
         self._styles = tuple(styles)
         if settings.optimize.init == "style" and not styles:
             raise UsageError("--init style: no style picture given; name one, or start from content or noise")

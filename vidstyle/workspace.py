@@ -212,6 +212,7 @@ class Workspace:
         if found is None and not job.exists():
             foreign = sorted({path.name for path in self.directory.iterdir()} - _OWN_NAMES)
             if foreign:
+                (self.directory / "lock").unlink(missing_ok=True)
                 raise WorkspaceError(f"{self.directory}: holds {foreign[0]} and is no workspace; move it away or choose another output")
         if found == wanted and not fresh:
             self._lines = self._recover()

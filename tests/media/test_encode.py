@@ -251,6 +251,8 @@ class TestRefusedBeforeTheWork:
             ("a.mp4", {"pix_fmt": "rgb24"}, "libx264 cannot write it"),
             ("a.mp4", {"options": {"presett": "slow"}}, "did you mean 'preset'"),
             ("a.mp4", {"options": {"preset": "slowish"}}, "refuses"),
+            ("a.mp4", {"options": {"x264-params": "foo=1"}}, "'foo': libx264 does not know it"),
+            ("a.mp4", {"codec": "libx265", "options": {"x265-params": "log-level=error:foo=1"}}, "'foo': libx265"),
             ("a.mov", {"crf": 20}, "prores_ks has no such setting"),
             ("a.webm", {"crf": 99}, r"takes 0 \(best\) to 63"),
             ("a.mp4", {"crf": 900}, r"takes 0 \(best\) to 51"),
@@ -267,6 +269,12 @@ class TestRefusedBeforeTheWork:
                 attempt()
             assert "\n" not in str(caught.value)
         assert not list(tmp_path.iterdir())
+
+    def test_encoders_do_not_speak_for_themselves(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(UsageError):
+            check_output(tmp_path / "a.mp4", EncodeSettings(options={"preset": "slwo"}))
+        check_output(tmp_path / "a.mp4", EncodeSettings(codec="libsvtav1"))
+        assert capfd.readouterr() == ("", "")
 
     def test_a_good_output_passes_without_a_trace(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         for suffix in (".mp4", ".mkv", ".webm", ".mov", ".gif"):

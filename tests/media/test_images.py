@@ -109,15 +109,25 @@ class TestReading:
         path = saved(tmp_path / f"a.{ending}", image, **({"quality": 95} if ending == "jpg" else {}))
         assert difference(read_still(path).rgb, moving(3)) < 4
 
-    @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-    def test_transparency_is_kept_apart_and_colours_are_as_stored(self, tmp_path: Path, mode: str) -> None:
+    @pytest.mark.parametrize(("mode", "ending"), [("RGBA", "png"), ("LA", "png"), ("RGBA", "tif"), ("LA", "tif"), ("RGBA", "webp")])
+    def test_transparency_is_kept_apart_and_colours_are_as_stored(self, tmp_path: Path, mode: str, ending: str) -> None:
         alpha = Image.linear_gradient("L").resize((64, 48))
         image = photo().convert(mode)
         image.putalpha(alpha)
-        still = read_still(saved(tmp_path / "a.png", image))
+        exactly = {"lossless": True, "exact": True} if ending == "webp" else {}
+        still = read_still(saved(tmp_path / f"a.{ending}", image, **exactly))
         assert still.alpha is not None
         assert np.array_equal(still.alpha, np.asarray(alpha))
         assert np.array_equal(still.rgb, np.asarray(photo().convert(mode).convert("RGB")))
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_a_transparent_tiff_is_upright(self, tmp_path: Path, orientation: int) -> None:
+        image = photo().convert("RGBA")
+        image.putalpha(Image.linear_gradient("L").resize((64, 48)))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        plain = saved(tmp_path / "plain.tif", image.convert("RGB"), exif=exif)
+        assert np.array_equal(read_still(saved(tmp_path / "a.tif", image, exif=exif)).rgb, read_still(plain).rgb)
 
     def test_transparent_palette(self, tmp_path: Path) -> None:
         still = read_still(saved(tmp_path / "a.png", photo().quantize(8), transparency=bytes([10, 200])))

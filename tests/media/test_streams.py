@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.stream import Disposition
 
 from tests.clips import make_clip, read_packets, read_times
 from vidstyle.media.decode import VideoSource
@@ -45,7 +46,35 @@ def words(path: Path) -> list[tuple[Fraction, bytes]]:
     return [(time, data) for time, data in packets if data]
 
 
+def _changed(before: Path, after: Path, disposition: Disposition | None = None, title: str | None = None) -> Path:
+    """The film with another disposition or title of its sound."""
+    with av.open(str(before)) as source, av.open(str(after), "w") as target:
+        streams = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        for stream in source.streams:
+            streams[stream.index].metadata.update(stream.metadata)
+            if stream.type == "audio":
+                if disposition is not None:
+                    streams[stream.index].disposition = disposition
+                if title is not None:
+                    streams[stream.index].metadata["title"] = title
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                target.mux(packet)
+    return after
+
+
 class TestCopied:
+    @pytest.mark.parametrize(
+        ("source", "target"), [("in.mp4", "out.mp4"), ("in.mp4", "out.mkv"), ("in.mkv", "out.mp4"), ("in.mov", "out.mov")]
+    )
+    def test_titles_of_streams(self, tmp_path: Path, source: str, target: str) -> None:
+        plain = film(tmp_path / f"plain{Path(source).suffix}", subtitles=None, chapters=None)
+        before = _changed(plain, tmp_path / source, title="Piste originale")
+        with av.open(str(rewrite(before, tmp_path / target))) as container:
+            tags = {key.casefold(): value for key, value in container.streams.audio[0].metadata.items()}
+        assert tags["title" if target.endswith("mkv") else "name"] == "Piste originale"
+
     @pytest.mark.parametrize("source", ["in.mp4", "in.mkv"])
     @pytest.mark.parametrize("target", ["out.mp4", "out.mkv", "out.mov"])
     def test_sound_is_the_same_to_the_bit_and_in_step(self, tmp_path: Path, source: str, target: str) -> None:
@@ -151,9 +180,27 @@ class TestCopied:
 class TestLeftOut:
     def test_each_is_named_once(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         rewrite(film(tmp_path / "in.mkv", chapters=None), tmp_path / "out.gif")
-        assert len(caplog.records) == 1
-        assert "audio stream 1 (aac, fra)" in caplog.text
-        assert "subtitle stream 2" in caplog.text
+        assert len(caplog.records) == 2
+        assert caplog.text.count("audio stream 1 (aac, fra)") == 1
+        assert caplog.text.count("subtitle stream 2") == 1
+        assert "the tags ARTIST, title" in caplog.text
+
+    def test_tags_that_a_container_has_no_place_for(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        before = film(tmp_path / "in.mkv", metadata={"title": "The film", "DIRECTOR": "Somebody"})
+        rewrite(before, tmp_path / "out.mp4")
+        assert "cannot hold the tag DIRECTOR of in.mkv" in caplog.text
+        with av.open(str(tmp_path / "out.mp4")) as container:
+            assert container.metadata["title"] == "The film"
+
+    def test_dispositions_that_a_container_has_no_place_for(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        before = _changed(film(tmp_path / "plain.mkv", audio="libopus"), tmp_path / "in.mkv", disposition=Disposition.comment)
+        rewrite(before, tmp_path / "out.webm")
+        assert "the disposition comment of audio stream 1" in caplog.text
+
+    @pytest.mark.parametrize("target", ["out.mp4", "out.mkv", "out.mov"])
+    def test_nothing_is_said_where_all_is_held(self, tmp_path: Path, caplog: pytest.LogCaptureFixture, target: str) -> None:
+        rewrite(film(tmp_path / "in.mp4"), tmp_path / target)
+        assert not caplog.records
 
     def test_chapters_in_a_gif(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         rewrite(film(tmp_path / "in.mkv", audio=None, subtitles=None), tmp_path / "out.gif")

@@ -70,6 +70,7 @@ def kind_of(path: Path) -> MediaKind:
 def silence_codecs() -> None:
     """Keeps codecs from writing to stderr by themselves; what matters of it comes back as an error or a warning."""
     av.logging.set_libav_level(av.logging.FATAL)
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes past FFmpeg; errors only
 
 
 def is_media_name(path: Path) -> bool:
@@ -98,6 +99,8 @@ def output_kind(path: Path | str) -> MediaKind:
         UsageError: an ending that no format has.
     """
     suffix = Path(path).suffix.lower()
+    if str(path) == "-":
+        raise UsageError("-: cannot write to the standard output; name a file or a directory")
     if str(path).endswith(("/", os.sep)) or not suffix or Path(path).is_dir():
         return "frames"
     if suffix in WRITABLE:
@@ -110,8 +113,8 @@ def output_kind(path: Path | str) -> MediaKind:
     )
 
 
-def open_source(path: Path, run: RunSettings) -> Source:
-    """Opens an input of any kind.
+def open_source(path: Path, run: RunSettings, film: bool = False) -> Source:
+    """Opens an input of any kind; `film` says that the output is a video.
 
     Raises:
         UsageError: there is nothing at `path`, or `--start` and `--end` leave nothing of it.
@@ -121,7 +124,7 @@ def open_source(path: Path, run: RunSettings) -> Source:
     if kind == "frames":
         return FrameDirectorySource(path, run)
     if kind == "image":
-        return ImageSource(path, run)
+        return ImageSource(path, run, film)
     return video.VideoSource(path, run)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -94,8 +94,11 @@ def check_place(path: Path) -> None:
     parent = path.absolute().parent
     if not parent.is_dir():
         raise UsageError(f"{path}: there is no directory {parent}; make it first")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{path}: the directory {parent} cannot be written to; choose another")
+    try:  # what a directory allows is not all that counts: its disk may be read-only, or no disk
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"{path}: the directory {parent} cannot be written to ({error.strerror or error}); choose another") from None
 
 
 def even_size(width: int, height: int, size: int | None) -> tuple[int, int]:

@@ -240,7 +240,8 @@ class VideoSource:
         missing = self._clock_start(container, stream) + duration - reached
         if missing > max(2 / self._rate, Fraction(1, 5)):
             self._warn_once(
-                f"{self.path}: ends {float(missing):.2f} s early, at {float(reached):.2f} s; the file is truncated, what is there is used"
+                f"{self.path}: ends {float(missing):.2f} s early, at {float(reached):.2f} s; "
+                "the file is truncated or damaged, what is there is used"
             )
 
     def _clock_start(self, container: InputContainer, stream: VideoStream) -> Fraction:

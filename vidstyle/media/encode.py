@@ -8,6 +8,8 @@ import io
 import logging
 import math
 import os
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -283,8 +285,10 @@ class VideoSink:
         self._mux_last(end)
         if self._carrier is not None:
             self._carrier.finish(begin + duration)
-            self._carrier.close()
         self._output.close()
+        if self._carrier is not None:
+            self._carrier.compare(self._partial)
+            self._carrier.close()
         if self._dropped:
             logger.warning(
                 "%s: a GIF shows at most 50 frames a second; %d of %d frames were left out",
@@ -408,7 +412,7 @@ def _known_codec(name: str) -> av.Codec:
     try:
         codec = av.Codec(name, "w")
     except av.codec.codec.UnknownCodecError:
-        near = difflib.get_close_matches(name, av.codecs_available, n=1)
+        near = difflib.get_close_matches(name, av.codecs_available, n=1, cutoff=0.75)
         raise UsageError(f"--codec {name}: no such encoder here" + (f"; did you mean {near[0]}?" if near else "; libx264 is one")) from None
     if codec.type != "video":
         raise UsageError(f"--codec {name}: is an {codec.type} encoder; a video encoder such as libx264 is needed")
@@ -419,13 +423,44 @@ def _try(encoder: _Encoder, width: int, height: int, info: MediaInfo | None) -> 
     """Opens the encoder and writes a header into memory; gives the options that nobody took."""
     rate, tick = (info.rate, info.time_base) if info is not None else (Fraction(25), Fraction(1, 25))
     output = av.open(io.BytesIO(), "w", format=encoder.container.format)
+    with _heard() as said:
+        try:
+            stream = encoder.add_to(output, width, height, rate, _GIF_TICK if encoder.codec == "gif" else tick)
+            output.start_encoding()
+            left = dict(stream.codec_context.options)
+        finally:
+            with contextlib.suppress(av.FFmpegError):
+                output.close()
+    for line in said:
+        if found := _UNKNOWN_PARAMETER.match(line):
+            raise UsageError(f"encoder option {found[1]!r}: {encoder.codec} does not know it, or not this value; check --encoder-option")
+    return left
+
+
+_UNKNOWN_PARAMETER = re.compile(r"(?:Error parsing option|Unknown option:|Invalid value for)\s*'?([\w-]+)")
+"""What encoders say of a parameter of their own (`x264-params` and the like) that they then leave out."""
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Gathers what FFmpeg says meanwhile, and keeps encoders from writing to stderr past it."""
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    said: list[str] = []
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        stream = encoder.add_to(output, width, height, rate, _GIF_TICK if encoder.codec == "gif" else tick)
-        output.start_encoding()
-        return dict(stream.codec_context.options)
+        os.dup2(nowhere, 2)
+        av.logging.set_level(av.logging.WARNING)
+        av.logging.set_skip_repeated(False)
+        with av.logging.Capture() as lines:
+            yield said
+        said += [text for _, _, text in lines]
     finally:
-        with contextlib.suppress(av.FFmpegError):
-            output.close()
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def _about_option(name: str, codec: av.Codec) -> str:

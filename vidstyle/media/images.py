@@ -12,7 +12,7 @@ from typing import Self
 
 from vidstyle.errors import MediaError
 from vidstyle.frames import Frame, MediaInfo
-from vidstyle.media.base import Picture, exact_rate, longest_side_size
+from vidstyle.media.base import Picture, even_size, exact_rate, longest_side_size
 from vidstyle.media.stills import encode, fit, holds_transparency, original_of, read_header, read_still, to_8_bit
 from vidstyle.settings import RunSettings
 
@@ -27,8 +27,8 @@ DEFAULT_RATE = 24.0
 class ImageSource:
     """A picture file as a source of one frame, at time 0. `--start` and `--end` mean nothing to it."""
 
-    def __init__(self, path: Path, run: RunSettings) -> None:
-        """Reads the header.
+    def __init__(self, path: Path, run: RunSettings, film: bool = False) -> None:
+        """Reads the header; a picture that becomes a `film` gets an even size, as a film would.
 
         Raises:
             MediaError: the file is missing, empty, damaged, or no picture.
@@ -39,7 +39,7 @@ class ImageSource:
             raise MediaError(f"{path}: not a picture that can be read")
         if header.pages:
             logger.warning("%s: holds several pages; only the first is used", path)
-        width, height = longest_side_size(header.width, header.height, run.size)
+        width, height = (even_size if film else longest_side_size)(header.width, header.height, run.size)
         rate = exact_rate(run.fps or DEFAULT_RATE)
         self.info = MediaInfo(path, "image", width, height, rate, 1 / rate, frames=1, duration=1 / rate)
 

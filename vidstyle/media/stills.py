@@ -6,6 +6,7 @@ encodes, because it keeps 16 bits a channel.
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from vidstyle.errors import MediaError
 from vidstyle.frames import MediaInfo
@@ -166,6 +167,8 @@ def read_still(path: Path) -> Still:
     # The stubs say that there is always an array; a picture that cannot be decoded gives None.
     if pixels is None or pixels.size == 0:
         raise MediaError(f"{path}: the {header.format} picture is damaged or incomplete; save it anew")
+    if header.format == "TIFF" and pixels.dtype == np.uint8:
+        pixels = _transparent(path, data, pixels)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise MediaError(f"{path}: pixels of type {pixels.dtype}; save the picture with 8 or 16 bits a channel")
     return _split(_upright(pixels, header.orientation))
@@ -191,6 +194,26 @@ def _critical_chunks(path: Path, data: bytes) -> bytes:
             return b"".join(kept)
         position = end
     raise MediaError(f"{path}: the PNG picture is incomplete; save it anew")
+
+
+def _transparent(path: Path, data: bytes, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A transparent 8-bit TIFF as BGRA by Pillow, upright: OpenCV multiplies colours by the transparency, and drops that of grey.
+
+    Any other is what OpenCV made of it, `pixels`.
+
+    Raises:
+        MediaError: Pillow cannot read it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=["TIFF"])
+            if image.mode not in ("RGBA", "RGBa", "LA", "La"):
+                return pixels
+            image.load()
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))[..., [2, 1, 0, 3]]
+    except _HEADER_ERRORS:
+        raise MediaError(f"{path}: the TIFF picture is damaged or incomplete; save it anew") from None
 
 
 @contextmanager

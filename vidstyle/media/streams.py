@@ -33,6 +33,9 @@ _STALE_TAGS = frozenset({
     "number_of_bytes", "source_id",
 })  # fmt: skip
 
+# Written in another way, or by the muxer itself.
+_REWRITTEN_TAGS = frozenset({"creation_time", "timecode", "handler_name", "language"})
+
 # FFmpeg writes QuickTime's languages by these names only, and drops others without a word.
 _QUICKTIME_LANGUAGES = {"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "swe": "sve"}
 
@@ -73,6 +76,7 @@ class Carrier:
         self._picture = picture_stream(self._container, source)
         self._targets: dict[int, Stream] = {}
         self._rewrapped: dict[int, str] = {}
+        self._announced: list[tuple[Stream, int]] = []
         self._packets: Iterator[av.Packet[Stream]] = self._container.demux()
         self._pending: av.Packet[Stream] | None = None
         self._ended = False
@@ -91,8 +95,9 @@ class Carrier:
             end: where the film will end, for the chapters; None for the source's own end.
         """
         self._output.metadata.update(_lasting_tags(self._container.metadata))
-        picture.metadata.update(_lasting_tags(self._picture.metadata))
+        picture.metadata.update(self._stream_tags(self._picture))
         picture.disposition = self._picture.disposition
+        self._announced.append((self._picture, picture.index))
         chapters = self._container.chapters()
         dropped = []
         for stream in self._container.streams:
@@ -102,11 +107,12 @@ class Carrier:
             if added is None:
                 dropped.append(_describe(stream))
                 continue
-            tags = _lasting_tags(stream.metadata)
+            tags = self._stream_tags(stream)
             if self._output.format.name == "mov" and "language" in tags:
                 tags["language"] = _QUICKTIME_LANGUAGES.get(tags["language"], tags["language"])
             added.metadata.update(tags)
             added.disposition = stream.disposition
+            self._announced.append((stream, added.index))
             if stream.type != "attachment":
                 self._targets[stream.index] = added
         if chapters:
@@ -146,7 +152,36 @@ class Carrier:
         """How long the source shows the frame that begins at `begin`, if the walk has met it."""
         return self._durations.get(begin)
 
+    def compare(self, written: Path) -> None:
+        """Names in one warning the tags, titles and dispositions that the finished file does not have."""
+        lost = []
+        with open_container(written) as result:
+            kept = {key.casefold() for key in result.metadata}
+            tags = [key for key in _lasting_tags(self._container.metadata) if key.casefold() not in kept | _REWRITTEN_TAGS]
+            if tags:
+                lost.append(f"the tags {', '.join(sorted(tags))}" if len(tags) > 1 else f"the tag {tags[0]}")
+            for stream, index in self._announced:
+                if index >= len(result.streams):
+                    continue
+                there = result.streams[index]
+                if "title" in self._stream_tags(stream) and not {"title", "name"} & {key.casefold() for key in there.metadata}:
+                    lost.append(f"the title of {_describe(stream)}")
+                lost += [
+                    f"the disposition {flag.name} of {_describe(stream)}"
+                    for flag in stream.disposition & ~there.disposition
+                    if flag != Disposition.default
+                ]
+        if lost:
+            logger.warning("%s: cannot hold %s of %s; left out", self._target, ", ".join(lost), self._source.name)
+
     # ----------------------------------------------------------------------------------------------------
+
+    def _stream_tags(self, stream: Stream) -> dict[str, str]:
+        """What a stream says about itself. MP4 and MOV call the title a name when they are read, and a title when written."""
+        tags = _lasting_tags(stream.metadata)
+        if "name" in tags and "title" not in tags and "mp4" in self._container.format.name:
+            tags["title"] = tags.pop("name")
+        return tags
 
     def _add(self, stream: Stream) -> Stream | None:
         kind = self._output.format.name.split(",")[0]
