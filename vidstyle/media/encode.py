@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -446,10 +445,14 @@ def _heard() -> Iterator[list[str]]:
     """Gathers what FFmpeg says meanwhile, and keeps encoders from writing to stderr past it."""
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     said: list[str] = []
-    sys.stderr.flush()
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        stderr = os.dup(2)
+    except OSError:  # a program without a terminal may have none
+        stderr = None
+    try:
+        if stderr is not None:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
         av.logging.set_level(av.logging.WARNING)
         av.logging.set_skip_repeated(False)
         with av.logging.Capture() as lines:
@@ -458,9 +461,9 @@ def _heard() -> Iterator[list[str]]:
     finally:
         av.logging.set_level(level)
         av.logging.set_skip_repeated(skips)
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+        if stderr is not None:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _about_option(name: str, codec: av.Codec) -> str:

@@ -20,6 +20,7 @@ from av.container import OutputContainer
 from av.stream import Disposition, Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 
+from vidstyle.errors import MediaError
 from vidstyle.media.decode import open_container, picture_stream
 from vidstyle.settings import RunSettings
 
@@ -155,7 +156,11 @@ class Carrier:
     def compare(self, written: Path) -> None:
         """Names in one warning the tags, titles and dispositions that the finished file does not have."""
         lost = []
-        with open_container(written) as result:
+        try:
+            result = open_container(written)
+        except MediaError:  # what cannot be read back says nothing about tags
+            return
+        with result:
             kept = {key.casefold() for key in result.metadata}
             tags = [key for key in _lasting_tags(self._container.metadata) if key.casefold() not in kept | _REWRITTEN_TAGS]
             if tags:
