@@ -155,3 +155,16 @@ def test_styles_of_other_sizes_can_be_blended_under_every_loss(network: VGG19) -
 def test_a_reference_checks_its_shapes() -> None:
     with pytest.raises(ValueError, match="trust"):
         Reference(picture(1), torch.ones(1, 3, 36, 44))
+
+
+@pytest.mark.parametrize("wraps", [True, False])
+def test_a_tileable_picture_has_no_place_where_it_is_cut(network: VGG19, targets: StyleTargets, wraps: bool) -> None:
+    """Moved round, the picture has the same loss and the gradient moves round with it: no seam can be preferred."""
+    settings = Settings.from_mapping({"content": {"weight": 0}, "run": {"tileable": wraps}})
+    function = Objective(network, build_terms(settings, None, targets), settings.layers, wraps)
+    x = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(4))
+    before, gradient = function(x)
+    after, moved = function(x.roll((16, 32), (2, 3)))
+    assert (after.total == pytest.approx(before.total, rel=1e-4)) == wraps
+    error = (moved - gradient.roll((16, 32), (2, 3))).norm() / gradient.norm()
+    assert (float(error) < 1e-3) == wraps

@@ -328,3 +328,9 @@ def test_too_small_is_said_alone(clip: Path, style: Path, tmp_path: Path, caplog
     with pytest.raises(UsageError, match="too small"):
         stylize(clip, [style], tmp_path / "out.mp4", settings(run={"size": 15}))
     assert not caplog.records
+
+
+def test_a_tileable_picture_has_sides_of_whole_tiles(style: Path, tmp_path: Path) -> None:
+    photo = write_png(tmp_path / "photo.png", procedural_picture(50, 70))
+    stylize(photo, [style], tmp_path / "out.png", settings(run={"tileable": True}))
+    assert frames_of(tmp_path / "out.png")[0].rgb.shape == (48, 64, 3)

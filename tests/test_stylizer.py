@@ -17,7 +17,7 @@ from vidstyle.motion import Motion, fill_new
 from vidstyle.objective import Objective
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
-from vidstyle.stylizer import Stylizer, pyramid
+from vidstyle.stylizer import Stylizer, enlarge, pyramid
 
 SCENE = Scene(size=(48, 64))
 STYLE = procedural_picture(60, 70, seed=3)[:, :, ::-1].copy()
@@ -181,7 +181,25 @@ def test_a_loss_that_is_not_finite_names_the_frame(stylizer: Stylizer, monkeypat
         stylizer.first(frame(7))
 
 
+def test_frames_that_cannot_be_tiled_are_refused() -> None:
+    with pytest.raises(UsageError, match="--tileable: frames of 66×48"):
+        Stylizer(settings(run={"tileable": True}), [STYLE], (48, 66))
+
+
+@pytest.mark.parametrize("wraps", [True, False])
+def test_enlarging_goes_on_in_the_opposite_edge_where_the_picture_wraps(wraps: bool) -> None:
+    image = to_tensor(procedural_picture(16, 24))
+    moved = enlarge(image.roll(8, 3), (32, 48), wraps).roll(-16, 3)
+    assert torch.allclose(moved, enlarge(image, (32, 48), wraps), atol=1e-5) == wraps
+
+
 class TestPyramid:
+    def test_levels_of_a_tile_are_multiples(self) -> None:
+        sizes = pyramid((512, 768), 16)
+        assert all(side % 16 == 0 for size in sizes for side in size)
+        assert sizes[-1] == (512, 768)
+        assert sizes == sorted(sizes)
+
     @pytest.mark.parametrize(("size", "levels"), [((48, 64), 1), ((144, 256), 2), ((180, 320), 3), ((1080, 1920), 8), ((40, 2000), 1)])
     def test_levels(self, size: tuple[int, int], levels: int) -> None:
         sizes = pyramid(size)

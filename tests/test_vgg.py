@@ -117,6 +117,20 @@ def test_a_flat_picture_has_no_frame_round_it(network: vgg.VGG19) -> None:
     torch.testing.assert_close(activations, activations[..., 8:9, 8:9].expand_as(activations), rtol=1e-4, atol=1e-2)
 
 
+def test_a_picture_that_wraps_has_no_edge(network: vgg.VGG19) -> None:
+    """Moved round by a whole number of the deepest layer's positions, every layer's activations move round with it."""
+    picture = calibration_picture(64)[..., :48]
+    with torch.no_grad():
+        before = network(picture, VGG_LAYERS[:13], wraps=True)
+        after = network(picture.roll((16, 32), (2, 3)), VGG_LAYERS[:13], wraps=True)
+        plain = network(picture.roll((16, 32), (2, 3)), VGG_LAYERS[:13])
+    for name in ("relu1_1", "relu3_2", "relu5_1"):
+        step = 1 << (int(name[4]) - 1)
+        moved = before[name].roll((16 // step, 32 // step), (2, 3))
+        torch.testing.assert_close(after[name], moved, rtol=1e-3, atol=1e-3 * float(moved.abs().max()))
+        assert not torch.allclose(plain[name], moved, rtol=1e-2, atol=1e-2 * float(moved.abs().max()))
+
+
 @pytest.mark.parametrize(("layer", "side"), [("relu1_1", 1), ("relu2_1", 2), ("relu5_1", 16)])
 def test_minimum_side(network: vgg.VGG19, layer: str, side: int) -> None:
     assert minimum_side([layer]) == side

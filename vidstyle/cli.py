@@ -156,6 +156,10 @@ def _arguments_type() -> type[_Arguments]:
         shown = " ".join(map(str, row.default)) if isinstance(row.default, tuple) else row.default
         hint = "" if row.default is None else f"(default: {shown})"
         flag = tyro.conf.arg(name=row.flag.removeprefix("--"), help=row.text, help_behavior_hint=hint)
+        if row.annotation is bool:  # given or not; a preset that has it on is not turned off here
+            switch = tyro.conf.arg(name=row.flag.removeprefix("--"), help=row.text)
+            sections.setdefault(row.section, []).append((row.key, Annotated[bool, switch], dataclasses.field(default=False)))
+            continue
         sections.setdefault(row.section, []).append((row.key, Annotated[Any, spec, flag], dataclasses.field(default=None)))
     groups = []
     for section, flags in sections.items():
@@ -246,7 +250,7 @@ def _flag_values(arguments: _Arguments) -> dict[str, Any]:
     flags: dict[str, str] = {}
     for row in flag_table():
         typed = getattr(getattr(arguments, row.section), row.key)
-        if typed is None:
+        if typed is None or typed is False:
             continue
         if typed == []:
             raise UsageError(f"{row.flag}: at least one value must follow; see vidstyle --help")

@@ -96,17 +96,19 @@ class LossReport:
 class Objective:
     """The sum of terms as a function of a picture, with its gradient."""
 
-    def __init__(self, network: VGG19, terms: Iterable[Term], layers: Collection[str]) -> None:
+    def __init__(self, network: VGG19, terms: Iterable[Term], layers: Collection[str], wraps: bool = False) -> None:
+        """`wraps` lays the picture side by side with itself; see `VGG19.forward`."""
         self._network = network
         self._terms = tuple(term for term in terms if term.weight > 0)
         self._layers = tuple(layers)
+        self._wraps = wraps
 
     def terms(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Each weighted term at `image`, (1, 3, H, W) RGB around [0, 1], as scalars that carry their graph.
 
         The losses look at the picture as it would be saved, clamped; what was cut off is a term of its own.
         """
-        features = self._network(image.clamp(0, 1), self._layers)
+        features = self._network(image.clamp(0, 1), self._layers, self._wraps)
         values = {term.name: term.weight * term.loss(features) for term in self._terms}
         values["overflow"] = OVERFLOW_WEIGHT * overflow_loss(image)
         return values
@@ -125,7 +127,7 @@ def content_targets(network: VGG19, source: torch.Tensor, settings: Settings) ->
     """What the content loss keeps of the source, (1, 3, H, W) RGB in [0, 1]; the picture alone where its weight is 0."""
     layers = settings.content.layers if settings.content.weight > 0 else ()
     with torch.no_grad():
-        return {name: values.clone() for name, values in network(source, layers).items()}
+        return {name: values.clone() for name, values in network(source, layers, settings.run.tileable).items()}
 
 
 def style_targets(network: VGG19, pictures: Iterable[tuple[float, torch.Tensor]], settings: Settings) -> StyleTargets:
@@ -190,7 +192,7 @@ def build_terms(
                 ),
             )
         )
-    terms.append(Term("tv", settings.optimize.tv_weight, lambda features: total_variation(features["input"])))
+    terms.append(Term("tv", settings.optimize.tv_weight, lambda features: total_variation(features["input"], settings.run.tileable)))
     for number, reference in enumerate(references, start=1):
         terms.append(
             Term(

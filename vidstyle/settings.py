@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from vidstyle.errors import UsageError
 
 __all__ = [
+    "TILE",
     "VGG_LAYERS",
     "ColorSettings",
     "ContentSettings",
@@ -94,6 +95,9 @@ class Position:
             seconds += int(part) * 60.0**power
         return cls(seconds=seconds)
 
+
+TILE = 16
+"""Sides of a tileable picture are multiples of it: the four poolings before the deepest layer then leave nothing over."""
 
 Layers = Annotated[tuple[str, ...], AfterValidator(_known_layers)]
 PositionText = Annotated[str | None, AfterValidator(_seconds_or_frames)]
@@ -202,6 +206,7 @@ class RunSettings(_Section):
     pooling: Literal["max", "avg"] = _setting("max", "--pooling", "pooling inside VGG-19")
     device: str = _setting("auto", "--device", "auto, cpu, cuda, cuda:0 … or mps")
     precision: Literal["float32"] = _setting("float32", "--precision", "number format of the network")
+    tileable: bool = _setting(False, "--tileable", "a picture whose opposite edges fit each other; its sides become multiples of 16")
     seed: int = _setting(0, "--seed", "seed of the noise start; every frame uses the same", ge=0, lt=2**63)
 
 

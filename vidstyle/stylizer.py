@@ -31,7 +31,7 @@ from vidstyle.motion import Motion, answering, drift_target, fill_new
 from vidstyle.objective import LossReport, Objective, Reference, StyleTargets, build_terms, content_targets, style_targets
 from vidstyle.optimize import OPTIMIZERS, CurvaturePair, Result
 from vidstyle.pixels import from_tensor, resized, to_tensor
-from vidstyle.settings import Settings
+from vidstyle.settings import TILE, Settings
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
 
 __all__ = ["OnStep", "Painted", "Stylizer", "check_size", "pyramid"]
@@ -74,6 +74,10 @@ def check_size(settings: Settings, size: tuple[int, int]) -> None:
             f"frames of {width}×{height} are too small: the network needs {minimum_side(layers)} pixels a side; "
             "use a larger --size, or fewer --style-layers"
         )
+    if settings.run.tileable and (height % TILE or width % TILE):
+        raise UsageError(
+            f"--tileable: frames of {width}×{height} are no multiples of {TILE}; only a single picture is brought to such a size"
+        )
 
 
 class Stylizer:
@@ -111,7 +115,8 @@ class Stylizer:
         Raises:
             NumericalError: the loss was not finite twice; the message names the frame.
         """
-        sizes = pyramid(self.size)
+        tileable = self.settings.run.tileable
+        sizes = pyramid(self.size, TILE if tileable else 1)
         count = self.settings.optimize.first_iterations
         cost = [height * width for height, width in sizes]
         total = 0
@@ -119,7 +124,7 @@ class Stylizer:
         result: Result | None = None
         for level, size in enumerate(sizes):
             content = to_tensor(resized(frame.rgb, size), self.device)
-            image = self._start(content, size) if image is None else enlarge(image, size)
+            image = self._start(content, size) if image is None else enlarge(image, size, tileable)
             done, share = sum(cost[:level]) / sum(cost), cost[level] / sum(cost)
             result = self._optimise(frame, content, image, count, (), (), _part(on_step, done, share / count))
             image = result.image
@@ -204,7 +209,7 @@ class Stylizer:
         size = (content.shape[-2], content.shape[-1])
         kept = content_targets(self._network, content, self.settings)
         terms = build_terms(self.settings, kept, self.targets(size), references, expected)
-        objective = Objective(self._network, terms, self._layers)
+        objective = Objective(self._network, terms, self._layers, self.settings.run.tileable)
         optimize = self.settings.optimize
         try:
             return OPTIMIZERS[optimize.optimizer](
@@ -228,15 +233,18 @@ class Stylizer:
         return [(s[number : number + 1], y[number : number + 1]) for number in range(len(s))]
 
 
-def pyramid(size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Sizes (height, width) from coarse to `size`, √2 apart, the coarsest with its longest side just over 160 pixels."""
+def pyramid(size: tuple[int, int], multiple: int = 1) -> list[tuple[int, int]]:
+    """Sizes (height, width) from coarse to `size`, √2 apart, the coarsest with its longest side just over 160 pixels.
+
+    The smaller ones have sides that are multiples of `multiple`.
+    """
     levels = max(math.floor(math.log(max(size) / _COARSEST_SIDE, _SCALE_STEP) + 1e-9), 0)
     sizes = []
     for level in range(levels, -1, -1):
         factor = _SCALE_STEP**-level
-        smaller = (max(round(size[0] * factor), 1), max(round(size[1] * factor), 1))
+        smaller = tuple(max(round(side * factor / multiple), 1) * multiple for side in size) if level else size
         if min(smaller) >= min(_SHORTEST_COARSE_SIDE, *size):
-            sizes.append(smaller)
+            sizes.append((smaller[0], smaller[1]))
     return sizes
 
 
@@ -244,9 +252,16 @@ _SHORTEST_COARSE_SIDE = 32
 """Very long or tall pictures have no level whose short side is under this: the deepest layer would see two pixels."""
 
 
-def enlarge(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(1, 3, H, W) to (1, 3, *size), bicubic, clamped to [0, 1]."""
-    return functional.interpolate(image, size=size, mode="bicubic", align_corners=False).clamp(0, 1)
+def enlarge(image: torch.Tensor, size: tuple[int, int], wraps: bool = False) -> torch.Tensor:
+    """(1, 3, H, W) to (1, 3, *size), bicubic, clamped to [0, 1]; with `wraps` each edge goes on in the opposite one."""
+    if not wraps:
+        return functional.interpolate(image, size=size, mode="bicubic", align_corners=False).clamp(0, 1)
+    height, width = image.shape[2:]
+    nine = functional.interpolate(
+        functional.pad(image, (width, width, height, height), mode="circular"),
+        size=(3 * size[0], 3 * size[1]), mode="bicubic", align_corners=False,
+    )  # fmt: skip
+    return nine[:, :, size[0] : 2 * size[0], size[1] : 2 * size[1]].clamp(0, 1)
 
 
 def _blend(settings: Settings, count: int) -> list[float]:

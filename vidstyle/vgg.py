@@ -92,8 +92,11 @@ class VGG19(nn.Module):
             self.register_buffer(f"{name}_weight", convolution.weight.contiguous(memory_format=torch.channels_last), persistent=False)
             self.register_buffer(f"{name}_bias", convolution.bias, persistent=False)
 
-    def forward(self, image: torch.Tensor, layers: Collection[str]) -> Features:
+    def forward(self, image: torch.Tensor, layers: Collection[str], wraps: bool = False) -> Features:
         """Activations of `layers` for `image`, (1, 3, H, W) RGB in [0, 1], in the units of the original network.
+
+        With `wraps` every convolution sees the opposite edge beyond an edge, as if the picture were laid side by side with
+        itself without end; exact where both sides are multiples of `minimum_side`, so that no pooling window is left over.
 
         Raises:
             UsageError: the image is smaller than the deepest layer can see (`minimum_side`).
@@ -108,7 +111,9 @@ class VGG19(nn.Module):
             if name.endswith("_1") and name != "relu1_1":
                 x = functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)
             weight, bias = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")
-            if name == "relu1_1":
+            if wraps:
+                x = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
+            elif name == "relu1_1":
                 x = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
             else:
                 x = functional.conv2d(x, weight, bias, padding=1)

@@ -61,6 +61,13 @@ def test_total_variation_against_loops() -> None:
     assert float(total_variation(image)) == pytest.approx(slow * 255**2 / image.numel())
 
 
+def test_total_variation_that_wraps_is_the_same_wherever_the_picture_is_cut() -> None:
+    image = random(1, 3, 4, 5)
+    slow = sum(float((image - image.roll(1, axis)).square().sum()) for axis in (2, 3))
+    assert float(total_variation(image, wraps=True)) == pytest.approx(slow * 255**2 / image.numel())
+    assert float(total_variation(image.roll((1, 2), (2, 3)), wraps=True)) == pytest.approx(slow * 255**2 / image.numel())
+
+
 def test_temporal_loss_counts_every_pixel_in_the_mean() -> None:
     image, warped = random(1, 3, 2, 2), random(1, 3, 2, 2, seed=1)
     trust = torch.tensor([[1.0, 0.0], [0.5, 0.0]], dtype=torch.float64)[None, None]

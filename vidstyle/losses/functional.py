@@ -54,13 +54,17 @@ def content_loss(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return (features - target).square().mean()
 
 
-def total_variation(image: torch.Tensor) -> torch.Tensor:
+def total_variation(image: torch.Tensor, wraps: bool = False) -> torch.Tensor:
     """Sum of squared differences of neighbouring pixels on 0-255 values, divided by the number of values; a scalar.
 
-    neural-style adds the gradient of the *sum*; a mean keeps the weight's meaning at every size.
+    neural-style adds the gradient of the *sum*; a mean keeps the weight's meaning at every size. With `wraps` opposite edges
+    are neighbours too.
     """
-    across = (image[..., :, 1:] - image[..., :, :-1]).square().sum()
-    down = (image[..., 1:, :] - image[..., :-1, :]).square().sum()
+    if wraps:
+        across, down = ((image - image.roll(1, axis)).square().sum() for axis in (-1, -2))
+    else:
+        across = (image[..., :, 1:] - image[..., :, :-1]).square().sum()
+        down = (image[..., 1:, :] - image[..., :-1, :]).square().sum()
     return (across + down) * (255.0**2 / image.numel())
 
 

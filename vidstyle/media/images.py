@@ -14,7 +14,7 @@ from vidstyle.errors import MediaError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate, longest_side_size
 from vidstyle.media.stills import encode, fit, holds_transparency, original_of, read_header, read_still, to_8_bit
-from vidstyle.settings import RunSettings
+from vidstyle.settings import TILE, RunSettings
 
 __all__ = ["DEFAULT_RATE", "ImageSink", "ImageSource"]
 
@@ -40,6 +40,8 @@ class ImageSource:
         if header.pages:
             logger.warning("%s: holds several pages; only the first is used", path)
         width, height = (even_size if film else longest_side_size)(header.width, header.height, run.size)
+        if run.tileable:
+            width, height = (max(round(side / TILE), 1) * TILE for side in (width, height))
         rate = exact_rate(run.fps or DEFAULT_RATE)
         self.info = MediaInfo(path, "image", width, height, rate, 1 / rate, frames=1, duration=1 / rate)
 
