@@ -50,6 +50,10 @@ _BYTES_A_PIXEL = 3700.0
 """Further memory a pixel, float32: activations and their gradients; fitted to what benchmarks/ measured."""
 _BYTES_A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
+_BYTES_A_REFERENCE = 50.0
+"""Memory a pixel and earlier frame that is looked up in: flow, masks, change, and its painting as stored and moved."""
+_BYTES_A_SOURCE = 3.0
+"""Memory a pixel and source frame that is kept to be looked up in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,9 @@ def workspace_path(output: Path) -> Path:
 def estimate_memory(height: int, width: int, settings: Settings) -> int:
     """Bytes that a job on frames of this size needs at its peak, measured on CPUs (benchmarks/)."""
     pairs = settings.optimize.history + settings.optimize.carried if settings.optimize.optimizer == "lbfgs" else 2
-    return round(_BYTES_RESIDENT + height * width * (_BYTES_A_PIXEL + _BYTES_A_PAIR * pairs))
+    references = settings.temporal.references
+    earlier = _BYTES_A_REFERENCE * len(references) + _BYTES_A_SOURCE * max(references)
+    return round(_BYTES_RESIDENT + height * width * (_BYTES_A_PIXEL + _BYTES_A_PAIR * pairs + earlier))
 
 
 def motions(frame: Frame, earlier: Sequence[Frame], estimator: FlowEstimator, references: Sequence[int]) -> list[Motion]:
