@@ -27,7 +27,7 @@ from benchmarks.machine import describe_machine, save
 from vidstyle.evaluate import objective_of, sharpness, steadiness
 from vidstyle.flow import make_estimator
 from vidstyle.media import open_source, read_style
-from vidstyle.objective import Objective, build_terms, content_targets
+from vidstyle.objective import Objective, Region, build_terms, content_targets
 from vidstyle.optimize import lbfgs
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.settings import RunSettings, Settings
@@ -81,7 +81,7 @@ def per_frame_optimum(judge: Stylizer, source: Picture) -> Picture:
     layers = (*settings.content.layers, *settings.style.layers)
     image = to_tensor(source)
     content = content_targets(network, image, settings)
-    objective = Objective(network, build_terms(settings, content, judge.targets(judge.size)), layers)
+    objective = Objective(network, build_terms(settings, content, [Region(judge.targets(judge.size))]), layers)
     found = lbfgs(objective, image, OPTIMUM_STEPS, history=settings.optimize.history)
     return from_tensor(found.image).astype(np.uint8, copy=False)
 

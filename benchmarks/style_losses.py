@@ -23,7 +23,7 @@ from vidstyle.evaluate import content_and_style_of
 from vidstyle.frames import Frame
 from vidstyle.losses import STYLE_LOSSES
 from vidstyle.media import open_source, read_style
-from vidstyle.objective import Objective, build_terms
+from vidstyle.objective import Objective, Region, build_terms
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.settings import RunSettings, Settings
 from vidstyle.stylizer import Stylizer
@@ -45,7 +45,7 @@ def strength(frame: Frame, loss: str) -> float:
     """Root mean square of the style term's gradient at the photograph."""
     settings = settings_for(loss, 1)
     painter = Stylizer(settings, [read_style(STYLE)], frame.rgb.shape[:2])
-    terms = [term for term in build_terms(settings, None, painter.targets(painter.size)) if term.name == "style"]
+    terms = [term for term in build_terms(settings, None, [Region(painter.targets(painter.size))]) if term.name == "style"]
     _, gradient = Objective(painter._network, terms, settings.style.layers)(to_tensor(frame.rgb))
     return float(gradient.square().mean().sqrt())
 

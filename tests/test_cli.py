@@ -146,7 +146,7 @@ def test_defaults_then_preset_then_file_then_flags(tmp_path):
     preset.write_text("[style]\nweight = 1\nscale = 2\n[content]\nweight = 3\n")
     config.write_text("[style]\nscale = 4\n[content]\nweight = 5\n")
     settings = settings_of("--preset", str(preset), "--config", str(config), "--content-weight", "6")
-    assert (settings.style.weight, settings.style.scale, settings.content.weight) == (1.0, 4.0, 6.0)
+    assert (settings.style.weight, settings.style.scale, settings.content.weight) == (1.0, (4.0,), 6.0)
     assert settings.temporal == Settings().temporal
 
 

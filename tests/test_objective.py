@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vidstyle.losses import STYLE_LOSSES, content_loss, gram
-from vidstyle.objective import Objective, Reference, StyleTargets, build_terms, style_targets
+from vidstyle.objective import Objective, Reference, Region, StyleTargets, build_terms, style_targets
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19, load_vgg19
 
@@ -36,7 +36,7 @@ def objective(network: VGG19, targets: StyleTargets, *references: Reference, set
     with torch.no_grad():
         image = picture(1).to(network.get_buffer("relu1_1_weight"))
         content = {name: value.clone() for name, value in network(image, settings.content.layers).items()}
-    return Objective(network, build_terms(settings, content, targets, references), LAYERS)
+    return Objective(network, build_terms(settings, content, [Region(targets)], references), LAYERS)
 
 
 def test_defaults_are_the_objective_of_neural_style(network: VGG19, targets: StyleTargets) -> None:
@@ -161,7 +161,7 @@ def test_a_reference_checks_its_shapes() -> None:
 def test_a_tileable_picture_has_no_place_where_it_is_cut(network: VGG19, targets: StyleTargets, wraps: bool) -> None:
     """Moved round, the picture has the same loss and the gradient moves round with it: no seam can be preferred."""
     settings = Settings.from_mapping({"content": {"weight": 0}, "run": {"tileable": wraps}})
-    function = Objective(network, build_terms(settings, None, targets), settings.layers, wraps)
+    function = Objective(network, build_terms(settings, None, [Region(targets)]), settings.layers, wraps)
     x = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(4))
     before, gradient = function(x)
     after, moved = function(x.roll((16, 32), (2, 3)))

@@ -119,3 +119,36 @@ def test_a_flat_function_leaves_the_picture_alone(name: str) -> None:
         return LossReport({"flat": 1.0}), torch.zeros_like(x)
 
     torch.testing.assert_close(OPTIMIZERS[name](flat, START, 5).image, START)
+
+
+def test_the_mean_of_adams_pictures_is_better_than_the_last() -> None:
+    """Where the gradient is noisy."""
+    clean, target = quadratic(condition=4)
+    reached = {}
+    for averaging in (0.0, 0.98):
+        generator = torch.Generator().manual_seed(1)
+
+        def noisy(x: torch.Tensor, source: torch.Generator = generator) -> tuple[LossReport, torch.Tensor]:
+            report, gradient = clean(x)
+            return report, gradient + 0.2 * torch.randn(x.shape, generator=source)
+
+        reached[averaging] = float((adam(noisy, START, 200, averaging=averaging).image - target).square().mean())
+    assert reached[0.98] < 0.7 * reached[0.0]
+
+
+def test_averaging_costs_no_further_step() -> None:
+    function, _ = quadratic()
+    assert adam(function, START, 20, averaging=0.9).steps == 20
+    assert adam(function, START, 1, averaging=0.9).steps == 1
+
+
+def test_adam_goes_on_with_what_it_has_learned() -> None:
+    """Handed on, its running means make the next step the one that it would have made."""
+    function, _ = quadratic()
+    learned = adam(function, START, 200)
+    ((direction, root),) = learned.pairs
+    assert direction.shape == root.shape == START.shape
+    _, gradient = function(learned.image)
+    assert float((direction * root - gradient).abs().mean()) < 0.5 * float(root.mean())
+    moved = START + 0.01
+    assert adam(function, moved, 6, pairs=learned.pairs).trace[1] != adam(function, moved, 6).trace[1]

@@ -41,7 +41,7 @@ def test_effort_grows_from_draft_to_fine():
 def test_a_preset_can_be_a_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[style]\nscale = 3\n")
-    assert Settings.preset(path).style.scale == 3.0
+    assert Settings.preset(path).style.scale == (3.0,)
 
 
 def test_a_misspelled_preset_gets_the_nearest_name():

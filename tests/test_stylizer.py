@@ -12,12 +12,13 @@ from tests.scenes import Scene, procedural_picture
 from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import consistency, warp
 from vidstyle.frames import Frame
+from vidstyle.guidance import Guidance
 from vidstyle.losses import area_means
 from vidstyle.motion import Motion, fill_new
 from vidstyle.objective import Objective
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
-from vidstyle.stylizer import Stylizer, enlarge, pyramid
+from vidstyle.stylizer import Closing, Stylizer, enlarge, enlarged_pair, pyramid
 
 SCENE = Scene(size=(48, 64))
 STYLE = procedural_picture(60, 70, seed=3)[:, :, ::-1].copy()
@@ -142,9 +143,112 @@ def test_start_from_a_picture() -> None:
     assert float((to_tensor(started.picture) - resampled).abs().mean()) < 0.02
 
 
-def test_adam_leaves_no_state_and_works() -> None:
-    painted = Stylizer(settings(optimize={**QUICK, "optimizer": "adam"}), [STYLE], SCENE.size).first(frame(0))
-    assert not painted.state
+def test_adam_hands_on_its_running_means() -> None:
+    stylizer = Stylizer(settings(optimize={**QUICK, "optimizer": "adam"}), [STYLE], SCENE.size)
+    painted = stylizer.first(frame(0))
+    assert painted.state["s"].shape == painted.state["y"].shape == (1, 3, *SCENE.size)
+    after = stylizer.follow(frame(1), [motion(1, 0)], {1: painted.picture}, painted.state)
+    anew = stylizer.follow(frame(1), [motion(1, 0)], {1: painted.picture}, {})
+    assert after.picture.tobytes() != anew.picture.tobytes()
+
+
+def test_what_an_optimiser_knows_is_right_for_a_larger_picture() -> None:
+    """The gradient of a mean over four times the pixels is a fourth of it; a step is the same step."""
+    fine = to_tensor(procedural_picture(48, 64))
+
+    def gradient(x: torch.Tensor) -> torch.Tensor:
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad((x - 0.5).square().mean(), x)[0]
+
+    smooth = torch.nn.functional.avg_pool2d(fine, 2)
+    step, slope = enlarged_pair((smooth, gradient(smooth)), (48, 64))
+    assert float(step.mean()) == pytest.approx(float(smooth.mean()), rel=1e-2)
+    wide = enlarge(smooth, (48, 64))
+    assert float((slope - gradient(wide)).abs().max()) < 3e-2 * float(slope.abs().max())
+
+
+def halves() -> np.ndarray:
+    masks = np.zeros((2, *SCENE.size), np.float32)
+    masks[0, :, :32] = masks[1, :, 32:] = 1
+    return masks
+
+
+def test_each_style_goes_where_its_mask_is_white() -> None:
+    """The left half is nearer to the one style painted alone, the right half to the other."""
+    red, blue = (np.full((40, 40, 3), color, np.uint8) for color in ((200, 30, 30), (30, 30, 200)))
+    noise = np.random.default_rng(0).integers(0, 50, (40, 40, 1)).astype(np.uint8)
+    stylizer = Stylizer(settings(optimize={"iterations": 4, "first_iterations": 40}), [red + noise, blue + noise], SCENE.size)
+    picture = stylizer.first(frame(0), guidance=Guidance((0.5, 0.5), halves())).picture.astype(float)
+    left, right = picture[:, :24].mean(axis=(0, 1)), picture[:, 40:].mean(axis=(0, 1))
+    assert left[0] > left[2] + 20 * 257
+    assert right[2] > right[0] + 20 * 257
+    none = Stylizer(settings(), [red, blue], SCENE.size).first(frame(0), guidance=Guidance((0.5, 0.5), 0 * halves()))
+    assert "style" not in none.report.terms or none.report.terms["style"] == 0
+
+
+def test_masks_pull_at_every_pixel_alike() -> None:
+    """The style term of a picture in two regions of one style is near that of the whole: neither counts twice."""
+    stylizer = Stylizer(settings(), [STYLE, STYLE], SCENE.size)
+    one, two = (
+        float(stylizer.first(frame(0), guidance=guide).report.terms["style"])
+        for guide in (Guidance((1.0, 0.0)), Guidance((0.5, 0.5), halves()))
+    )
+    assert 0.5 * one < two < 2 * one
+
+
+def test_styles_at_several_scales_and_detail_of_another() -> None:
+    other = STYLE[:, ::-1, ::-1].copy() // 2
+    size = (60, 70)
+    small, large = (Stylizer(settings(style={"scale": scale}), [STYLE], size).targets(size).style for scale in (0.5, 1.0))
+    both = Stylizer(settings(style={"scale": [0.5, 1.0]}), [STYLE], size).targets(size).style
+    fine = Stylizer(settings(), [STYLE], size, detail=other).targets(size).style
+    alone = Stylizer(settings(), [other], size).targets(size).style
+    for layer in both:
+        torch.testing.assert_close(both[layer], (small[layer] + large[layer]) / 2)
+        torch.testing.assert_close(fine[layer], (alone if layer in ("relu1_1", "relu2_1") else large)[layer])
+    with pytest.raises(UsageError, match=r"--detail-layers relu1_2: none of them is a style layer"):
+        Stylizer(settings(style={"detail_layers": ["relu1_2"]}), [STYLE], size, detail=other)
+
+
+def test_a_recoloured_style_has_the_colours_of_the_shots_first_frame() -> None:
+    stylizer = Stylizer(settings(style={"recolor": True}), [STYLE], SCENE.size)
+    red = Frame(0, 0, Fraction(1, 24), (SCENE.frame(0) * np.array([1, 0.2, 0.2])).astype(np.uint8))
+    stylizer.begin_shot(frame(0))
+    grey_target = stylizer.targets(SCENE.size).style["relu1_1"]
+    stylizer.begin_shot(red)
+    red_target = stylizer.targets(SCENE.size).style["relu1_1"]
+    assert not torch.allclose(grey_target, red_target, rtol=0.1)
+    painted = stylizer.first(red).picture.astype(float)
+    assert painted[..., 0].mean() > 2 * painted[..., 2].mean()
+
+
+def test_framewise_mixes_in_the_frame_before() -> None:
+    still = Scene(size=(48, 64), pan=(0, 0), zoom=1, turn=0, disc_radius=0)
+    now, before = (Frame(t, t, Fraction(1, 24), still.frame(0)) for t in (1, 0))
+    flow = still.flow(1, 0)
+    known = Motion.between(now, before, flow, consistency(flow, flow))
+    stylizer = Stylizer(settings(temporal={"framewise": True, "smoothing": 0.25}), [STYLE], still.size)
+    alone = stylizer.first(now).picture.astype(float)
+    grey = np.full((48, 64, 3), 32768, np.uint16)
+    mixed = stylizer.smoothed(now, known, grey).picture.astype(float)
+    expected = np.where(known.trust[..., None] > 0, 0.75 * alone + 0.25 * grey, alone)
+    assert np.abs(mixed - expected).max() <= 2
+
+
+def test_the_end_of_a_loop_goes_towards_its_beginning() -> None:
+    still = Scene(size=(48, 64), pan=(0, 0), zoom=1, turn=0, disc_radius=0)
+    frames = [Frame(t, t, Fraction(1, 24), still.frame(0)) for t in range(3)]
+    flow = still.flow(1, 0)
+    known = {t: Motion.between(frames[2], frames[t], flow, consistency(flow, flow)) for t in (0, 1)}
+    stylizer = Stylizer(settings(), [STYLE], still.size)
+    goal, before = stylizer.first(frames[0]).picture, Stylizer(
+        settings(optimize={**QUICK, "init": "noise"}), [STYLE], still.size
+    ).first(frames[1]).picture  # fmt: skip
+    far = [
+        float(np.abs(stylizer.follow(frames[2], [known[1]], {1: before}, {}, closing=closing).picture.astype(float) - goal).mean())
+        for closing in (None, Closing(known[0], goal, 0.5), Closing(known[0], goal, 1.0))
+    ]
+    assert far[0] > 1.5 * far[1] > 1.5 * 1.5 * far[2]
 
 
 def test_a_style_of_the_frames_area_is_measured_whatever_its_size() -> None:

@@ -213,7 +213,7 @@ def _unknown(words: list[str]) -> str:
 
 def _command(arguments: _Arguments) -> Command:
     settings = _settings(arguments)
-    needs_style = bool(settings.style_layers) and settings.content.weight > 0
+    needs_style = bool(settings.style_layers) and settings.content.weight > 0 and settings.style.schedule is None
     given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": arguments.output}
     missing = [name for name, value in given.items() if not value]
     if missing:
@@ -459,6 +459,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ImportError as error:  # torch's libraries are large; where memory is limited they cannot be mapped
+        return _fail(f"a library cannot be loaded ({_line(error)}); free some memory, or install vidstyle anew", 1, verbose)
     except MemoryError:
         return _fail("not enough memory; give a smaller --size", 1, verbose)
     except OSError as error:

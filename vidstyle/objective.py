@@ -8,13 +8,15 @@ neural-style and artistic-videos minimise, in their units (activations of 0-255 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch.nn import functional
 
 from vidstyle.losses import (
     STYLE_LOSSES,
+    StyleLoss,
     content_loss,
     drift_loss,
     overflow_loss,
@@ -29,10 +31,13 @@ __all__ = [
     "LossReport",
     "Objective",
     "Reference",
+    "Region",
     "StyleTargets",
     "Term",
+    "blended",
     "build_terms",
     "content_targets",
+    "style_statistics",
     "style_targets",
 ]
 
@@ -43,7 +48,7 @@ free optimum leaves the range at one value in a hundred, and clipping it afterwa
 
 @dataclass(frozen=True, slots=True)
 class StyleTargets:
-    """What the picture is to agree with, styles already blended: layer name -> one tensor, as the style losses make it."""
+    """What the picture is to agree with: layer name -> one tensor, as the style losses make it."""
 
     style: Mapping[str, torch.Tensor]
     """Of the chosen style loss."""
@@ -52,8 +57,30 @@ class StyleTargets:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """Where a style goes.
+
+    Convention: `mask` is (1, 1, H, W) in [0, 1] at the picture, not 0 everywhere, or None for the whole picture.
+    """
+
+    targets: StyleTargets
+    mask: torch.Tensor | None = None
+
+    @property
+    def area(self) -> float | torch.Tensor:
+        """Share of the picture: with it as the weight of the region's losses a style pulls at every pixel alike, however small its part."""
+        return 1.0 if self.mask is None else self.mask.mean()
+
+    def at(self, features: torch.Tensor) -> torch.Tensor | None:
+        """The mask at the positions of a layer, (1, 1, h, w): the mean over what a position stands for."""
+        if self.mask is None:
+            return None
+        return functional.adaptive_avg_pool2d(self.mask, (features.shape[-2], features.shape[-1])).to(features.dtype)
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
-    """An earlier stylised frame, moved to where its pixels are now.
+    """A stylised frame of another moment, moved to where its pixels are now.
 
     Convention: `warped` is (1, 3, H, W) RGB in [0, 1]; `trust` is (1, 1, H, W) in [0, 1], zero where the flow
     cannot be believed.
@@ -130,33 +157,54 @@ def content_targets(network: VGG19, source: torch.Tensor, settings: Settings) ->
         return {name: values.clone() for name, values in network(source, layers, settings.run.tileable).items()}
 
 
-def style_targets(network: VGG19, pictures: Iterable[tuple[float, torch.Tensor]], settings: Settings) -> StyleTargets:
-    """Statistics of the style pictures, (1, 3, H, W) RGB in [0, 1] each with its blend weight; the weights sum to 1."""
-    style = settings.style
-    wanted = {"style": (STYLE_LOSSES[style.loss], style.layers if style.weight > 0 else ())}
-    wanted["histogram"] = (STYLE_LOSSES["histogram"], style.histogram_layers if style.histogram_weight > 0 else ())
-    shares: dict[tuple[str, str], list[tuple[float, torch.Tensor]]] = {}
+def style_statistics(network: VGG19, picture: torch.Tensor, settings: Settings) -> StyleTargets:
+    """What the settings' losses look at in one style picture, (1, 3, H, W) RGB in [0, 1]; not yet blended."""
     with torch.no_grad():
-        for share, picture in pictures:
-            features = network(picture, settings.style_layers)
-            for term, (loss, layers) in wanted.items():
-                for layer in layers:
-                    shares.setdefault((term, layer), []).append((share, loss.statistics(features[layer])))
-        targets: dict[str, dict[str, torch.Tensor]] = {"style": {}, "histogram": {}}
-        for (term, layer), several in shares.items():
-            loss = wanted[term][0]
-            targets[term][layer] = loss.prepare(loss.blend(several))
+        features = network(picture, settings.style_layers)
+        found = {
+            term: {layer: loss.statistics(features[layer]) for layer in layers} for term, (loss, layers) in _style_losses(settings).items()
+        }
+    return StyleTargets(**found)
+
+
+def blended(settings: Settings, styles: Sequence[tuple[float, StyleTargets]]) -> StyleTargets:
+    """One target of several styles, each with its weight; the weights sum to 1."""
+    targets = {}
+    for term, (loss, layers) in _style_losses(settings).items():
+        targets[term] = {layer: loss.prepare(loss.blend([(share, getattr(one, term)[layer]) for share, one in styles])) for layer in layers}
     return StyleTargets(**targets)
+
+
+def style_targets(network: VGG19, pictures: Iterable[tuple[float, torch.Tensor]], settings: Settings) -> StyleTargets:
+    """The target of style pictures, (1, 3, H, W) RGB in [0, 1] each with its blend weight; the weights sum to 1."""
+    return blended(settings, [(share, style_statistics(network, picture, settings)) for share, picture in pictures])
+
+
+def _style_losses(settings: Settings) -> dict[str, tuple[StyleLoss, tuple[str, ...]]]:
+    """Each term that looks at the style: its loss, and the layers it looks at."""
+    style = settings.style
+    return {
+        "style": (STYLE_LOSSES[style.loss], style.layers if style.weight > 0 else ()),
+        "histogram": (STYLE_LOSSES["histogram"], style.histogram_layers if style.histogram_weight > 0 else ()),
+    }
 
 
 def build_terms(
     settings: Settings,
     content: Features | None,
-    targets: StyleTargets,
+    regions: Sequence[Region],
     references: Iterable[Reference] = (),
     expected: Reference | None = None,
 ) -> list[Term]:
-    """The terms of one frame: content and style, total variation, one temporal term a reference, and the drift from what is expected."""
+    """The terms of one frame.
+
+    Args:
+        settings: with the weights.
+        content: what is kept of the source.
+        regions: the styles, and where each of them goes.
+        references: each a temporal term.
+        expected: what brightness and colour are held to, a drift term.
+    """
     terms = []
     if content is not None:
         kept = content
@@ -167,31 +215,17 @@ def build_terms(
                 lambda features: sum_of(content_loss(features[layer], kept[layer]) for layer in settings.content.layers),
             )
         )
-    style = STYLE_LOSSES[settings.style.loss]
-    weights = settings.style.layer_weights or (1.0,) * len(settings.style.layers)
-    of_layer = dict(zip(settings.style.layers, weights, strict=True))
-    share = 1 / sum(weights) if style.averages_layers else 1.0
-    if targets.style:
-        terms.append(
-            Term(
-                "style",
-                settings.style.weight * style.unit * share,
-                lambda features: sum_of(
-                    of_layer[layer] * style.distance(style.statistics(features[layer]), target) for layer, target in targets.style.items()
-                ),
-            )
-        )
-    if targets.histogram:
-        histogram = STYLE_LOSSES["histogram"]
-        terms.append(
-            Term(
-                "histogram",
-                settings.style.histogram_weight * histogram.unit,
-                lambda features: sum_of(
-                    histogram.distance(histogram.statistics(features[layer]), target) for layer, target in targets.histogram.items()
-                ),
-            )
-        )
+    losses = _style_losses(settings)
+    style, layers = losses["style"]
+    if layers and regions:
+        weights = settings.style.layer_weights or (1.0,) * len(layers)
+        share = 1 / sum(weights) if style.averages_layers else 1.0
+        of_layer = dict(zip(layers, weights, strict=True))
+        terms.append(Term("style", settings.style.weight * style.unit * share, _style_term("style", style, of_layer, regions)))
+    histogram, layers = losses["histogram"]
+    if layers and regions:
+        weight = settings.style.histogram_weight * histogram.unit
+        terms.append(Term("histogram", weight, _style_term("histogram", histogram, dict.fromkeys(layers, 1.0), regions)))
     terms.append(Term("tv", settings.optimize.tv_weight, lambda features: total_variation(features["input"], settings.run.tileable)))
     for number, reference in enumerate(references, start=1):
         terms.append(
@@ -206,6 +240,21 @@ def build_terms(
             Term("drift", settings.temporal.drift_weight, lambda features: drift_loss(features["input"], expected.warped, expected.trust))
         )
     return terms
+
+
+def _style_term(term: str, loss: StyleLoss, weights: Mapping[str, float], regions: Sequence[Region]) -> Callable[[Features], torch.Tensor]:
+    """The sum over regions and layers of one style loss."""
+
+    def value(features: Features) -> torch.Tensor:
+        distances = []
+        for region in regions:
+            targets: Mapping[str, torch.Tensor] = getattr(region.targets, term)
+            for layer, weight in weights.items():
+                own = loss.statistics(features[layer], region.at(features[layer]))
+                distances.append(region.area * weight * loss.distance(own, targets[layer]))
+        return sum_of(distances)
+
+    return value
 
 
 def sum_of(values: Iterable[torch.Tensor]) -> torch.Tensor:

@@ -20,7 +20,9 @@ __all__ = ["OPTIMIZERS", "CurvaturePair", "Result", "adam", "lbfgs"]
 
 ObjectiveFunction = Callable[[torch.Tensor], tuple[LossReport, torch.Tensor]]
 CurvaturePair = tuple[torch.Tensor, torch.Tensor]
-"""(s, y): a step, and the change of the gradient along it; shaped like the picture."""
+"""(s, y): a step, and the change of the gradient along it; shaped like the picture. What an optimiser hands on: Adam makes it (m/√v, √v),
+its running mean of the gradient over the root of that of the square, and that root, so that of both the first is like a step
+and the second like a gradient."""
 
 _STOP_WINDOW = 50
 """Steps over which the loss must have changed (artistic-videos compares with the loss 50 iterations ago)."""
@@ -31,6 +33,10 @@ _LONGEST_STEP = 32.0 / 255
 """Root-mean-square length of the longest step: without a line search a wrong curvature may ask for any."""
 _SAFER = 0.1
 """Factor on the steps after a loss that was not finite."""
+_RATE = 0.02
+"""Adam's first step on [0, 1]."""
+_KNOWN = 1000
+"""Steps after which Adam's running means need no correction: what it is given to begin with counts in full."""
 _EXPLODED = 10.0
 """A loss this many times the best one is treated as one that is not finite."""
 
@@ -46,7 +52,7 @@ class Result:
     trace: tuple[float, ...]
     """Total loss at every evaluation."""
     pairs: tuple[CurvaturePair, ...] = field(default=(), repr=False)
-    """Curvature that L-BFGS has gathered, oldest first; to be carried to the next frame."""
+    """What the optimiser has learned, oldest first; to be carried to the next frame or size."""
 
 
 def lbfgs(
@@ -57,6 +63,7 @@ def lbfgs(
     tolerance: float = 0.0,
     pairs: Sequence[CurvaturePair] = (),
     history: int = 20,
+    averaging: float = 0.0,
     on_step: Callable[[int, LossReport], None] | None = None,
 ) -> Result:
     """Limited-memory BFGS without a line search (Nocedal 1980), as the field uses it: one evaluation a step, step length 1.
@@ -68,6 +75,7 @@ def lbfgs(
         tolerance: stop when the loss changed by less than this share over the last 50 steps; 0 never.
         pairs: curvature known beforehand, oldest first; pairs without positive curvature are dropped.
         history: how many pairs are remembered.
+        averaging: of no use to it, since its steps do not jitter.
         on_step: called after every evaluation with its number, from 1, and the terms.
 
     Raises:
@@ -102,34 +110,47 @@ def adam(
     iterations: int,
     *,
     tolerance: float = 0.0,
-    rate: float = 0.02,
     pairs: Sequence[CurvaturePair] = (),
     history: int = 0,
+    averaging: float = 0.0,
     on_step: Callable[[int, LossReport], None] | None = None,
 ) -> Result:
-    """Adam (Kingma & Ba 2015) with β = (0.9, 0.99), clamped to [0, 1] after each step, its rate falling to a tenth.
+    """Adam (Kingma & Ba 2015) with β = (0.9, 0.99), clamped to [0, 1] after each step, its rate falling from 0.02 to a tenth of it.
 
-    Arguments and errors are those of `lbfgs`; `rate` is in units of [0, 1]. It has no curvature to carry:
-    `pairs` and `history` are ignored, and none come back.
+    Arguments and errors are those of `lbfgs`, but that of `pairs` only the last counts, `history` not at all, and that
+    the last evaluation is of the running mean of all pictures with `averaging` as the share of the past (0: none).
     """
     watch = _Watch(tolerance, on_step)
     x = image.detach().clone().clamp_(0, 1)
     first, second = torch.zeros_like(x), torch.zeros_like(x)
     caution, since = 1.0, 0
-    for step in range(1, iterations + 1):
+    if pairs:
+        direction, root = pairs[-1]
+        first, second, since = direction * root, root.square(), _KNOWN
+    mean, counted = torch.zeros_like(x), 0.0
+    last = iterations - 1 if averaging and iterations > 1 else iterations
+    for step in range(1, last + 1):
         report, gradient = objective(x)
         if not watch.accepts(report, x):
             x, caution, since = watch.retreat(), caution * _SAFER, 0
             first, second = torch.zeros_like(x), torch.zeros_like(x)
             continue
-        if step == iterations or watch.is_settled():
-            break
+        mean, counted = torch.lerp(x, mean, averaging), averaging * counted + 1 - averaging
         since += 1
         first.lerp_(gradient, 1 - 0.9)
         second.lerp_(gradient.square(), 1 - 0.99)
+        if step == last or watch.is_settled():
+            break
         update = (first / (1 - 0.9**since)) / ((second / (1 - 0.99**since)).sqrt() + 1e-12 * gradient.abs().amax())
-        x = (x - caution * rate * 0.1 ** (step / iterations) * update.nan_to_num(0.0)).clamp_(0, 1)
-    return watch.result(())
+        x = (x - caution * _RATE * 0.1 ** (step / iterations) * update.nan_to_num(0.0)).clamp_(0, 1)
+    if last < iterations and counted:
+        average = mean / counted
+        watch.accepts(objective(average)[0], average)
+    if not since:
+        return watch.result(())
+    root = (second / (1 - 0.99**since)).sqrt()
+    direction = (first / (1 - 0.9**since) / root).nan_to_num(0.0, 0.0, 0.0)
+    return watch.result(((direction, root),))
 
 
 OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}

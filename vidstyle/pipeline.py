@@ -20,20 +20,23 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from vidstyle import __version__
+from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
 from vidstyle.device import available_memory, resolve_device
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import FlowEstimator, consistency, make_estimator
 from vidstyle.frames import Frame, MediaInfo
+from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
 from vidstyle.motion import Motion
 from vidstyle.pixels import from_tensor, to_tensor
-from vidstyle.settings import Settings
+from vidstyle.settings import Settings, schedule_entries
 from vidstyle.shots import split_shots
-from vidstyle.stylizer import Painted, Stylizer, check_size
+from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
 from vidstyle.workspace import Workspace, fingerprint_file
 
 __all__ = ["FrameReport", "JobOptions", "JobResult", "Progress", "estimate_memory", "stylize", "stylize_image", "workspace_path"]
@@ -44,6 +47,10 @@ PathLike = str | Path
 
 _COLLAPSE = 0.1
 """Share of pixels with a reliable flow under which a frame starts a new shot: there is nothing to hold on to."""
+_LOOP = 24
+"""Frames at the end of a loop, at most, that go towards the first one."""
+_CLOSES = 0.25
+"""Share of the pixels with a reliable flow into the first frame from which the end of a loop can go towards it."""
 _BYTES_RESIDENT = 900e6
 """Memory of a job of one pixel: the process, its libraries and the network."""
 _BYTES_A_PIXEL = 3700.0
@@ -147,8 +154,8 @@ def stylize(
 
     Args:
         source: a video, an image, or a directory of frames.
-        styles: one style picture or several, blended by `settings.style.blend`; none where the style's weight is 0, or
-            where the content's is, and the source itself is the style.
+        styles: one style picture or several, blended by `settings.style.blend` or laid out by `settings.mask`; none where the style's
+            weight is 0, where the content's is and the source itself is the style, or where `settings.style.schedule` names them.
         output: a video, an image, or a directory of frames; by its extension.
         settings: everything a user can turn; the defaults if left out.
         options: how the job is run.
@@ -167,8 +174,11 @@ def stylize(
     style_paths = _styles(source, styles, settings)
     kind = output_kind(output)
     _check_distinct(source, style_paths, output)
-    if options.log_json is not None and not options.log_json.absolute().parent.is_dir():
-        raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
+    if options.log_json is not None:
+        if not options.log_json.absolute().parent.is_dir():
+            raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
+        if options.log_json.is_dir():
+            raise UsageError(f"--log-json {options.log_json}: is a directory; name the file to write")
     estimator = make_estimator(settings.flow.estimator)
     with ExitStack() as stack:
         medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
@@ -177,6 +187,7 @@ def stylize(
         check_size(settings, (medium.info.height, medium.info.width))
         _check_memory(medium.info, settings)
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
+        guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, estimator))
         stylizer = _make_stylizer(settings, style_paths, medium.info)
         fingerprint = _fingerprint(source, style_paths, settings)
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
@@ -189,10 +200,11 @@ def stylize(
         )
         for index in range(workspace.done):
             _write_line(log, output, _report(workspace, index))
-        for report in _paint(medium, estimator, stylizer, workspace, progress):
+        for report in _paint(medium, estimator, stylizer, guide, workspace, progress):
             _write_line(log, output, report)
             progress.frame(report)
-        _encode(medium, workspace, source, output, settings, options.overwrite)
+        with Guide(settings, len(style_paths), medium.info, estimator) as again:
+            _encode(medium, again, workspace, source, output, settings, options.overwrite)
         frames = workspace.done
         if not options.keep_workspace:
             workspace.remove()
@@ -213,11 +225,15 @@ def stylize_image(
     settings, source = settings or Settings(), Path(source)
     if kind_of(source) != "image":
         raise UsageError(f"{source}: is no picture; use vidstyle.stylize for videos and directories of frames")
+    style_paths = _styles(source, styles, settings)
     with open_source(source, settings.run) as medium:
         _check_memory(medium.info, settings)
-        stylizer = _make_stylizer(settings, _styles(source, styles, settings), medium.info)
-        frame = next(medium.frames())
-        picture = from_tensor(_recolored(to_tensor(stylizer.first(frame).picture), to_tensor(frame.rgb), settings))
+        with Guide(settings, len(style_paths), medium.info, make_estimator(settings.flow.estimator)) as guide:
+            stylizer = _make_stylizer(settings, style_paths, medium.info)
+            frame = next(medium.frames())
+            guidance = guide.at(frame, shot_start=True)
+        painted = stylizer.first(frame, guidance=guidance).picture
+        picture = from_tensor(_finished(to_tensor(painted), to_tensor(frame.rgb), settings, guidance))
     return picture.astype(np.uint8, copy=False)
 
 
@@ -254,40 +270,79 @@ def motions(frame: Frame, earlier: Sequence[Frame], estimator: FlowEstimator, re
     return found
 
 
-def _paint(medium: Source, estimator: FlowEstimator, stylizer: Stylizer, workspace: Workspace, progress: Progress) -> Iterator[FrameReport]:
+def _paint(
+    medium: Source, estimator: FlowEstimator, stylizer: Stylizer, guide: Guide, workspace: Workspace, progress: Progress
+) -> Iterator[FrameReport]:
     """Paints and stores every frame that the workspace does not hold yet.
 
-    The film is always decoded from its beginning, so that cuts are found as in a run without interruption.
+    The film is always decoded from its beginning, so that cuts are found, and masks move, as in a run without interruption.
     """
-    references = stylizer.settings.temporal.references
+    temporal = stylizer.settings.temporal
+    loop = _Loop(medium, estimator) if temporal.loop else None
 
     def on_step(fraction: float, report: Any) -> None:
         progress.step(fraction, report.objective)
 
     resumed = workspace.done
     for shot in split_shots(medium.frames()):
-        earlier: deque[Frame] = deque(maxlen=max(references))
+        earlier: deque[Frame] = deque(maxlen=max(temporal.references))
         for frame in shot.frames:
+            if loop is not None and loop.first is None:
+                loop.first = frame
             if frame.index < resumed:
-                if workspace.record(frame.index)["shot_start"]:
+                shot_start = bool(workspace.record(frame.index)["shot_start"])
+                guide.at(frame, shot_start)
+                if shot_start:
+                    stylizer.begin_shot(frame)
                     earlier.clear()
                 earlier.append(frame)
                 continue
             began = time.monotonic()
-            known = motions(frame, list(earlier), estimator, references) if earlier else []
+            distances = (1,) if temporal.framewise else temporal.references
+            known = motions(frame, list(earlier), estimator, distances) if earlier else []
             if known and float(known[0].trust.mean()) < _COLLAPSE:
                 logger.info("frame %d: the flow is reliable at %.0f %% only, starting afresh", frame.index, 100 * known[0].trust.mean())
                 known = []
                 earlier.clear()
-            if known:
-                stored = {motion.distance: workspace.frame(frame.index - motion.distance) for motion in known}
-                painted = stylizer.follow(frame, known, stored, workspace.state(), on_step)
+            guidance = guide.at(frame, shot_start=not known)
+            if not known:
+                painted = stylizer.first(frame, on_step, guidance)
+            elif temporal.framewise:
+                painted = stylizer.smoothed(frame, known[0], workspace.frame(frame.index - 1), on_step, guidance)
             else:
-                painted = stylizer.first(frame, on_step)
+                stored = {motion.distance: workspace.frame(frame.index - motion.distance) for motion in known}
+                closing = loop.closing(frame, workspace) if loop is not None else None
+                painted = stylizer.follow(frame, known, stored, workspace.state(), on_step, guidance, closing)
             report = _frame_report(frame, painted, shot_start=not known, seconds=time.monotonic() - began)
             workspace.append(frame.index, painted.picture, asdict(report), painted.state)
             earlier.append(frame)
             yield report
+
+
+class _Loop:
+    """The end of a film that is to flow into its beginning."""
+
+    def __init__(self, medium: Source, estimator: FlowEstimator) -> None:
+        self._estimator = estimator
+        self._count = sum(1 for _ in medium.frames())  # a container's own count is an estimate
+        self._warned = False
+        self.first: Frame | None = None
+
+    def closing(self, frame: Frame, workspace: Workspace) -> Closing | None:
+        """How `frame` goes towards the first one, which would be shown after the last; None where it is too far from the end to do so.
+
+        Every frame goes on by one part of as many as there are frames left, so that the way is the same at each step.
+        """
+        left = self._count - frame.index
+        if left > min(_LOOP, self._count // 2) or self.first is None:
+            return None
+        motion = motions(frame, [self.first], self._estimator, ())[0]
+        if float(motion.trust.mean()) < _CLOSES:
+            if not self._warned:
+                logger.warning("--loop: the end of the film does not look like its beginning, so that it cannot flow into it")
+            self._warned = True
+            return None
+        return Closing(motion, workspace.frame(0), 1 / (left + 1))
 
 
 def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float) -> FrameReport:
@@ -305,33 +360,41 @@ def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: flo
     )
 
 
-def _encode(medium: Source, workspace: Workspace, source: Path, output: Path, settings: Settings, overwrite: bool) -> None:
-    """Writes the workspace's frames to the output; the source is walked along only where its colours are wanted."""
+def _encode(medium: Source, guide: Guide, workspace: Workspace, source: Path, output: Path, settings: Settings, overwrite: bool) -> None:
+    """Writes the workspace's frames to the output; the source is walked along only where it shows through."""
     if not workspace.done:
         raise MediaError(f"{source}: holds no frame")
-    sources = medium.frames() if settings.color.preserve != "off" else None
+    shows = settings.color.preserve != "off" or settings.color.strength < 1 or guide.leaves_source
+    sources = medium.frames() if shows else None
     with open_sink(output, medium.info, settings.encode, source, settings.run, overwrite) as sink:
         for index in range(workspace.done):
             report = _report(workspace, index)
             picture: npt.NDArray[Any] = workspace.frame(index)
             if sources is not None:
-                original = to_tensor(next(sources).rgb)
-                picture = from_tensor(_recolored(to_tensor(picture), original, settings), bits=16)
+                frame = next(sources)
+                guidance = guide.at(frame, report.shot_start)
+                picture = from_tensor(_finished(to_tensor(picture), to_tensor(frame.rgb), settings, guidance), bits=16)
             sink.write(picture, report.pts, Fraction(report.time_base), report.name)
 
 
-def _recolored(painted: Any, original: Any, settings: Settings) -> Any:
-    """The painted picture with the colours that `--preserve-color` asks for; tensors in, tensor out."""
+def _finished(painted: torch.Tensor, original: torch.Tensor, settings: Settings, guidance: Guidance) -> torch.Tensor:
+    """What is shown of a painted picture, (1, 3, H, W): its colours, where it is painted at all, and how much of it."""
     preserve = PRESERVE_COLOR.get(settings.color.preserve)
-    return painted if preserve is None else preserve(painted, original)
+    if preserve is not None:
+        painted = preserve(painted, original)
+    coverage = guidance.coverage
+    if coverage is not None and float(coverage.min()) < 1:
+        painted = MASK_BLENDS[settings.mask.blend](painted, original, torch.from_numpy(coverage)[None, None])
+    return painted if settings.color.strength == 1 else composite(painted, original, torch.tensor(settings.color.strength))
 
 
 def _make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -> Stylizer:
     """Reads the styles and loads the network; everything that can fail before the work begins."""
     pictures = [read_style(path) for path in styles]
-    init = settings.optimize.init
+    init, fine = settings.optimize.init, settings.style.detail
     initial = None if init in ("content", "noise", "style") else read_style(Path(init), "--init")
-    return Stylizer(settings, pictures, (info.height, info.width), initial)
+    detail = None if fine is None else read_style(Path(fine), "--detail-style")
+    return Stylizer(settings, pictures, (info.height, info.width), initial, detail)
 
 
 def _check_memory(info: MediaInfo, settings: Settings) -> None:
@@ -351,7 +414,8 @@ def _check_memory(info: MediaInfo, settings: Settings) -> None:
 
 def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> dict[str, str]:
     """What the frames depend on; a change of any of it makes a workspace worthless."""
-    files = [Path(name) for name in (settings.run.weights, settings.optimize.init) if Path(name).is_file()]
+    named = (settings.run.weights, settings.optimize.init, settings.style.detail or "")
+    files = [Path(name) for name in named if Path(name).is_file()] + [Path(name) for name in settings.mask.paths or ()]
     return {
         "the input": fingerprint_file(source),
         "the style": hashlib.sha256("".join(fingerprint_file(path) for path in styles).encode()).hexdigest(),
@@ -382,6 +446,10 @@ def _remove_empty(workspace: Workspace) -> None:
 def _styles(source: Path, styles: PathLike | Sequence[PathLike] | None, settings: Settings) -> list[Path]:
     """The style pictures of a job; the source itself for a texture, none for a reconstruction."""
     paths = [Path(styles)] if isinstance(styles, str | Path) else [Path(style) for style in styles or ()]
+    if settings.style.schedule is not None:
+        if paths:
+            raise UsageError(f"--style-schedule names the styles of the job; leave out {paths[0]}, or the schedule")
+        return [Path(picture) for _, picture in schedule_entries(settings.style.schedule)]
     if paths or not settings.style_layers:
         return paths
     if settings.content.weight > 0:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["from_tensor", "resized", "to_tensor"]
+__all__ = ["feathered", "from_tensor", "resized", "to_mask", "to_tensor"]
 
 
 def to_tensor(picture: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], device: torch.device | str = "cpu") -> torch.Tensor:
@@ -40,3 +40,23 @@ def resized(picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArra
     shrinks = height * width < picture.shape[0] * picture.shape[1]
     scaled = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return np.asarray(scaled, dtype=np.uint8)
+
+
+def to_mask(picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """(H, W, 3) uint8 to a mask of `size` (height, width), float32 in [0, 1]: the mean of R, G and B, 1 where all are white."""
+    height, width = size
+    grey = np.asarray(picture.astype(np.float32).mean(axis=2) / 255, dtype=np.float32)
+    if grey.shape == size:
+        return grey
+    shrinks = height * width < grey.size
+    scaled = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(scaled, dtype=np.float32)
+
+
+def feathered(mask: npt.NDArray[np.float32], pixels: float) -> npt.NDArray[np.float32]:
+    """A mask, (H, W), whose hard edges go over from 0 to 1 within about `pixels`."""
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), pixels / _FEATHER, borderType=cv2.BORDER_REPLICATE), dtype=np.float32)
+
+
+_FEATHER = 2.56
+"""Standard deviations within which a blurred edge rises from a tenth to nine tenths."""

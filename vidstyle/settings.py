@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 import types
 import typing
@@ -19,7 +20,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vidstyle.errors import UsageError
 
@@ -31,7 +32,9 @@ __all__ = [
     "EncodeSettings",
     "FlagInfo",
     "FlowSettings",
+    "MaskSettings",
     "OptimizeSettings",
+    "Position",
     "RunSettings",
     "Settings",
     "StyleSettings",
@@ -41,6 +44,7 @@ __all__ = [
     "flag_table",
     "preset_names",
     "preset_values",
+    "schedule_entries",
 ]
 
 VGG_LAYERS = tuple(f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1))
@@ -72,7 +76,7 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads `12.5`, `[HH:]MM:SS.mmm` or `48f`.
+        """Reads `12.5` or `12.5s`, `[HH:]MM:SS.mmm`, or `48f`.
 
         Raises:
             ValueError: the text is none of these.
@@ -82,7 +86,7 @@ class Position:
             if not text[:-1].isdigit():
                 raise wrong
             return cls(frames=int(text[:-1]))
-        parts = text.split(":")
+        parts = text.removesuffix("s").split(":")
         if len(parts) > 3 or not all(part.isdigit() for part in parts[:-1]):
             raise wrong
         try:
@@ -96,11 +100,45 @@ class Position:
         return cls(seconds=seconds)
 
 
+_ENTRY = re.compile(r"\s*(?P<when>[0-9][0-9:.]*[sf]?)\s*:\s*(?P<what>\S.*?)\s*")
+_NEXT_ENTRY = re.compile(r",(?=\s*[0-9][0-9:.]*[sf]?\s*:)")
+
+
+def schedule_entries(text: str) -> list[tuple[Position, str]]:
+    """Reads `0s: a.jpg, 3s: b.jpg`: when each style begins, and its picture's path.
+
+    Raises:
+        ValueError: it is written otherwise, or the first style does not begin at 0.
+    """
+    entries = []
+    for part in _NEXT_ENTRY.split(text):
+        match = _ENTRY.fullmatch(part)
+        if match is None:
+            raise ValueError(f"{part.strip()!r} is no moment and picture; write a schedule as '0s: a.jpg, 3s: b.jpg'")
+        entries.append((Position.parse(match["when"]), match["what"]))
+    if entries[0][0].seconds != 0 and entries[0][0].frames != 0:
+        raise ValueError("the first style of a schedule begins at 0s")
+    return entries
+
+
+def _schedule(text: str | None) -> str | None:
+    if text is not None:
+        schedule_entries(text)
+    return text
+
+
+def _several(value: Any) -> Any:
+    """One number where several may stand."""
+    return (value,) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 TILE = 16
 """Sides of a tileable picture are multiples of it: the four poolings before the deepest layer then leave nothing over."""
 
 Layers = Annotated[tuple[str, ...], AfterValidator(_known_layers)]
 PositionText = Annotated[str | None, AfterValidator(_seconds_or_frames)]
+ScheduleText = Annotated[str | None, AfterValidator(_schedule)]
+Scales = Annotated[tuple[Annotated[float, Field(gt=0, le=8)], ...], BeforeValidator(_several)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -129,8 +167,21 @@ class StyleSettings(_Section):
     histogram_layers: Layers = _setting(
         ("relu1_1", "relu4_1"), "--histogram-layers", "layers whose histograms are matched (Risser et al.'s)", min_length=1
     )
-    scale: float = _setting(1.0, "--style-scale", "size of the strokes: the style's size over the content's", gt=0, le=8)
+    scale: Scales = _setting(
+        (1.0,), "--style-scale", "size of the strokes: the style's size over the content's; several mix them", min_length=1
+    )
     blend: tuple[Weight, ...] | None = _setting(None, "--style-blend", "one weight a style picture (default: equal)")
+    schedule: ScheduleText = _setting(
+        None, "--style-schedule", "styles over time, in place of STYLE: '0s: a.jpg, 3s: b.jpg' (times of the output)"
+    )
+    fade: float = _setting(1.0, "--style-fade", "seconds in which a scheduled style takes over from the one before", ge=0)
+    detail: str | None = _setting(None, "--detail-style", "a picture that the fine detail is taken from, under the strokes of STYLE")
+    detail_layers: Layers = _setting(
+        ("relu1_1", "relu2_1"), "--detail-layers", "style layers that look at the picture of --detail-style", min_length=1
+    )
+    recolor: bool = _setting(
+        False, "--recolor-style", "match the style's colours to those of the source before painting (mean and covariance)"
+    )
 
 
 class ContentSettings(_Section):
@@ -149,6 +200,24 @@ class TemporalSettings(_Section):
     )
     drift_weight: Weight = _setting(
         30000.0, "--drift-weight", "weight of slow changes of brightness and colour that the source does not make, on 0-255 values"
+    )
+    framewise: bool = _setting(False, "--framewise", "paint every frame by itself, as the first of a shot: the simple way, which flickers")
+    smoothing: float = _setting(
+        0.5, "--smoothing", "share of the frame before, moved along the flow, in each frame of --framewise", ge=0, lt=1
+    )
+    loop: bool = _setting(False, "--loop", "the last frames flow into the first one, for a film that is shown over and over")
+
+
+class MaskSettings(_Section):
+    """Which style is painted where."""
+
+    paths: tuple[str, ...] | None = _setting(
+        None, "--mask", "image, video or directory: white where a style goes; one a STYLE, or one fewer (the last takes the rest)"
+    )
+    feather: float = _setting(0.0, "--mask-feather", "pixels over which the edge of a mask is softened", ge=0, le=1000)
+    follow: bool = _setting(False, "--mask-follow", "the masks are of the first frame, and move along with the film")
+    blend: Literal["alpha", "poisson"] = _setting(
+        "alpha", "--mask-blend", "how the painted part goes over into the source where no mask is white", picture=False
     )
 
 
@@ -171,6 +240,9 @@ class OptimizeSettings(_Section):
     tolerance: float = _setting(
         1e-4, "--tolerance", "stop when the loss has changed by less than this share over 50 steps; 0 never stops", ge=0, lt=1
     )
+    averaging: float = _setting(
+        0.0, "--averaging", "share of the past in the running mean of Adam's pictures, which is the result; 0 takes the last", ge=0, lt=1
+    )
     init: str = _setting("content", "--init", "start of a shot: content, noise, style, or a picture's path")
     tv_weight: Weight = _setting(1e-3, "--tv-weight", "weight of the total variation, on 0-255 values (neural-style's 0.001)")
 
@@ -182,6 +254,7 @@ class ColorSettings(_Section):
         "off", "--preserve-color", "keep the source's colours: off, luminance (only the lightness is painted), "
         "or linear (the result's colours matched to the source's)", picture=False,
     )  # fmt: skip
+    strength: float = _setting(1.0, "--strength", "share of the painting in the output: 0 is the source", picture=False, ge=0, le=1)
 
 
 class EncodeSettings(_Section):
@@ -215,6 +288,7 @@ class Settings(_Section):
 
     style: StyleSettings = StyleSettings()
     content: ContentSettings = ContentSettings()
+    mask: MaskSettings = MaskSettings()
     temporal: TemporalSettings = TemporalSettings()
     flow: FlowSettings = FlowSettings()
     optimize: OptimizeSettings = OptimizeSettings()

@@ -23,18 +23,30 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from vidstyle.color import preserve_linear
 from vidstyle.device import resolve_device
 from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_finest, warp
 from vidstyle.frames import Frame
+from vidstyle.guidance import Guidance, blend_shares
 from vidstyle.motion import Motion, answering, drift_target, fill_new
-from vidstyle.objective import LossReport, Objective, Reference, StyleTargets, build_terms, content_targets, style_targets
+from vidstyle.objective import (
+    LossReport,
+    Objective,
+    Reference,
+    Region,
+    StyleTargets,
+    blended,
+    build_terms,
+    content_targets,
+    style_statistics,
+)
 from vidstyle.optimize import OPTIMIZERS, CurvaturePair, Result
 from vidstyle.pixels import from_tensor, resized, to_tensor
 from vidstyle.settings import TILE, Settings
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
 
-__all__ = ["OnStep", "Painted", "Stylizer", "check_size", "pyramid"]
+__all__ = ["Closing", "OnStep", "Painted", "Stylizer", "check_size", "enlarge", "enlarged_pair", "pyramid"]
 
 Picture = npt.NDArray[np.uint8]
 OnStep = Callable[[float, LossReport], None]
@@ -43,6 +55,12 @@ OnStep = Callable[[float, LossReport], None]
 _COARSEST_SIDE = 160
 """Longest side of the coarsest picture: strokes grow large there, and the network still sees the whole layout."""
 _SCALE_STEP = math.sqrt(2)
+_DETAIL = -1
+"""Number of the picture that fine detail is taken from, where the styles count from 0."""
+_MOST_TARGETS = 64
+"""Targets that are kept: a cross-fade has another one every frame."""
+_SMALLEST_REGION = 1e-4
+"""Share of the picture under which a region is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,29 @@ class Painted:
     reliable: float
     """Share of the pixels that the flow to the frame before is trusted at; 1 for a first frame."""
     state: Mapping[str, npt.NDArray[np.float32]] = field(repr=False)
-    """Curvature of the optimiser: "s" and "y", (pairs, 3, H, W) each; empty for optimisers without."""
+    """What the optimiser has learned: "s" and "y", (pairs, 3, H, W) each; empty where nothing is carried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The frame that the end of a loop is on the way to, as it is seen from the current one."""
+
+    motion: Motion
+    painted: npt.NDArray[np.uint16]
+    """The frame, stylised, (H, W, 3) RGB."""
+    share: float
+    """How far this frame goes towards it, in (0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to become of one frame, at one size."""
+
+    frame: Frame
+    content: torch.Tensor
+    guidance: Guidance
+    references: Sequence[Reference] = ()
+    expected: Reference | None = None
 
 
 def check_size(settings: Settings, size: tuple[int, int]) -> None:
@@ -88,13 +128,21 @@ class Stylizer:
         styles: the style pictures, (H, W, 3) uint8 RGB each; none where no loss looks at a style.
         size: (height, width) of the frames.
         initial: a picture to start every shot from, (H, W, 3) uint8 RGB, where `settings.optimize.init` names a file.
+        detail: the style picture that `settings.style.detail_layers` look at, (H, W, 3) uint8 RGB.
 
     Raises:
-        UsageError: the frames are too small for the network, or the blend does not fit the styles.
+        UsageError: the frames are too small for the network, or settings do not fit the styles or each other.
         WeightsError: the network's weights cannot be loaded.
     """
 
-    def __init__(self, settings: Settings, styles: Sequence[Picture], size: tuple[int, int], initial: Picture | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        styles: Sequence[Picture],
+        size: tuple[int, int],
+        initial: Picture | None = None,
+        detail: Picture | None = None,
+    ) -> None:
         check_size(settings, size)
         self.settings = settings
         self.size = size
@@ -103,18 +151,36 @@ class Stylizer:
         self._styles = tuple(styles)
         if settings.optimize.init == "style" and not styles:
             raise UsageError("--init style: no style picture given; name one, or start from content or noise")
-        self._blend = _blend(settings, len(styles))
+        self._default = Guidance(blend_shares(settings, len(styles)))
         _check_layer_weights(settings)
         self._initial = initial
+        self._detail = detail
+        if detail is not None and not set(settings.style.detail_layers) & set(settings.style_layers):
+            raise UsageError(f"--detail-layers {' '.join(settings.style.detail_layers)}: none of them is a style layer; see --style-layers")
         self._network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device)
-        self._targets: dict[tuple[int, int], StyleTargets] = {}
+        self._colors: Picture | None = None
+        self._statistics: dict[tuple[tuple[int, int], int], list[StyleTargets]] = {}
+        self._targets: dict[tuple[tuple[int, int], tuple[float, ...]], StyleTargets] = {}
 
-    def first(self, frame: Frame, on_step: OnStep | None = None) -> Painted:
+    def begin_shot(self, frame: Frame) -> None:
+        """Says which frame a shot begins with; `first` does so itself. Only `--recolor-style` wants to know."""
+        if self.settings.style.recolor:
+            self._colors = frame.rgb
+            self._statistics.clear()
+            self._targets.clear()
+
+    def first(self, frame: Frame, on_step: OnStep | None = None, guidance: Guidance | None = None) -> Painted:
         """Paints the first frame of a shot, coarse to fine, owing nothing to any other frame.
+
+        Args:
+            frame: the source frame.
+            on_step: see `OnStep`.
+            guidance: which styles go where; by default all blended, everywhere.
 
         Raises:
             NumericalError: the loss was not finite twice; the message names the frame.
         """
+        self.begin_shot(frame)
         tileable = self.settings.run.tileable
         sizes = pyramid(self.size, TILE if tileable else 1)
         count = self.settings.optimize.first_iterations
@@ -125,8 +191,10 @@ class Stylizer:
         for level, size in enumerate(sizes):
             content = to_tensor(resized(frame.rgb, size), self.device)
             image = self._start(content, size) if image is None else enlarge(image, size, tileable)
+            pairs = [] if result is None else [enlarged_pair(pair, size, tileable) for pair in result.pairs]
             done, share = sum(cost[:level]) / sum(cost), cost[level] / sum(cost)
-            result = self._optimise(frame, content, image, count, (), (), _part(on_step, done, share / count))
+            work = _Work(frame, content, guidance or self._default)
+            result = self._optimise(work, image, count, pairs, _part(on_step, done, share / count))
             image = result.image
             total += result.steps
         assert result is not None
@@ -139,6 +207,8 @@ class Stylizer:
         painted: Mapping[int, npt.NDArray[np.uint16]],
         state: Mapping[str, npt.NDArray[np.float32]],
         on_step: OnStep | None = None,
+        guidance: Guidance | None = None,
+        closing: Closing | None = None,
     ) -> Painted:
         """Paints a frame that follows others in its shot.
 
@@ -148,6 +218,8 @@ class Stylizer:
             painted: distance -> stored stylised frame, (H, W, 3) uint16 RGB, for every motion.
             state: what the frame before left.
             on_step: see `OnStep`.
+            guidance: which styles go where; by default all blended, everywhere.
+            closing: the frame that this one is on the way to, near the end of a loop.
 
         Raises:
             NumericalError: the loss was not finite twice; the message names the frame.
@@ -164,24 +236,101 @@ class Stylizer:
             if motion is not nearest:
                 start = torch.where(held, moved[motion.distance], start)
         expected = drift_target(moved[nearest.distance], nearest)
+        if closing is not None:
+            goal = warp(fade_finest(to_tensor(closing.painted, self.device)), closing.motion.flow).clamp(0, 1)
+            pull = closing.share * torch.from_numpy(closing.motion.trust)[None, None].to(self.device)
+            references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
+            references.append(Reference(goal, pull))
+            start = torch.lerp(start, goal, pull)
+            expected = Reference(expected.warped, expected.trust * (pull == 0))
         pairs = [(warp(s, nearest.flow, "bilinear"), warp(y, nearest.flow, "bilinear")) for s, y in self._pairs(state)]
         iterations = self.settings.optimize.iterations
-        result = self._optimise(frame, source, start, iterations, references, pairs, _part(on_step, 0.0, 1 / iterations), expected)
+        work = _Work(frame, source, guidance or self._default, references, expected)
+        result = self._optimise(work, start, iterations, pairs, _part(on_step, 0.0, 1 / iterations))
         return self._painted(result, result.steps, float(nearest.trust.mean()))
 
-    def targets(self, size: tuple[int, int]) -> StyleTargets:
-        """Statistics of the styles for frames of `size` (height, width): resized to its area × style scale² (artistic-videos)."""
-        if size not in self._targets:
-            area = size[0] * size[1] * self.settings.style.scale**2
-            pictures = []
-            for share, style in zip(self._blend, self._styles, strict=True):
-                height, width = style.shape[:2]
-                factor = math.sqrt(area / (height * width))
-                shortest = minimum_side(self._layers)
+    def smoothed(
+        self,
+        frame: Frame,
+        motion: Motion,
+        painted: npt.NDArray[np.uint16],
+        on_step: OnStep | None = None,
+        guidance: Guidance | None = None,
+    ) -> Painted:
+        """Paints a frame by itself, then mixes in the frame before, moved along the flow, where that is trusted.
+
+        The simple way to steady film that is painted frame by frame (`--framewise`): a running mean along the flow. It
+        trades flicker for blur, which the real method (`follow`) does not have to.
+
+        Args:
+            frame: the source frame.
+            motion: to the frame before.
+            painted: that frame's result, (H, W, 3) uint16 RGB.
+            on_step: see `OnStep`.
+            guidance: which styles go where; by default all blended, everywhere.
+
+        Raises:
+            NumericalError: the loss was not finite twice; the message names the frame.
+        """
+        alone = self.first(frame, on_step, guidance)
+        before = warp(to_tensor(painted, self.device), motion.flow).clamp(0, 1)
+        share = self.settings.temporal.smoothing * torch.from_numpy(motion.trust)[None, None].to(self.device)
+        picture = from_tensor(torch.lerp(to_tensor(alone.picture, self.device), before, share), bits=16)
+        return Painted(picture.astype(np.uint16, copy=False), alone.report, alone.steps, float(motion.trust.mean()), {})
+
+    def targets(self, size: tuple[int, int], shares: tuple[float, ...] | None = None) -> StyleTargets:
+        """What frames of `size` (height, width) are to agree with.
+
+        The styles are blended by `shares`, which sum to 1; by default, as the settings say.
+        """
+        shares = self._default.shares if shares is None else shares
+        if (size, shares) not in self._targets:
+            if len(self._targets) >= _MOST_TARGETS:
+                self._targets.clear()
+            styles = []
+            for number, share in enumerate(shares):
+                if share > 0:
+                    scales = self._statistics_of(size, number)
+                    styles += [(share / len(scales), one) for one in scales]
+            blend = blended(self.settings, styles)
+            if self._detail is not None:
+                fine = blended(self.settings, [(1.0, one) for one in self._statistics_of(size, _DETAIL)])
+                blend = StyleTargets(self._with_detail(blend.style, fine.style), self._with_detail(blend.histogram, fine.histogram))
+            self._targets[size, shares] = blend
+        return self._targets[size, shares]
+
+    def _with_detail(self, blend: Mapping[str, torch.Tensor], fine: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {layer: (fine if layer in self.settings.style.detail_layers else blend)[layer] for layer in blend}
+
+    def _statistics_of(self, size: tuple[int, int], number: int) -> list[StyleTargets]:
+        """Statistics of one style picture at every scale: resized to the frame's area × scale² (artistic-videos)."""
+        if (size, number) not in self._statistics:
+            picture = self._detail if number == _DETAIL else self._styles[number]
+            assert picture is not None
+            if self._colors is not None:
+                picture = from_tensor(preserve_linear(to_tensor(picture), to_tensor(self._colors))).astype(np.uint8, copy=False)
+            scales = self.settings.style.scale if number != _DETAIL else (min(self.settings.style.scale),)
+            height, width = picture.shape[:2]
+            shortest = minimum_side(self._layers)
+            found = []
+            for scale in scales:
+                factor = scale * math.sqrt(size[0] * size[1] / (height * width))
                 new = max(round(height * factor), shortest), max(round(width * factor), shortest)
-                pictures.append((share, to_tensor(resized(style, new), self.device)))
-            self._targets[size] = style_targets(self._network, pictures, self.settings)
-        return self._targets[size]
+                found.append(style_statistics(self._network, to_tensor(resized(picture, new), self.device), self.settings))
+            self._statistics[size, number] = found
+        return self._statistics[size, number]
+
+    def _regions(self, size: tuple[int, int], guidance: Guidance) -> list[Region]:
+        """The styles and where they go, on a frame of `size`."""
+        if guidance.masks is None:
+            return [Region(self.targets(size, guidance.shares))]
+        regions = []
+        for number, mask in enumerate(guidance.masks):
+            values = functional.adaptive_avg_pool2d(torch.from_numpy(mask)[None, None].to(self.device), size)
+            if float(values.mean()) > _SMALLEST_REGION:
+                alone = tuple(float(other == number) for other in range(len(self._styles)))
+                regions.append(Region(self.targets(size, alone), values))
+        return regions
 
     def _start(self, content: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Where a shot starts from."""
@@ -197,26 +346,30 @@ class Stylizer:
 
     def _optimise(
         self,
-        frame: Frame,
-        content: torch.Tensor,
+        work: _Work,
         start: torch.Tensor,
         iterations: int,
-        references: Sequence[Reference],
         pairs: Sequence[CurvaturePair],
         on_step: Callable[[int, LossReport], None] | None,
-        expected: Reference | None = None,
     ) -> Result:
-        size = (content.shape[-2], content.shape[-1])
-        kept = content_targets(self._network, content, self.settings)
-        terms = build_terms(self.settings, kept, self.targets(size), references, expected)
+        size = (work.content.shape[-2], work.content.shape[-1])
+        kept = content_targets(self._network, work.content, self.settings)
+        terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
         objective = Objective(self._network, terms, self._layers, self.settings.run.tileable)
         optimize = self.settings.optimize
         try:
             return OPTIMIZERS[optimize.optimizer](
-                objective, start, iterations, tolerance=optimize.tolerance, pairs=pairs, history=optimize.history, on_step=on_step
+                objective,
+                start,
+                iterations,
+                tolerance=optimize.tolerance,
+                pairs=pairs,
+                history=optimize.history,
+                averaging=optimize.averaging,
+                on_step=on_step,
             )
         except NumericalError as error:
-            raise NumericalError(f"frame {frame.index}: {error}") from None
+            raise NumericalError(f"frame {work.frame.index}: {error}") from None
 
     def _painted(self, result: Result, steps: int, reliable: float) -> Painted:
         kept = result.pairs[-self.settings.optimize.carried :] if self.settings.optimize.carried else ()
@@ -254,23 +407,27 @@ _SHORTEST_COARSE_SIDE = 32
 
 def enlarge(image: torch.Tensor, size: tuple[int, int], wraps: bool = False) -> torch.Tensor:
     """(1, 3, H, W) to (1, 3, *size), bicubic, clamped to [0, 1]; with `wraps` each edge goes on in the opposite one."""
+    return _spread(image, size, wraps).clamp(0, 1)
+
+
+def _spread(image: torch.Tensor, size: tuple[int, int], wraps: bool) -> torch.Tensor:
     if not wraps:
-        return functional.interpolate(image, size=size, mode="bicubic", align_corners=False).clamp(0, 1)
+        return functional.interpolate(image, size=size, mode="bicubic", align_corners=False)
     height, width = image.shape[2:]
     nine = functional.interpolate(
         functional.pad(image, (width, width, height, height), mode="circular"),
         size=(3 * size[0], 3 * size[1]), mode="bicubic", align_corners=False,
     )  # fmt: skip
-    return nine[:, :, size[0] : 2 * size[0], size[1] : 2 * size[1]].clamp(0, 1)
+    return nine[:, :, size[0] : 2 * size[0], size[1] : 2 * size[1]]
 
 
-def _blend(settings: Settings, count: int) -> list[float]:
-    weights = settings.style.blend
-    if weights is None:
-        return [1 / max(count, 1)] * count
-    if len(weights) != count or sum(weights) <= 0:
-        raise UsageError(f"--style-blend names {len(weights)} weights for {count} styles; give one positive weight a style")
-    return [weight / sum(weights) for weight in weights]
+def enlarged_pair(pair: CurvaturePair, size: tuple[int, int], wraps: bool = False) -> CurvaturePair:
+    """What an optimiser knows of a smaller picture, for one of `size`.
+
+    A step keeps its values. Losses are means, so that a gradient falls as the number of pixels grows.
+    """
+    share = pair[0].shape[-2] * pair[0].shape[-1] / (size[0] * size[1])
+    return _spread(pair[0], size, wraps), share * _spread(pair[1], size, wraps)
 
 
 def _check_layer_weights(settings: Settings) -> None:

@@ -125,6 +125,29 @@ def test_style_losses_gradcheck(name: str) -> None:
     features = random(1, 4, 3, 4).requires_grad_()
     wanted = loss.prepare(loss.blend([(1.0, loss.statistics(target))]))
     assert torch.autograd.gradcheck(lambda f: loss.distance(loss.statistics(f), wanted), features)
+    weights = torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda f: loss.distance(loss.statistics(f, weights), wanted), features)
+
+
+@pytest.mark.parametrize("name", STYLE_LOSSES)
+def test_a_region_is_a_picture_of_its_own(name: str) -> None:
+    """Weights of 0 and 1 give what the positions that count would give by themselves; equal ones, what all of them give."""
+    loss, features = STYLE_LOSSES[name], random(1, 4, 5, 9)
+    weights = torch.zeros(1, 1, 5, 9, dtype=torch.float64)
+    weights[..., 2:7] = 1
+    alone = features[..., 1:8] if name == "patches" else features[..., 2:7]  # a patch looks one position further
+    torch.testing.assert_close(loss.statistics(features, weights), loss.statistics(alone))
+    torch.testing.assert_close(loss.statistics(features, torch.full_like(weights, 0.3)), loss.statistics(features))
+
+
+@pytest.mark.parametrize("name", ["gram", "moments", "covariance"])
+def test_positions_that_count_by_half_do(name: str) -> None:
+    """A position of weight 1/2 beside one of weight 1 is the one picture twice, the other once."""
+    features = random(1, 3, 1, 2)
+    weights = torch.tensor([1.0, 0.5], dtype=torch.float64).reshape(1, 1, 1, 2)
+    repeated = torch.stack([features[..., 0], features[..., 0], features[..., 1]], dim=-1)
+    statistics = STYLE_LOSSES[name].statistics
+    torch.testing.assert_close(statistics(features, weights), statistics(repeated))
 
 
 @pytest.mark.parametrize("name", [name for name in STYLE_LOSSES if name != "patches"])

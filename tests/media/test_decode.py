@@ -8,6 +8,7 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -140,7 +141,7 @@ class TestGeometry:
             assert (source.info.width, source.info.height) == wanted
             assert next(source.frames()).rgb.shape == (wanted[1], wanted[0], 3)
 
-    @pytest.mark.parametrize(("aspect", "wanted"), [(Fraction(4, 3), (85, 48)), (Fraction(3, 4), (64, 64))])
+    @pytest.mark.parametrize(("aspect", "wanted"), [(Fraction(4, 3), (86, 48)), (Fraction(3, 4), (64, 64))])
     def test_pixels_become_square_and_nothing_shrinks(self, tmp_path: Path, aspect: Fraction, wanted: tuple[int, int]) -> None:
         path = make_clip(tmp_path / "wide.mp4", 1, aspect=aspect)
         with VideoSource(path) as source:
@@ -276,6 +277,23 @@ class TestDamage:
         frames = walk(truncate(path, 0.6))
         assert 10 < len(frames) < 60
         assert "truncated" in caplog.text
+
+    @pytest.mark.parametrize("last", [1, 3])
+    def test_damage_at_the_end_costs_no_good_frame(self, tmp_path: Path, last: int, caplog: pytest.LogCaptureFixture) -> None:
+        """Decoders that work ahead in threads would lose the frames that they are at."""
+        path = make_clip(tmp_path / "a.mp4", 30, options={"bf": "0"})
+        with av.open(str(path)) as container:
+            places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+        data = bytearray(path.read_bytes())
+        for position, size in places[-last:]:
+            data[position : position + size] = bytes([0x5A]) * size
+        path.write_bytes(data)
+        assert len(walk(path)) == 30 - last
+        assert f"{last} damaged parts" in caplog.text
+
+    def test_transparency_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        walk(make_clip(tmp_path / "a.mkv", 2, codec="ffv1", pix_fmt="bgra"))
+        assert "its transparency is left out" in caplog.text
 
     def test_a_whole_file_is_not_called_truncated(self, clip: Path, caplog: pytest.LogCaptureFixture) -> None:
         walk(clip)

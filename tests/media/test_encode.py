@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.clips import make_clip, moving, quadrants, read_pictures, read_times
+from tests.clips import make_clip, moving, quadrants, read_packets, read_pictures, read_times
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import ColorTags, MediaInfo
 from vidstyle.media.decode import VideoSource
@@ -96,6 +96,40 @@ class TestFormats:
             context = container.streams.video[0].codec_context
             assert (context.name, context.pix_fmt) == (codec, pix_fmt)
         assert len(read_times(path)) == 12
+
+    @pytest.mark.parametrize(("codec", "suffix"), [("mpeg4", ".mp4"), ("mpeg4", ".mkv"), ("mpeg2video", ".mkv"), ("mjpeg", ".mov")])
+    def test_old_codecs_write_every_frame(self, tmp_path: Path, codec: str, suffix: str) -> None:
+        source = make_clip(tmp_path / "in.mp4", 6)
+        with VideoSource(source) as film:
+            frames = list(film.frames())
+            check_output(tmp_path / f"a{suffix}", EncodeSettings(codec=codec), film.info)
+            with VideoSink(tmp_path / f"a{suffix}", film.info, EncodeSettings(codec=codec)) as sink:
+                for frame in frames:
+                    sink.write(frame.rgb, frame.pts, frame.time_base)
+        times = [time for time, _ in read_packets(tmp_path / f"a{suffix}", "video")]
+        assert len(times) == 6
+        assert all(abs(time - frame.seconds) <= Fraction(1, 1000) for time, frame in zip(times, frames, strict=True))
+
+    def test_a_codec_without_ticks_moves_frames_to_whole_ones_and_says_so(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        pictures = [moving(n) for n in range(4)]
+        info = info_of(pictures, rate=25, tick=Fraction(1, 90000))
+        with VideoSink(tmp_path / "a.mkv", info, EncodeSettings(codec="mpeg2video")) as sink:
+            for pts, picture in zip((0, 3600, 3700, 12000), pictures, strict=True):
+                sink.write(picture, pts, Fraction(1, 90000))
+        assert [round(time * 25) for time, _ in read_packets(tmp_path / "a.mkv", "video")] == [0, 1, 2, 3]
+        assert "counts in whole frames, 25 a second" in caplog.text
+
+    def test_the_encoders_own_reason_is_told(self, tmp_path: Path) -> None:
+        info = info_of([moving(0)], rate=7, tick=Fraction(1, 90000))
+        with pytest.raises(UsageError, match=r"mpeg2video .*MPEG-1/2 does not support"):
+            check_output(tmp_path / "a.mkv", EncodeSettings(codec="mpeg2video"), info)
+
+    @pytest.mark.parametrize("frames", [1, 2])
+    def test_very_short_hevc_films_can_be_written_every_time(self, tmp_path: Path, frames: int) -> None:
+        """libx265 gave decoding times by chance, so that a fifth of them failed."""
+        for number in range(15):
+            path = write(tmp_path / f"{number}.mp4", FILM[:frames], codec="libx265")
+            assert len(read_times(path)) == frames
 
     def test_hevc_is_named_as_apple_wants_it(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.mp4", FILM[:2], codec="libx265")

@@ -11,7 +11,7 @@ import torch
 
 from vidstyle.flow import FlowEstimator, consistency, warp
 from vidstyle.frames import FlowField
-from vidstyle.objective import Objective, StyleTargets, build_terms, content_targets
+from vidstyle.objective import Objective, Region, StyleTargets, build_terms, content_targets
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19
@@ -95,7 +95,7 @@ def content_and_style_of(network: VGG19, picture: Picture, source: Picture, targ
     layers = (*settings.content.layers, *settings.style.layers)
     content = content_targets(network, to_tensor(source), settings)
     with torch.no_grad():
-        terms = Objective(network, build_terms(settings, content, targets), layers).terms(to_tensor(picture))
+        terms = Objective(network, build_terms(settings, content, [Region(targets)]), layers).terms(to_tensor(picture))
     return float(terms["content"]), float(terms["style"])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from vidstyle.errors import UsageError
 from vidstyle.flow.base import FlowEstimator
+from vidstyle.flow.carry import carried, read_along
 from vidstyle.flow.compose import chain, compose
 from vidstyle.flow.consistency import Consistency, consistency, reliable, stretched
 from vidstyle.flow.dis import DenseInverseSearch
@@ -23,11 +24,13 @@ __all__ = [
     "ESTIMATORS",
     "Consistency",
     "FlowEstimator",
+    "carried",
     "chain",
     "compose",
     "consistency",
     "fade_finest",
     "make_estimator",
+    "read_along",
     "reliable",
     "stretched",
     "warp",

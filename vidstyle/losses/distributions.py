@@ -1,7 +1,8 @@
 """Style losses beyond the Gram matrix: other ways to say that two layers' activations are distributed alike.
 
 Convention: features are (1, C, H, W); what is kept of a style is one tensor a layer, and each loss is a scalar
-whose gradient flows into the picture's side alone.
+whose gradient flows into the picture's side alone. Where only a region counts, `weights` are (1, 1, H, W) in [0, 1],
+not 0 everywhere; statistics that cannot count a position by half take those that weigh at least half of the most.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ _CHUNK = 2048
 """Patches whose likeness to all of the style's is worked out at a time; bounds the memory of the search."""
 
 
-def moments(features: torch.Tensor) -> torch.Tensor:
+def moments(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """(1, C, H, W) -> (2, C): mean and standard deviation of each channel (AdaIN: Huang & Belongie 2017, arXiv 1703.06868)."""
-    flat = features.flatten(2)[0]
-    return torch.stack([flat.mean(dim=1), (flat.var(dim=1, correction=0) + 1e-8).sqrt()])
+    flat, shares = _flat(features, weights)
+    mean = flat @ shares
+    variance = (flat - mean[:, None]).square() @ shares
+    return torch.stack([mean, (variance + 1e-8).sqrt()])
 
 
 def moments_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -48,12 +51,27 @@ def moments_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     return (statistics - target).square().sum(dim=0).mean()
 
 
-def covariance(features: torch.Tensor) -> torch.Tensor:
+def covariance(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """(1, C, H, W) -> (C, C + 1): the covariance of the channels, and their means as the last column."""
-    flat = features.flatten(2)[0]
-    mean = flat.mean(dim=1, keepdim=True)
+    flat, shares = _flat(features, weights)
+    mean = (flat @ shares)[:, None]
     centred = flat - mean
-    return torch.cat([centred @ centred.T / flat.shape[1], mean], dim=1)
+    return torch.cat([(centred * shares) @ centred.T, mean], dim=1)
+
+
+def _flat(features: torch.Tensor, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """(C, H·W) activations, and each position's share, (H·W,), that sum to 1."""
+    flat = features.flatten(2)[0]
+    if weights is None:
+        return flat, flat.new_full((flat.shape[1],), 1 / flat.shape[1])
+    shares = weights.flatten()
+    return flat, shares / shares.sum()
+
+
+def _chosen(weights: torch.Tensor) -> torch.Tensor:
+    """Which positions, (H·W,), weigh at least half of the most."""
+    flat = weights.flatten()
+    return flat >= 0.5 * flat.max()
 
 
 def covariance_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -121,9 +139,10 @@ class _TraceOfRoot(torch.autograd.Function):
         return gradient
 
 
-def sorted_activations(features: torch.Tensor) -> torch.Tensor:
-    """(1, C, H, W) -> (C, H·W): each channel's activations in rising order, which is its histogram to the last value."""
-    return features.flatten(2)[0].sort(dim=1).values
+def sorted_activations(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """(1, C, H, W) -> (C, positions): each channel's activations in rising order, which is its histogram to the last value."""
+    flat = features.flatten(2)[0]
+    return (flat if weights is None else flat[:, _chosen(weights)]).sort(dim=1).values
 
 
 def histogram_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -138,8 +157,8 @@ def histogram_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tens
     return (statistics - target).square().mean()
 
 
-def patches(features: torch.Tensor) -> torch.Tensor:
-    """(1, C, H, W) -> (positions, 9·C): every 3×3 neighbourhood.
+def patches(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """(1, C, H, W) -> (positions, 9·C): every 3×3 neighbourhood, or those whose middle lies in the region.
 
     Raises:
         UsageError: the layer has too many positions to search.
@@ -151,7 +170,9 @@ def patches(features: torch.Tensor) -> torch.Tensor:
         )
     if min(features.shape[-2:]) < _PATCH:
         features = functional.pad(features, (1, 1, 1, 1), mode="replicate")
-    return functional.unfold(features, _PATCH)[0].T
+        weights = None if weights is None else functional.pad(weights, (1, 1, 1, 1), mode="replicate")
+    found = functional.unfold(features, _PATCH)[0].T
+    return found if weights is None else found[_chosen(weights[..., 1:-1, 1:-1])]
 
 
 def patch_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -24,14 +24,18 @@ _AREA = 16
 """Pixels between the centres of the areas whose means the drift loss holds: strokes are smaller."""
 
 
-def gram(features: torch.Tensor) -> torch.Tensor:
+def gram(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """(1, C, H, W) -> (C, C): F Fᵀ / (C·H·W), the normalisation of neural-style and artistic-videos.
 
-    Gatys et al. 2016 leave F Fᵀ as it is and divide in the loss: `gatys_style_loss`.
+    Gatys et al. 2016 leave F Fᵀ as it is and divide in the loss: `gatys_style_loss`. With `weights`, (1, 1, H, W) in [0, 1], each
+    position counts by its share in their sum: the guided Gram matrix of a region (Gatys et al. 2017, arXiv 1611.07865).
     """
     _, channels, height, width = features.shape
     flat = features.reshape(channels, height * width)
-    return flat @ flat.T / (channels * height * width)
+    if weights is None:
+        return flat @ flat.T / (channels * height * width)
+    share = weights.reshape(1, height * width)
+    return (flat * share) @ flat.T / (channels * share.sum())
 
 
 def gram_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

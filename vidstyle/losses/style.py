@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -51,12 +52,19 @@ def all_together(styles: Shares) -> torch.Tensor:
     return torch.cat([statistic for share, statistic in styles if share > 0])
 
 
+class Statistics(Protocol):
+    """What of a layer's activations is matched."""
+
+    def __call__(self, features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """(1, C, H, W) activations -> one tensor, whatever their size; `weights`, (1, 1, H, W), say which positions count."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StyleLoss:
     """How much of a style a layer shows."""
 
-    statistics: Callable[[torch.Tensor], torch.Tensor]
-    """(1, C, H, W) activations -> what is matched; sizes need not agree."""
+    statistics: Statistics
     distance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """(of the picture, of the style) -> scalar."""
     unit: float = 1.0

@@ -197,6 +197,8 @@ class VideoSource:
                 f"{self.path}: HDR ({HDR_TRANSFERS[tags.color_trc]}) is worked at in 8 bits without tone mapping, "
                 "its colours will look flat and may band; convert it to SDR first for a good result"
             )
+        if any(part.is_alpha for part in frame.format.components):
+            self._warn_once(f"{self.path}: its transparency is left out; a directory of PNG frames keeps it")
         if frame.interlaced_frame:
             self._warn_once(f"{self.path}: interlaced; its combs would be painted, deinterlace it first (ffmpeg -i IN -vf bwdif OUT)")
 
@@ -206,7 +208,8 @@ class VideoSource:
         """Every frame that can be decoded, with strictly increasing times."""
         stream = container.streams[self._stream_index]
         assert isinstance(stream, VideoStream)
-        stream.thread_type = "AUTO"
+        # Threads by frames would take good frames with a damaged one that is met while they are drained.
+        stream.thread_type = "SLICE"
         damaged, moved, last, reached = 0, 0, None, Fraction(0)
         step = max(round(1 / self._rate / self._tick), 1)
         for packet in _packets(container):
@@ -214,7 +217,7 @@ class VideoSource:
                 reached = max(reached, _end_of(packet))
                 continue
             frames, failed = _decode(stream, packet)
-            damaged += failed
+            damaged += failed or (packet is not None and packet.is_corrupt)
             for frame in frames:
                 damaged += frame.is_corrupt
                 pts = frame.pts if frame.pts is not None else frame.dts
@@ -452,10 +455,11 @@ def _common_tick(a: Fraction, b: Fraction) -> Fraction:
 
 
 def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
-    """Size of the picture with square pixels, from its pixels' width over height."""
+    """Size of the picture with square pixels, from its pixels' width over height; the stretched side is even where both were."""
     if not aspect or aspect == 1:
         return width, height
-    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+    step = 1 if width % 2 or height % 2 else 2
+    return (round(width * aspect / step) * step, height) if aspect > 1 else (width, round(height / aspect / step) * step)
 
 
 def _reason(error: Exception) -> str:

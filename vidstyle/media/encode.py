@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -68,9 +68,9 @@ _CODEC_OPTIONS: dict[str, dict[str, str]] = {
     "libvpx-vp9": {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "2", "row-mt": "1"},
     "libsvtav1": {"crf": "26", "preset": "6"},
     "prores_ks": {"profile": "hq", "vendor": "apl0"},
-    "mpeg4": {"qscale": "2", "flags": "+qscale"},
+    "mpeg4": {"global_quality": "236", "flags": "+qscale"},  # a quantiser of 2, in FFmpeg's units of 1/118
 }
-_CODEC_FORMATS = {"prores_ks": "yuv422p10le", "ffv1": "bgr0", "libx264rgb": "rgb24", "png": "rgb24", "gif": "pal8"}
+_CODEC_FORMATS = {"prores_ks": "yuv422p10le", "ffv1": "bgr0", "libx264rgb": "rgb24", "png": "rgb24", "gif": "pal8", "mjpeg": "yuvj420p"}
 # 4:2:0 cannot hold an odd size in every codec, 4:4:4 can.
 _UNSUBSAMPLED = {"yuv420p": "yuv444p", "yuv422p10le": "yuv444p10le"}
 
@@ -78,6 +78,8 @@ _GIF_TICK = Fraction(1, 100)
 # Browsers show a GIF frame of one tick for ten.
 _GIF_SHORTEST = 2
 _TRIAL_SIZE = (64, 64)
+_NOTHING_TO_REORDER = 2
+"""Frames up to which a film is coded in the order in which it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,15 @@ class _Encoder:
     pix_fmt: str
     options: dict[str, str]
     tags: ColorTags
+    tick: Fraction
+    """Seconds that its times are counted in: the source's, if it can."""
 
-    def add_to(self, output: OutputContainer, width: int, height: int, rate: Fraction, time_base: Fraction) -> VideoStream:
+    def add_to(self, output: OutputContainer, width: int, height: int, rate: Fraction) -> VideoStream:
         stream = output.add_stream(self.codec, rate=rate, options=dict(self.options))
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, self.pix_fmt
-        context.time_base = stream.time_base = time_base
+        context.time_base = stream.time_base = self.tick
         context.colorspace, context.color_range = self.tags.colorspace, self.tags.color_range
         context.color_primaries, context.color_trc = self.tags.color_primaries, self.tags.color_trc
         if context.codec.canonical_name == "hevc" and self.container.format in ("mp4", "mov"):
@@ -180,6 +184,8 @@ class VideoSink:
                 if self._encoder.codec == "gif" and moment - self._held.pts < _GIF_SHORTEST:
                     self._dropped += 1
                     return
+                if self._tick != time_base:  # a coarser count
+                    moment = max(moment, self._held.pts + 1)
                 if moment <= self._held.pts:
                     raise ValueError(f"frames come in order, got {pts} after {self._held.pts} (ticks of {self._tick} s)")
                 self._encode_held(moment - self._held.pts)
@@ -207,14 +213,15 @@ class VideoSink:
     def _open(self, picture: Picture, begin: Fraction, time_base: Fraction) -> None:
         height, width = picture.shape[:2]
         self._size = (height, width)
-        self._tick = _GIF_TICK if self._encoder.codec == "gif" else time_base
+        own = self._encoder.codec == "gif" or self._encoder.tick != self._info.time_base
+        self._tick = self._encoder.tick if own else time_base
         container = self._encoder.container
         self._output = output = av.open(
             f"file:{self._partial}", "w", format=container.format, container_options=container.options, metadata_errors="surrogateescape"
         )
         # Random identifiers and dates of the muxer would make two runs of the same job differ.
         output.flags = int(output.flags) | cast(int, Flags.bitexact.value)
-        self._stream = self._encoder.add_to(output, width, height, self._info.rate, self._tick)
+        self._stream = replace(self._encoder, tick=self._tick).add_to(output, width, height, self._info.rate)
         self._origin = begin if self._span.cut_start else self._clock_zero()
         if self._encoder.codec == "gif" and self._encoder.pix_fmt == "pal8":
             self._palette = _Palette(width, height, self._tick)
@@ -280,7 +287,11 @@ class VideoSink:
         ticks = max(round(duration / self._tick), 1)
         end = self._held.pts + ticks
         self._encode_held(ticks)
-        self._mux(self._stream.encode(None))
+        packets = self._stream.encode(None)
+        if self._count <= _NOTHING_TO_REORDER:
+            for packet in packets:  # libx265 leaves chance values in the decoding times of so short a film
+                packet.dts = packet.pts
+        self._mux(packets)
         self._mux_last(end)
         if self._carrier is not None:
             self._carrier.finish(begin + duration)
@@ -376,32 +387,55 @@ def _choose_encoder(path: Path, encode: EncodeSettings, info: MediaInfo | None) 
     source = info.tags if info is not None else ColorTags()
     width, height = (info.width, info.height) if info is not None else _TRIAL_SIZE
     candidates = [pix_fmt] if encode.pix_fmt else [pix_fmt, *filter(None, [_UNSUBSAMPLED.get(pix_fmt)])]
-    refusal: Exception | None = None
-    for candidate in candidates:
-        encoder = _Encoder(container, codec.name, candidate, options, written_tags(source, candidate))
+    if codec.name == "gif":
+        ticks = [_GIF_TICK]
+    elif info is None:
+        ticks = [Fraction(1, 25)]
+    else:  # some old codecs count in whole frames of a usual rate, or in ticks of a short list
+        ticks = list(dict.fromkeys([info.time_base, 1 / info.rate]))
+    refusal: _Refused | None = None
+    for tick, candidate in ((tick, candidate) for tick in ticks for candidate in candidates):
+        encoder = _Encoder(container, codec.name, candidate, options, written_tags(source, candidate), tick)
         try:
             left = _try(encoder, width, height, info)
-        except (av.FFmpegError, ValueError, OverflowError) as error:
+        except _Refused as error:
             refusal = refusal or error
             continue
         if left:
             raise UsageError(_about_option(next(iter(left)), codec))
+        if tick != ticks[0] and info is not None:
+            logger.warning(
+                "%s: %s counts in whole frames, %g a second; frames that are shown at other times are moved to them",
+                path, codec.name, float(info.rate),
+            )  # fmt: skip
         return encoder
-    if "does not support" in str(refusal):
+    assert refusal is not None
+    if refusal.by_container:
         raise UsageError(f"--codec {codec.name}: {path.suffix} cannot hold it; leave --codec out or write another kind of file")
-    if info is not None and encode.pix_fmt is None and _opens(container, codec.name, candidates, options, info):
-        raise UsageError(f"{codec.name} cannot write {width}×{height} pixels; give a smaller --size, or another --codec")
+    said = f" ({refusal})" if str(refusal) else ""
+    if info is not None and encode.pix_fmt is None and _opens(container, codec.name, candidates, options, info, ticks):
+        raise UsageError(f"{codec.name} cannot write {width}×{height} pixels{said}; give a smaller --size, or another --codec")
     chosen = " ".join(f"{key}={value}" for key, value in encode.options.items())
     used = chosen or "its usual options"
-    raise UsageError(f"{codec.name} refuses {pix_fmt} at {width}×{height} with {used}; change --encoder-option, --pix-fmt or --size")
+    raise UsageError(
+        f"{codec.name} refuses {pix_fmt} at {width}×{height} with {used}{said}; change --codec, --encoder-option, --pix-fmt or --size"
+    )
 
 
-def _opens(container: _Container, codec: str, formats: list[str], options: dict[str, str], info: MediaInfo) -> bool:
+class _Refused(Exception):
+    """An encoder or a container does not take what it was given; the text is FFmpeg's reason, if it gave one."""
+
+    def __init__(self, reason: str, by_container: bool) -> None:
+        super().__init__(reason)
+        self.by_container = by_container
+
+
+def _opens(container: _Container, codec: str, formats: list[str], options: dict[str, str], info: MediaInfo, ticks: list[Fraction]) -> bool:
     """Whether the encoder takes these settings at a size that every encoder takes."""
-    for name in formats:
+    for name, tick in ((name, tick) for name in formats for tick in ticks):
         try:
-            _try(_Encoder(container, codec, name, options, written_tags(info.tags, name)), *_TRIAL_SIZE, None)
-        except (av.FFmpegError, ValueError, OverflowError):
+            _try(_Encoder(container, codec, name, options, written_tags(info.tags, name), tick), *_TRIAL_SIZE, info)
+        except _Refused:
             continue
         return True
     return False
@@ -419,20 +453,31 @@ def _known_codec(name: str) -> av.Codec:
 
 
 def _try(encoder: _Encoder, width: int, height: int, info: MediaInfo | None) -> dict[str, str]:
-    """Opens the encoder and writes a header into memory; gives the options that nobody took."""
-    rate, tick = (info.rate, info.time_base) if info is not None else (Fraction(25), Fraction(1, 25))
+    """Opens the encoder and writes a header into memory; gives the options that nobody took.
+
+    Raises:
+        _Refused: it cannot be opened so.
+        UsageError: a parameter of its own is unknown.
+    """
+    refusal: Exception | None = None
+    left: dict[str, str] = {}
     output = av.open(io.BytesIO(), "w", format=encoder.container.format)
     with _heard() as said:
         try:
-            stream = encoder.add_to(output, width, height, rate, _GIF_TICK if encoder.codec == "gif" else tick)
+            stream = encoder.add_to(output, width, height, info.rate if info is not None else Fraction(25))
             output.start_encoding()
             left = dict(stream.codec_context.options)
+        except (av.FFmpegError, ValueError, OverflowError) as error:
+            refusal = error
         finally:
             with contextlib.suppress(av.FFmpegError):
                 output.close()
-    for line in said:
+    for _, line in said:
         if found := _UNKNOWN_PARAMETER.match(line):
             raise UsageError(f"encoder option {found[1]!r}: {encoder.codec} does not know it, or not this value; check --encoder-option")
+    if refusal is not None:
+        errors = [line.strip().rstrip(".") for level, line in said if level <= av.logging.ERROR and line.strip()]
+        raise _Refused(errors[0] if errors else "", "format does not support" in str(refusal)) from refusal
     return left
 
 
@@ -441,10 +486,10 @@ _UNKNOWN_PARAMETER = re.compile(r"(?:Error parsing option|Unknown option:|Invali
 
 
 @contextlib.contextmanager
-def _heard() -> Iterator[list[str]]:
-    """Gathers what FFmpeg says meanwhile, and keeps encoders from writing to stderr past it."""
+def _heard() -> Iterator[list[tuple[int, str]]]:
+    """Gathers what FFmpeg says meanwhile, with the level of each line, and keeps encoders from writing to stderr past it."""
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-    said: list[str] = []
+    said: list[tuple[int, str]] = []
     try:
         stderr = os.dup(2)
     except OSError:  # a program without a terminal may have none
@@ -457,7 +502,7 @@ def _heard() -> Iterator[list[str]]:
         av.logging.set_skip_repeated(False)
         with av.logging.Capture() as lines:
             yield said
-        said += [text for _, _, text in lines]
+        said += [(at, text) for at, _, text in lines]
     finally:
         av.logging.set_level(level)
         av.logging.set_skip_repeated(skips)

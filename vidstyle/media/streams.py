@@ -9,6 +9,7 @@ import contextlib
 import errno
 import io
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -82,6 +83,7 @@ class Carrier:
         self._pending: av.Packet[Stream] | None = None
         self._ended = False
         self._refused = 0
+        self._undressed = False
         self._durations: dict[Fraction, Fraction] = {}
 
     def close(self) -> None:
@@ -144,6 +146,8 @@ class Carrier:
                 self._ended = packet is None
                 if packet is not None:
                     self._write(packet)
+        if self._undressed:
+            logger.warning("%s: cannot hold the styling of the subtitles of %s; their words are kept", self._target, self._source.name)
         if self._refused:
             logger.warning(
                 "%s: %d packets of sound or subtitles of %s have broken times; left out", self._target, self._refused, self._source
@@ -260,7 +264,12 @@ class Carrier:
         packet.dts = None if packet.dts is None else packet.dts - shift
         target = self._targets[index]
         if index in self._rewrapped:
-            packet = _rewrap(packet, self._rewrapped[index], target)
+            words = _UNWRAP[self._rewrapped[index]](bytes(packet))
+            plain = _MARKUP[target.codec_context.name].sub(b"", words)
+            self._undressed |= plain != words
+            packet = _rewrap(packet, plain, target)
+        elif packet.stream.codec_context is not None and packet.stream.codec_context.name == "mov_text" and bytes(packet) == b"\0\0":
+            return  # what fills a gap between two subtitles; the muxer writes its own
         packet.stream = target
         try:
             self._output.mux(packet)
@@ -301,7 +310,15 @@ def _fits(stream: Stream, format_name: str) -> bool:
 
 
 def _lasting_tags(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key.lower().split("-")[0] not in _STALE_TAGS and not key.startswith("_STATISTICS")}
+    return {
+        key: value
+        for key, value in tags.items()
+        if not (
+            key.lower().split("-")[0] in _STALE_TAGS
+            or key.startswith("_STATISTICS")
+            or (key.lower() == "software" and value.startswith("Lavf"))
+        )
+    }
 
 
 def _describe(stream: Stream) -> str:
@@ -316,14 +333,22 @@ def _begin(packet: av.Packet[Stream]) -> Fraction | None:
     return None if time is None else time * packet.time_base
 
 
-def _rewrap(packet: av.Packet[Stream], codec: str, target: Stream) -> av.Packet[Stream]:
-    """A text subtitle in the wrapping of the target's codec."""
-    words = _UNWRAP[codec](bytes(packet))
+def _rewrap(packet: av.Packet[Stream], words: bytes, target: Stream) -> av.Packet[Stream]:
+    """The words of a text subtitle in the wrapping of the target's codec."""
     name = target.codec_context.name
     new: av.Packet[Stream] = av.Packet(len(words).to_bytes(2, "big") + words if name == "mov_text" else words)
     new.time_base, new.pts, new.dts, new.duration = packet.time_base, packet.pts, packet.pts, packet.duration
     new.is_keyframe = True
     return new
+
+
+_OVERRIDE = rb"\{\\[^{}]*\}"  # ASS: {\i1}
+_MARKUP = {
+    "mov_text": re.compile(rb"</?[A-Za-z][^<>]*>|" + _OVERRIDE),
+    "subrip": re.compile(rb"</?(?![biu]>)[A-Za-z][^<>]*>|" + _OVERRIDE),
+    "webvtt": re.compile(rb"</?(?![biu]>)[A-Za-z][^<>]*>|" + _OVERRIDE),
+}
+"""Codec of rewrapped subtitles → the styling among the words that players would show as words."""
 
 
 def _plain(data: bytes) -> bytes:

@@ -1,0 +1,54 @@
+"""The painting and its source put together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.scenes import procedural_picture
+from vidstyle.blending import composite, poisson
+from vidstyle.pixels import to_tensor
+
+SOURCE = to_tensor(procedural_picture(40, 56))
+PAINTED = to_tensor(procedural_picture(40, 56, seed=4))
+MASK = torch.zeros(1, 1, 40, 56)
+MASK[..., 10:30, 12:40] = 1
+
+
+def test_strength_is_the_share_of_the_painting() -> None:
+    np.testing.assert_array_equal(composite(PAINTED, SOURCE, torch.tensor(0.0)).numpy(), SOURCE.numpy())
+    torch.testing.assert_close(composite(PAINTED, SOURCE, torch.tensor(0.25)), 0.75 * SOURCE + 0.25 * PAINTED)
+
+
+@pytest.mark.parametrize("edge", [0, 10])
+def test_poisson_keeps_the_source_outside_and_its_colours_at_the_rim(edge: int) -> None:
+    mask = torch.zeros(1, 1, 40, 56)
+    mask[..., edge:30, edge:40] = 1
+    shifted = (SOURCE * 0.5 + 0.4).clamp(0, 1)
+    blended = poisson(shifted, SOURCE, mask)
+    outside = (mask == 0).expand_as(SOURCE)
+    assert float((blended - SOURCE)[outside].abs().max()) <= 1 / 255
+    # Halved contrast and another brightness: the blend takes the contrast, not the brightness.
+    inside = (mask > 0).expand_as(SOURCE)
+    assert abs(float((blended - SOURCE)[inside].mean())) < 0.25 * abs(float((shifted - SOURCE)[inside].mean()))
+
+
+def test_poisson_of_the_source_itself_is_the_source() -> None:
+    assert float((poisson(SOURCE, SOURCE, MASK) - SOURCE).abs().max()) <= 2 / 255
+
+
+def test_poisson_lays_the_painting_where_it_belongs() -> None:
+    """A mask of odd size off the middle: the gradients inside are those of the painting at the same place."""
+    mask = torch.zeros(1, 1, 40, 56)
+    mask[..., 7:30, 5:32] = 1
+    blended = poisson(PAINTED, SOURCE, mask)
+    inside = (slice(None), slice(None), slice(9, 28), slice(7, 30))
+    ours, theirs = (picture[inside].diff(dim=-1).flatten() for picture in (blended, PAINTED))
+    assert float(torch.corrcoef(torch.stack([ours, theirs]))[0, 1]) > 0.8
+    beside = PAINTED[inside[0], inside[1], inside[2], slice(8, 31)].diff(dim=-1).flatten()
+    assert float(torch.corrcoef(torch.stack([ours, beside]))[0, 1]) < 0.2
+
+
+def test_nothing_to_blend_is_the_source() -> None:
+    np.testing.assert_array_equal(poisson(PAINTED, SOURCE, 0 * MASK).numpy(), SOURCE.numpy())

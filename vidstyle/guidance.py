@@ -1,0 +1,229 @@
+"""Which styles a frame gets, how much of each, and where: blends, schedules and masks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from vidstyle.errors import MediaError, UsageError
+from vidstyle.flow import FlowEstimator, carried, read_along
+from vidstyle.frames import FlowField, Frame, MediaInfo
+from vidstyle.media import open_source
+from vidstyle.pixels import feathered, to_mask
+from vidstyle.settings import Position, RunSettings, Settings, schedule_entries
+
+__all__ = ["Guidance", "Guide", "blend_shares", "schedule_shares"]
+
+logger = logging.getLogger(__name__)
+
+Mask = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """The styles of one frame.
+
+    `shares` is the weight of each style in the blend; they sum to 1. `masks`, (styles, H, W) in [0, 1], say where each goes instead, and
+    sum to 1 or less at every pixel: where they sum to 0 the source is left.
+    """
+
+    shares: tuple[float, ...]
+    masks: npt.NDArray[np.float32] | None = None
+
+    @property
+    def coverage(self) -> Mask | None:
+        """(H, W) in [0, 1], how much of each pixel is painted; None for all of the picture."""
+        return None if self.masks is None else self.masks.sum(axis=0).clip(0, 1)
+
+
+class Guide:
+    """Walks along the frames of a job and says which styles go where; a context manager that closes the masks.
+
+    Frames have to come in order, and all of them, since masks may be films, or move along with the film.
+    """
+
+    def __init__(self, settings: Settings, styles: int, info: MediaInfo, estimator: FlowEstimator) -> None:
+        """Opens the masks.
+
+        Args:
+            settings: everything a user can turn.
+            styles: how many style pictures there are.
+            info: of the input.
+            estimator: how flow is estimated, for masks that follow the film.
+
+        Raises:
+            UsageError: masks or schedule do not fit the styles, or the masks' shape is not that of the frames.
+            MediaError: a mask cannot be read.
+        """
+        self._settings = settings
+        self._schedule = None if settings.style.schedule is None else [when for when, _ in schedule_entries(settings.style.schedule)]
+        self._shares = blend_shares(settings, styles)
+        self._styles = styles
+        self._opening: Fraction | None = None
+        self._begun: list[Fraction] = []
+        self._masks: _Masks | None = None
+        if settings.mask.paths is not None:
+            _check_masks(settings, styles)
+            self._masks = _Masks([Path(path) for path in settings.mask.paths], settings, info, estimator)
+
+    @property
+    def leaves_source(self) -> bool:
+        """Whether something of the source may stay unpainted."""
+        paths = self._settings.mask.paths
+        return paths is not None and len(paths) == self._styles
+
+    def at(self, frame: Frame, shot_start: bool) -> Guidance:
+        """The styles of the next frame.
+
+        Raises:
+            MediaError: a mask ends too early, or is damaged.
+        """
+        shares = self._shares
+        if self._schedule is not None:
+            self._opening = frame.seconds if self._opening is None else self._opening
+            now = frame.seconds - self._opening
+            while len(self._begun) < len(self._schedule) and _reached(self._schedule[len(self._begun)], now, frame.index):
+                self._begun.append(now)
+            shares = schedule_shares(self._begun, len(self._schedule), self._settings.style.fade, now)
+        if self._masks is None:
+            return Guidance(shares)
+        masks = self._masks.at(frame, shot_start)
+        if len(masks) < self._styles:
+            masks = np.concatenate([masks, (1 - masks.sum(axis=0, keepdims=True)).clip(0, 1)])
+        return Guidance(shares, masks)
+
+    def close(self) -> None:
+        """Lets go of the masks' files."""
+        if self._masks is not None:
+            self._masks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def blend_shares(settings: Settings, count: int) -> tuple[float, ...]:
+    """The weight of each of `count` style pictures in the blend; they sum to 1.
+
+    Raises:
+        UsageError: the blend does not fit them.
+    """
+    weights = settings.style.blend
+    if weights is None:
+        return (1 / max(count, 1),) * count
+    if len(weights) != count or sum(weights) <= 0:
+        raise UsageError(f"--style-blend names {len(weights)} weights for {count} styles; give one a style, not all of them 0")
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+def _reached(start: Position, now: Fraction, index: int) -> bool:
+    return index >= start.frames if start.frames is not None else now >= Fraction(start.seconds or 0).limit_denominator(1_000_000)
+
+
+def schedule_shares(begun: Sequence[Fraction], count: int, fade: float, now: Fraction) -> tuple[float, ...]:
+    """The weight of each of a schedule's `count` styles at one moment; they sum to 1.
+
+    A style takes over from what was there before, evenly in `fade` seconds.
+
+    Args:
+        begun: when each style that has begun did so, in seconds; the first one is alone from the beginning.
+        count: styles.
+        fade: seconds.
+        now: seconds.
+    """
+    shares = [0.0] * count
+    for number, start in enumerate(begun):
+        share = 1.0 if number == 0 or fade == 0 else min(float(now - start) / fade, 1.0)
+        shares = [other * (1 - share) for other in shares]
+        shares[number] = share
+    return tuple(shares)
+
+
+def _check_masks(settings: Settings, styles: int) -> None:
+    count = len(settings.mask.paths or ())
+    if not styles or count not in (styles, styles - 1):
+        one_fewer = f", or {styles - 1} (the last style takes the rest)" if styles > 1 else ""
+        raise UsageError(f"--mask names {count} masks for {styles} {'style' if styles == 1 else 'styles'}; give {styles}{one_fewer}")
+    for flag, given in (("--style-blend", settings.style.blend), ("--style-schedule", settings.style.schedule)):
+        if given is not None:
+            raise UsageError(f"--mask and {flag} contradict each other: where a style goes is told by its mask; give one of them")
+
+
+class _Masks:
+    """The masks of a job, one after the other: (masks, H, W) a frame, summing to 1 at most."""
+
+    def __init__(self, paths: Sequence[Path], settings: Settings, info: MediaInfo, estimator: FlowEstimator) -> None:
+        self._stack = ExitStack()
+        self._estimator = estimator
+        self._feather = settings.mask.feather
+        self._follow = settings.mask.follow
+        self._size = info.height, info.width
+        try:
+            self._films = [self._open(path, settings.run, info) for path in paths]
+        except BaseException:
+            self._stack.close()
+            raise
+        self._origin: tuple[npt.NDArray[np.float32], FlowField | None] | None = None
+        self._before: Frame | None = None
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def at(self, frame: Frame, shot_start: bool) -> npt.NDArray[np.float32]:
+        if not self._follow:
+            return self._finished(np.stack([next(film) for film in self._films]))
+        if self._origin is None:
+            self._origin = np.stack([next(film) for film in self._films]), None
+        elif shot_start:
+            logger.warning("frame %d: a new shot begins; the masks of --mask-follow cannot be carried on and start as given", frame.index)
+            self._origin = self._origin[0], None
+        else:
+            assert self._before is not None
+            step, back = self._estimator(frame.rgb, self._before.rgb), self._estimator(self._before.rgb, frame.rgb)
+            self._origin = self._origin[0], carried(self._origin[0], self._origin[1], step, back, frame.rgb)
+        self._before = frame
+        given, flow = self._origin
+        return self._finished(given if flow is None else read_along(given, flow))
+
+    def _finished(self, masks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        if self._feather:
+            masks = np.stack([feathered(mask, self._feather) for mask in masks])
+        return np.asarray(masks / np.maximum(masks.sum(axis=0, keepdims=True), 1), dtype=np.float32)
+
+    def _open(self, path: Path, run: RunSettings, info: MediaInfo) -> Iterator[Mask]:
+        if not path.exists():
+            raise UsageError(f"--mask {path}: no such file or directory; check the name")
+        # Pictures in a directory have no rate of their own: each is the mask of one frame.
+        part = RunSettings(start=run.start, end=run.end, fps=float(info.rate) if path.is_dir() else run.fps)
+        medium = self._stack.enter_context(open_source(path, part))
+        if medium.info.kind == info.kind == "frames" and not self._follow and (medium.info.frames or 0) < (info.frames or 0):
+            raise UsageError(f"--mask {path}: holds {medium.info.frames} masks for {info.frames} frames; give a mask for every frame")
+        own, wanted = medium.info.width / medium.info.height, info.width / info.height
+        # Half a pixel of the smaller of the two, either way, is rounding.
+        if abs(own / wanted - 1) > 1 / min(medium.info.width, medium.info.height, info.width, info.height) + 1e-6:
+            raise UsageError(
+                f"--mask {path}: {medium.info.width}×{medium.info.height} has not the shape of the frames, {info.width}×{info.height}; "
+                "give a mask of their proportions, of any size"
+            )
+        return self._walk(path, medium.frames(), still=medium.info.kind == "image" or self._follow)
+
+    def _walk(self, path: Path, frames: Iterator[Frame], still: bool) -> Iterator[Mask]:
+        count = 0
+        for frame in frames:
+            mask = to_mask(frame.rgb, self._size)
+            count += 1
+            while still:
+                yield mask
+            yield mask
+        raise MediaError(f"--mask {path}: ends after {count} frames, before the input; give a mask for every frame")
