@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 Mask = npt.NDArray[np.float32]
 
+_SETTLED = 12
+"""Frames after a cross-fade in which the look may still settle."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
@@ -38,6 +41,8 @@ class Guidance:
 
     shares: tuple[float, ...]
     masks: npt.NDArray[np.float32] | None = None
+    changing: bool = False
+    """Whether another style has been taking over: the painting is to become another one, and must not be held to what it was."""
 
     @property
     def coverage(self) -> Mask | None:
@@ -70,6 +75,8 @@ class Guide:
         self._styles = styles
         self._opening: Fraction | None = None
         self._begun: list[Fraction] = []
+        self._before = tuple(float(not number) for number in range(styles))
+        self._changed = _SETTLED
         self._masks: _Masks | None = None
         if settings.mask.paths is not None:
             _check_masks(settings, styles)
@@ -94,8 +101,10 @@ class Guide:
             while len(self._begun) < len(self._schedule) and _reached(self._schedule[len(self._begun)], now, frame.index):
                 self._begun.append(now)
             shares = schedule_shares(self._begun, len(self._schedule), self._settings.style.fade, now)
+            self._changed = 0 if shares != self._before else self._changed + 1
+            self._before = shares
         if self._masks is None:
-            return Guidance(shares)
+            return Guidance(shares, changing=self._changed < _SETTLED)
         masks = self._masks.at(frame, shot_start)
         if len(masks) < self._styles:
             masks = np.concatenate([masks, (1 - masks.sum(axis=0, keepdims=True)).clip(0, 1)])

@@ -55,6 +55,10 @@ OnStep = Callable[[float, LossReport], None]
 _COARSEST_SIDE = 160
 """Longest side of the coarsest picture: strokes grow large there, and the network still sees the whole layout."""
 _SCALE_STEP = math.sqrt(2)
+_CHANGING = 0.1
+"""Share of the temporal weight while another style takes over."""
+_CLOSING = 10.0
+"""Weight of the pull towards the beginning of a loop over that of the frame before: with 1 the look went on settling the other way."""
 _DETAIL = -1
 """Number of the picture that fine detail is taken from, where the styles count from 0."""
 _MOST_TARGETS = 64
@@ -235,14 +239,17 @@ class Stylizer:
             references.append(Reference(moved[motion.distance], held.to(source.dtype)))
             if motion is not nearest:
                 start = torch.where(held, moved[motion.distance], start)
-        expected = drift_target(moved[nearest.distance], nearest)
+        expected: Reference | None = drift_target(moved[nearest.distance], nearest)
         if closing is not None:
             goal = warp(fade_finest(to_tensor(closing.painted, self.device)), closing.motion.flow).clamp(0, 1)
             pull = closing.share * torch.from_numpy(closing.motion.trust)[None, None].to(self.device)
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
-            references.append(Reference(goal, pull))
+            references.append(Reference(goal, _CLOSING * pull))
             start = torch.lerp(start, goal, pull)
-            expected = Reference(expected.warped, expected.trust * (pull == 0))
+            expected = None
+        if guidance is not None and guidance.changing:
+            references = [Reference(one.warped, _CHANGING * one.trust) for one in references]
+            expected = None
         pairs = [(warp(s, nearest.flow, "bilinear"), warp(y, nearest.flow, "bilinear")) for s, y in self._pairs(state)]
         iterations = self.settings.optimize.iterations
         work = _Work(frame, source, guidance or self._default, references, expected)

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from tests.clips import moving, quadrants
 from vidstyle.errors import MediaError
 from vidstyle.frames import MediaInfo
+from vidstyle.media import open_sink, open_source
 from vidstyle.media.images import ImageSink, ImageSource
-from vidstyle.media.stills import fit, read_header, read_still
-from vidstyle.settings import RunSettings
+from vidstyle.media.stills import Still, encode, fit, read_header, read_still
+from vidstyle.settings import EncodeSettings, RunSettings
 
 SECOND = Fraction(1)
 
@@ -332,3 +333,44 @@ class TestSink:
             sink.write(moving(0), 0, SECOND)
         with Image.open(io.BytesIO((tmp_path / "o.png").read_bytes())) as image:
             assert image.mode == "RGB"
+
+
+class TestProfiles:
+    """ICC profiles: the values are painted as they are, so what they mean stays the same."""
+
+    PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+    def painted(self, source: Path, target: Path) -> bytes | None:
+        with open_source(source, RunSettings()) as medium, open_sink(target, medium.info, EncodeSettings(), source, RunSettings()) as sink:
+            for frame in medium.frames():
+                sink.write(frame.rgb.astype(np.uint16) * 257, frame.pts, frame.time_base, frame.name)
+        with Image.open(target) as image:
+            image.load()
+            found = image.info.get("icc_profile")
+        assert found is None or isinstance(found, bytes)
+        return found
+
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+    def test_a_profile_is_kept(self, tmp_path: Path, suffix: str) -> None:
+        source = tmp_path / "photo.png"
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 31, 3), np.uint8)).save(source, icc_profile=self.PROFILE)
+        assert self.painted(source, tmp_path / f"out{suffix}") == self.PROFILE
+        assert self.painted(tmp_path / f"out{suffix}", tmp_path / "again.png") == self.PROFILE
+
+    @pytest.mark.parametrize("suffix", [".png", ".tif"])
+    def test_with_sixteen_bits_and_transparency(self, tmp_path: Path, suffix: str) -> None:
+        values = np.random.default_rng(0).integers(0, 65535, (20, 31, 4)).astype(np.uint16)
+        source, target = tmp_path / f"photo{suffix}", tmp_path / f"out{suffix}"
+        source.write_bytes(encode(values[..., :3], source, Still(values[..., :3], values[..., 3], self.PROFILE)))
+        with open_source(source, RunSettings()) as medium, open_sink(target, medium.info, EncodeSettings(), source, RunSettings()) as sink:
+            sink.write(values[..., :3], 0, medium.info.time_base, next(medium.frames()).name)
+        kept = read_still(target)
+        np.testing.assert_array_equal(kept.rgb, values[..., :3])
+        np.testing.assert_array_equal(kept.alpha, values[..., 3])
+        assert kept.profile == self.PROFILE
+
+    def test_one_of_another_colour_model_is_not(self, tmp_path: Path) -> None:
+        source = tmp_path / "grey.png"
+        grey = self.PROFILE[:16] + b"GRAY" + self.PROFILE[20:]
+        Image.fromarray(np.full((20, 30), 90, np.uint8)).save(source, icc_profile=grey)
+        assert self.painted(source, tmp_path / "out.png") is None

@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -55,7 +55,9 @@ _TRANSPARENT = frozenset({".png", ".webp", ".tif", ".tiff"})
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 _MOVING = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
-_WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG = 256, 257, 274
+_PROFILED = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+_WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG, _PROFILE_TAG = 256, 257, 274, 34675
+_MODEL = slice(16, 20)  # of a profile: the colour model of its values
 
 # What Pillow raises on headers that are damaged, or of something else altogether.
 _HEADER_ERRORS = (
@@ -83,6 +85,8 @@ class Header:
     height: int
     orientation: int
     """EXIF's orientation, 1 to 8, still to be applied to the decoded pixels; 1 is upright."""
+    profile: bytes | None
+    """ICC profile, of any colour model."""
     animated: bool
     """More than one picture, meant to be shown one after the other."""
     pages: bool
@@ -98,6 +102,8 @@ class Still:
 
     rgb: Picture
     alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None
+    profile: bytes | None = None
+    """ICC profile that says what the values of R, G and B mean; None where there is none, or one of another model (grey, CMYK)."""
 
 
 def read_header(path: Path) -> Header | None:
@@ -137,7 +143,16 @@ def _describe(image: Image.Image) -> Header:
         # OpenCV turns a TIFF by itself, and only that.
         orientation = 1
     several = bool(getattr(image, "is_animated", False))
-    return Header(kind, width, height, orientation, animated=several and kind in _MOVING, pages=several and kind == "TIFF")
+    profile = image.info.get("icc_profile")
+    return Header(
+        kind,
+        width,
+        height,
+        orientation,
+        profile if isinstance(profile, bytes) else None,
+        animated=several and kind in _MOVING,
+        pages=several and kind == "TIFF",
+    )
 
 
 def read_still(path: Path) -> Still:
@@ -171,7 +186,9 @@ def read_still(path: Path) -> Still:
         pixels = _transparent(path, data, pixels)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise MediaError(f"{path}: pixels of type {pixels.dtype}; save the picture with 8 or 16 bits a channel")
-    return _split(_upright(pixels, header.orientation))
+    still = _split(_upright(pixels, header.orientation))
+    profile = header.profile
+    return replace(still, profile=profile) if profile is not None and profile[_MODEL] == b"RGB " else still
 
 
 def _critical_chunks(path: Path, data: bytes) -> bytes:
@@ -277,7 +294,7 @@ def encode(picture: Picture, path: Path, original: Still | None = None) -> bytes
     """The bytes of the picture file `path`, of the format that its ending names.
 
     16 bits a channel where `picture` and `original` have them and the format holds them, 8 otherwise;
-    the transparency of `original`, resized, where the format holds it. JPEG and WebP at quality 95.
+    the transparency of `original`, resized, and its ICC profile, where the format holds them. JPEG and WebP at quality 95.
 
     Raises:
         MediaError: the format cannot hold the picture (too large for it).
@@ -295,11 +312,36 @@ def encode(picture: Picture, path: Path, original: Still | None = None) -> bytes
         parameters = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     elif suffix == ".webp":
         parameters = [cv2.IMWRITE_WEBP_QUALITY, 95]
+    profile = None if original is None else original.profile
     with _quiet_opencv():
-        done, data = cv2.imencode(suffix, np.ascontiguousarray(pixels), parameters)
+        if profile is not None and suffix in _PROFILED:
+            chunk = np.frombuffer(profile, np.uint8)
+            done, data = cv2.imencodeWithMetadata(suffix, np.ascontiguousarray(pixels), [cv2.IMAGE_METADATA_ICCP], [chunk], parameters)
+        else:
+            done, data = cv2.imencode(suffix, np.ascontiguousarray(pixels), parameters)
     if not done:
         raise MediaError(f"{path}: a {suffix} picture cannot be {picture.shape[1]}×{picture.shape[0]}; write .png or a smaller --size")
-    return data.tobytes()
+    encoded = data.tobytes()
+    return _with_tiff_profile(encoded, profile) if profile is not None and suffix in (".tif", ".tiff") else encoded
+
+
+def _with_tiff_profile(data: bytes, profile: bytes) -> bytes:
+    """A TIFF with an ICC profile, which OpenCV does not write: its directory, one entry longer, goes to the end of the file.
+
+    TIFF 6.0, section 2; the profile is tag 34675 of type UNDEFINED (ICC.1:2010, annex B.4).
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    (place,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, place)
+    entries = [data[place + 2 + 12 * number : place + 14 + 12 * number] for number in range(count)]
+    following = data[place + 2 + 12 * count : place + 6 + 12 * count]
+    data += b"\0" * (len(data) % 2)
+    entries.append(struct.pack(order + "HHII", _PROFILE_TAG, 7, len(profile), len(data)))
+    data += profile + b"\0" * (len(profile) % 2)
+    directory = struct.pack(order + "H", len(entries)) + b"".join(
+        sorted(entries, key=lambda entry: int.from_bytes(entry[:2], "little" if order == "<" else "big"))
+    )
+    return data[:4] + struct.pack(order + "I", len(data)) + data[8:] + directory + following
 
 
 def holds_transparency(suffix: str) -> bool:
