@@ -92,6 +92,38 @@ def write(path: Path, frames: list[npt.NDArray[np.uint8]], rate: Fraction, title
             container.mux(audio.encode(None))
 
 
+def glass(size: int = 480) -> npt.NDArray[np.uint8]:
+    """(size, size, 3) RGB: panes of coloured glass between leads, nearest-point cells with cloudy light behind them."""
+    random = np.random.default_rng(1906)
+    count = 90
+    points = random.uniform(0, size, (count, 2))
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    distances = np.stack([np.hypot(x - left, y - top) for left, top in points])
+    nearest = np.sort(distances, axis=0)
+    pane, rim = distances.argmin(axis=0), nearest[1] - nearest[0]
+    tints = [(196, 58, 44), (226, 138, 38), (244, 196, 72), (52, 118, 150), (30, 72, 112), (96, 148, 86), (214, 204, 176), (128, 40, 72)]
+    colors = np.array(tints, float)[random.integers(0, len(tints), count)] * random.uniform(0.8, 1.15, (count, 1))
+    light = 0.9 + 0.25 * np.clip(nearest[0] / 40, 0, 1)
+    for share, softness in ((0.10, 6), (0.05, 1.2)):
+        cloud = cv2.GaussianBlur(random.standard_normal((size, size)).astype(np.float32), (0, 0), softness)
+        light = light + share * cloud / cloud.std()
+    lead = np.clip((rim - 3.5) / 2, 0, 1)[..., None]
+    picture = colors[pane] * light[..., None] * lead + np.array((26, 24, 28)) * (1 - lead)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def mask(size: tuple[int, int], outline: list[tuple[int, int]]) -> npt.NDArray[np.uint8]:
+    """(H, W) of `size` = (width, height): white inside the outline, black outside, its edge softened by a pixel."""
+    empty = np.zeros((size[1], size[0]), np.uint8)
+    return np.asarray(cv2.GaussianBlur(cv2.fillPoly(empty, [np.array(outline)], (255,)), (3, 3), 0), dtype=np.uint8)
+
+
+CAT = [(27, 0), (282, 0), (257, 47), (260, 100), (240, 142), (222, 185), (217, 213), (0, 213), (0, 95), (22, 75)]
+"""Outline of the cat in `photo.jpg`, in pixels."""
+TOWER = [(163, 36), (175, 34), (193, 36), (192, 106), (178, 118), (167, 118)]
+"""Outline of the brown tower in the first frame of `clip.mp4`."""
+
+
 def main() -> None:
     """Reads the folder of originals from the command line and makes every file anew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,6 +142,9 @@ def main() -> None:
     height, width = photo.shape[:2]
     photo = cv2.resize(photo, (320, round(height * 320 / width)), interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(here / "photo.jpg"), photo, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    cv2.imwrite(str(here / "glass.jpg"), glass()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    cv2.imwrite(str(here / "cat.png"), mask((photo.shape[1], photo.shape[0]), CAT))
+    cv2.imwrite(str(here / "tower.png"), mask(SIZE, TOWER))
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ def inputs_of_command(command: str) -> tuple[list[str], str | None]:
     words = shlex.split(END_OF_COMMAND.split(command)[0])[1:]
     output = next((after for word, after in pairwise(words) if word in ("-o", "--output")), None)
     batch = "--batch" in words
+    # A schedule names its styles inside one word.
+    words += [name for word in words if ": " in word for name in re.findall(r":\s+([^\s,]+)", word)]
     read = [word for word in words if word != output and (Path(word).suffix.lower() in VIDEOS | PICTURES or word.endswith("/"))]
     if batch:
         read = [f"{word}clip.mp4" if word.endswith("/") else word for word in read]

@@ -99,7 +99,7 @@ def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
     return Reference(moved + change, trust * torch.exp(-((slow / _CALM) ** 2)))
 
 
-_CALM = 0.3 / 255
+_CALM = 0.2 / 255
 """Change of the source's area means a frame at which the drift is held by e⁻¹ of its weight only."""
 
 _NEW_COLOR = 8 / 255

@@ -194,7 +194,7 @@ class ContentSettings(_Section):
 class TemporalSettings(_Section):
     """What holds the frames of a shot together."""
 
-    weight: Weight = _setting(3000.0, "--temporal-weight", "weight of the deviation from the warped frames, on 0-255 values")
+    weight: Weight = _setting(5000.0, "--temporal-weight", "weight of the deviation from the warped frames, on 0-255 values")
     references: tuple[Annotated[int, Field(ge=1, le=100)], ...] = _setting(
         (1, 10, 20, 40), "--references", "how many frames back earlier ones are looked up in (Ruder et al.'s J)", min_length=1
     )
@@ -231,7 +231,7 @@ class OptimizeSettings(_Section):
     """How the picture is optimised."""
 
     optimizer: Literal["lbfgs", "adam"] = _setting("lbfgs", "--optimizer", "L-BFGS or Adam")
-    iterations: int = _setting(26, "--iterations", "steps (looks at the loss) for a frame that starts from the one before", ge=1)
+    iterations: int = _setting(36, "--iterations", "steps (looks at the loss) for a frame that starts from the one before", ge=1)
     first_iterations: int = _setting(
         150, "--first-iterations", "steps for the first frame of a shot, at full size and at each coarser one", ge=1
     )

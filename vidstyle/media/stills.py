@@ -338,9 +338,8 @@ def _with_tiff_profile(data: bytes, profile: bytes) -> bytes:
     data += b"\0" * (len(data) % 2)
     entries.append(struct.pack(order + "HHII", _PROFILE_TAG, 7, len(profile), len(data)))
     data += profile + b"\0" * (len(profile) % 2)
-    directory = struct.pack(order + "H", len(entries)) + b"".join(
-        sorted(entries, key=lambda entry: int.from_bytes(entry[:2], "little" if order == "<" else "big"))
-    )
+    ordered: list[bytes] = sorted(entries, key=lambda entry: struct.unpack(order + "H", entry[:2])[0])
+    directory = struct.pack(order + "H", len(ordered)) + b"".join(ordered)
     return data[:4] + struct.pack(order + "I", len(data)) + data[8:] + directory + following
 
 
