@@ -133,6 +133,7 @@ def main() -> None:
 
     frames, rate = read(find(originals, "drone_city_3.0s_320x180.mp4"), first=12, count=18)
     write(here / "clip.mp4", frames, rate, "Over the city (18 frames)", with_sound=True)
+    write(here / "sway.mp4", frames[:9] + frames[7:0:-1], rate, "Over the city, forth and back (16 frames)", with_sound=False)
     frames, rate = read(find(originals, "city_timelapse_cut_3.0s_640x360.mp4"), first=18, count=24)
     write(here / "cut.mp4", frames, rate, "Two towers (one cut, at frame 12)", with_sound=False)
 

@@ -1,0 +1,181 @@
+"""Makes docs/gallery.md and its pictures: what each setting does to a picture, with the command that made it.
+
+    python docs/make_gallery.py [ROW ...]     pictures of the rows named; without names of all rows, and the page
+
+The rows stand in docs/gallery.toml, and their commands are run as they stand. What they made is kept in `.gallery/`
+and made again when its command has changed or `.gallery/` is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vidstyle.media import read_style
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / ".gallery"
+IMAGES = ROOT / "docs" / "images" / "gallery"
+GAP, BAND = 6, 24
+
+Picture = npt.NDArray[np.uint8]
+Row = dict[str, Any]
+
+
+def made(command: str) -> list[Picture]:
+    """What the command makes, run if it has not been yet: one picture, or the frames of a film."""
+    directory = KEPT / hashlib.sha256(command.encode()).hexdigest()[:16]
+    words = shlex.split(command)
+    if not directory.exists():
+        scratch = directory.with_suffix(".tmp")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        (scratch / "sample_media").symlink_to(ROOT / "sample_media")
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", *words, "-q"], cwd=scratch, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        (scratch / "sample_media").unlink()
+        scratch.rename(directory)
+        print(f"{time.monotonic() - began:6.1f} s  {command}", flush=True)
+    output = directory / words[words.index("-o") + 1]
+    return [read_style(path) for path in (sorted(output.iterdir()) if output.is_dir() else [output])]
+
+
+def resized(picture: Picture, width: int) -> Picture:
+    """As `--size` makes it."""
+    height = round(picture.shape[0] * width / picture.shape[1])
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def captioned(picture: Picture, text: str) -> Picture:
+    """The picture under a line of text, on white."""
+    size = 0.45
+    while cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0] > picture.shape[1] - 2:
+        size *= 0.95
+    band = np.full((BAND, picture.shape[1], 3), 255, np.uint8)
+    cv2.putText(band, text, (1, BAND - 8), cv2.FONT_HERSHEY_SIMPLEX, size, (40, 40, 40), 1, cv2.LINE_AA)
+    return np.vstack([band, picture])
+
+
+def sheet(pictures: list[tuple[str, Picture]], columns: int) -> Picture:
+    """Pictures in a grid, each under its caption."""
+    height, width = (max(picture.shape[axis] for _, picture in pictures) for axis in (0, 1))
+    cells = []
+    for caption, picture in pictures:
+        room = ((0, height - picture.shape[0] + GAP), (0, width - picture.shape[1] + GAP), (0, 0))
+        cells.append(np.pad(captioned(picture, caption), room, constant_values=255))
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % min(columns, len(cells)))
+    return np.vstack([np.hstack(cells[at : at + columns]) for at in range(0, len(cells), columns)])
+
+
+def picture_of(row: Row, results: list[list[Picture]]) -> Picture:
+    """The row's sheet; films as strips of the frames named."""
+    shown = []
+    for cell, pictures in zip(row["cells"], results, strict=True):
+        times = cell.get("tiles", 1)
+        strip = [np.pad(pictures[frame], ((0, 0), (0, GAP), (0, 0)), constant_values=255) for frame in cell.get("frames", ())]
+        shown.append((cell["caption"], np.hstack(strip) if strip else np.tile(pictures[0], (times, times, 1))))
+    height = max(picture.shape[0] for _, picture in shown)
+    for front in reversed(row.get("before", [])):
+        picture = read_style(ROOT / front["path"])
+        shown.insert(0, (front["caption"], resized(picture, round(picture.shape[1] * height / picture.shape[0]))))
+    return sheet(shown, row["columns"])
+
+
+def luma(picture: Picture) -> npt.NDArray[np.float64]:
+    """(H, W), 0-255."""
+    return np.asarray(picture.astype(np.float64) @ [0.299, 0.587, 0.114])
+
+
+def steps(pictures: list[Picture]) -> list[float]:
+    """Mean change of the lightness from each frame to the next."""
+    return [float(np.abs(luma(b) - luma(a)).mean()) for a, b in pairwise(pictures)]
+
+
+def reconstructed(row: Row, results: list[list[Picture]]) -> str:
+    """PSNR of the first frames against the photograph at their size."""
+    photo = read_style(ROOT / "sample_media" / "photo.jpg")
+    found = []
+    for cell, (picture,) in zip(row["cells"], results, strict=True):
+        error = np.square(picture.astype(float) - resized(photo, picture.shape[1])).mean()
+        found.append(f"{10 * np.log10(255**2 / error):.1f} dB at `{cell['caption']}`")
+    return f"PSNR against the photograph: {', '.join(found)}."
+
+
+def seams(row: Row, results: list[list[Picture]]) -> str:
+    """Steps of the lightness across the edge of a tile, beside those inside; over the cells that are shown as tiles."""
+    found = []
+    for cell, (picture, *_) in zip(row["cells"], results, strict=True):
+        if "tiles" in cell:
+            grey = luma(picture)
+            inside = [np.abs(np.diff(grey, axis=axis)).mean() for axis in (0, 1)]
+            across = [np.abs(grey[0] - grey[-1]).mean(), np.abs(grey[:, 0] - grey[:, -1]).mean()]
+            found.append(f"{cell['caption']}: {across[0]:.1f} and {across[1]:.1f} (inside {inside[0]:.1f} and {inside[1]:.1f})")
+    return f"Mean step of the lightness from one edge to the opposite one, down and across. {'; '.join(found)}."
+
+
+def flicker(row: Row, results: list[list[Picture]]) -> str:
+    """Mean change from frame to frame of every film."""
+    found = [f"{np.mean(steps(cell)):.1f} {row['cells'][index]['caption']}" for index, cell in enumerate(results)]
+    return f"Mean change of the lightness from one frame to the next: {', '.join(found)}."
+
+
+def closed(row: Row, results: list[list[Picture]]) -> str:
+    """Change from the last frame to the first, beside that between the others."""
+    found = []
+    for cell, film in zip(row["cells"], results, strict=True):
+        (last,) = steps([film[-1], film[0]])
+        found.append(f"{last:.1f} {cell['caption']} (median between its other frames {np.median(steps(film)):.1f})")
+    return f"Mean change of the lightness from the last frame to the first: {', '.join(found)}."
+
+
+FIGURES: dict[str, Callable[[Row, list[list[Picture]]], str]] = {
+    "reconstruction": reconstructed,
+    "texture": seams,
+    "framewise": flicker,
+    "loop": closed,
+}
+"""Rows about which something can be measured."""
+
+
+def main(names: list[str]) -> None:
+    """Makes the pictures of the rows named; without names of all rows, and the page."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    page = [
+        "# Gallery",
+        "",
+        "One knob a row, with the commands that made its pictures, to be run in a clone of this repository.",
+        "`python docs/make_gallery.py` made this page. Credits of the media: [sample_media/CREDITS.md](../sample_media/CREDITS.md).",
+    ]
+    rows = tomllib.loads((ROOT / "docs" / "gallery.toml").read_text(encoding="utf-8"))["row"]
+    if unknown := set(names) - {row["name"] for row in rows}:
+        sys.exit(f"no such row: {', '.join(sorted(unknown))}")
+    for row in rows:
+        name = row["name"]
+        if names and name not in names:
+            continue
+        results = [made(cell["command"]) for cell in row["cells"]]
+        cv2.imwrite(str(IMAGES / f"{name}.jpg"), picture_of(row, results)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+        figures = FIGURES[name](row, results) if name in FIGURES else ""
+        print(f"{name}: {figures}", flush=True)
+        page += ["", f"## {row['title']}", "", row["text"], "", f"![{row['title']}](images/gallery/{name}.jpg)", ""]
+        page += [*([figures, ""] if figures else []), "```bash", *(cell["command"] for cell in row["cells"]), "```"]
+    if not names:
+        (ROOT / "docs" / "gallery.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
