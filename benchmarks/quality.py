@@ -24,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.machine import describe_machine, save
-from vidstyle.evaluate import objective_of, sharpness, steadiness
+from vidstyle.evaluate import evaluate, objective_of
 from vidstyle.flow import make_estimator
+from vidstyle.frames import Frame
 from vidstyle.media import open_source, read_style
 from vidstyle.objective import Objective, Region, build_terms, content_targets
 from vidstyle.optimize import lbfgs
@@ -42,9 +43,9 @@ OPTIMUM_STEPS = 100
 Picture = npt.NDArray[np.uint8]
 
 
-def frames_of(path: Path, size: int | None) -> list[Picture]:
+def frames_of(path: Path, size: int | None) -> list[Frame]:
     with open_source(path, RunSettings(size=size)) as medium:
-        return [frame.rgb for frame in medium.frames()]
+        return list(medium.frames())
 
 
 def stylise(clip: Path, style: Path, size: int, output: Path, flags: list[str]) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def stylise(clip: Path, style: Path, size: int, output: Path, flags: list[str]) 
 
 def per_frame_optimum(judge: Stylizer, source: Picture) -> Picture:
     """What `OPTIMUM_STEPS` steps of L-BFGS from the content make of one frame, at full size, as it is saved."""
-    settings, network = judge.settings, judge._network
+    settings, network = judge.settings, judge.network
     layers = (*settings.content.layers, *settings.style.layers)
     image = to_tensor(source)
     content = content_targets(network, image, settings)
@@ -96,11 +97,12 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "frames" if keep is None else keep / clip.stem
         job = stylise(clip, style, size, output, flags)
-        result = frames_of(output, None)
-    source = frames_of(clip, size)
+        painted = frames_of(output, None)
+    film = frames_of(clip, size)
+    measured = evaluate(film, painted, 24.0, make_estimator("dis"), gaps=GAPS)
+    source, result = ([frame.rgb for frame in frames] for frames in (film, painted))
     lines, shots = job["lines"], shots_of(job["lines"])
     judge = Stylizer(Settings(), [read_style(style)], source[0].shape[:2])
-    flow = make_estimator("dis")
     figures: dict[str, Any] = {
         "clip": clip.name, "size": f"{source[0].shape[1]}×{source[0].shape[0]}", "frames": len(source),
         "shots": [[shot.start, shot.stop] for shot in shots], "flags": flags,
@@ -111,27 +113,17 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
         "reliable_mean": round(float(np.mean([line["reliable"] for line in lines if not line["shot_start"]])), 3),
     }  # fmt: skip
     for gap in GAPS:
-        rows = [steadiness(source[shot], result[shot], gap, flow) for shot in shots if shot.stop - shot.start > gap]
-        pairs = [shot.stop - shot.start - gap for shot in shots if shot.stop - shot.start > gap]
-        own, painted = (float(np.average([getattr(row, key) for row in rows], weights=pairs)) for key in ("source", "result"))
-        sharper = float(np.mean([sharpness(frame) for frame in result]) / np.mean([sharpness(frame) for frame in source]))
-        figures[f"gap{gap}"] = {
-            "source": own,
-            "result": painted,
-            "ratio": round(painted / own, 3),
-            "norm": round(painted / own / sharper, 3),
-        }
-        figures["sharpness_ratio"] = round(sharper, 3)
-    luma = [float((frame.astype(np.float64) @ [0.299, 0.587, 0.114]).mean()) for frame in result]
-    own_luma = [float((frame.astype(np.float64) @ [0.299, 0.587, 0.114]).mean()) for frame in source]
-    figures["luma_first_last"] = [[round(luma[shot.start], 1), round(luma[shot.stop - 1], 1)] for shot in shots]
-    figures["source_luma_first_last"] = [[round(own_luma[shot.start], 1), round(own_luma[shot.stop - 1], 1)] for shot in shots]
+        figures[f"gap{gap}"] = {name: measured.summary[f"gap{gap}"][name] for name in ("source", "result", "ratio", "norm")}
+    figures["sharpness_ratio"] = round(measured.summary["sharpness"]["ratio"], 3)
+    for name, column in (("luma_first_last", "luma_result"), ("source_luma_first_last", "luma_source")):
+        values = measured.frames[column]
+        figures[name] = [[round(values[shot.start], 1), round(values[shot.stop - 1], 1)] for shot in shots]
     chosen = np.unique(np.linspace(0, len(source) - 1, optimum_frames).round().astype(int)).tolist() if optimum_frames else []
     targets = judge.targets(judge.size)
     pairs_of = []
     for index in chosen:
-        saved = objective_of(judge._network, result[index], source[index], targets)
-        optimum = objective_of(judge._network, per_frame_optimum(judge, source[index]), source[index], targets)
+        saved = objective_of(judge.network, result[index], source[index], targets)
+        optimum = objective_of(judge.network, per_frame_optimum(judge, source[index]), source[index], targets)
         pairs_of.append({"frame": index, "saved": round(saved), "optimum": round(optimum), "ratio": round(saved / optimum, 3)})
     figures["objective"] = pairs_of
     return figures

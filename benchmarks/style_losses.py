@@ -46,7 +46,7 @@ def strength(frame: Frame, loss: str) -> float:
     settings = settings_for(loss, 1)
     painter = Stylizer(settings, [read_style(STYLE)], frame.rgb.shape[:2])
     terms = [term for term in build_terms(settings, None, [Region(painter.targets(painter.size))]) if term.name == "style"]
-    _, gradient = Objective(painter._network, terms, settings.style.layers)(to_tensor(frame.rgb))
+    _, gradient = Objective(painter.network, terms, settings.style.layers)(to_tensor(frame.rgb))
     return float(gradient.square().mean().sqrt())
 
 
@@ -60,7 +60,7 @@ def paint(frame: Frame, loss: str, steps: int, pictures: Path | None) -> dict[st
     picture = from_tensor(to_tensor(painted.picture)).astype("uint8", copy=False)
     if pictures is not None:
         cv2.imwrite(str(pictures / f"{loss}.png"), picture[:, :, ::-1])
-    content, style = content_and_style_of(judge._network, picture, frame.rgb, judge.targets(judge.size))
+    content, style = content_and_style_of(judge.network, picture, frame.rgb, judge.targets(judge.size))
     return {
         "loss": loss, "seconds": round(seconds, 1), "steps": painted.steps, "ms_a_step": round(1000 * seconds / painted.steps),
         "content": round(content), "style_gram": round(style), "objective": round(content + style),

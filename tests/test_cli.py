@@ -15,6 +15,7 @@ from PIL import Image
 
 import vidstyle
 from vidstyle import cli
+from vidstyle.cli.terminal import duration
 from vidstyle.errors import MediaError, NotEnoughMemory, NumericalError
 from vidstyle.settings import Settings, flag_table
 
@@ -423,7 +424,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_job(job, monkeypatch):
     ("seconds", "text"), [(0.04, "0.0 s"), (8.13, "8.1 s"), (60, "1 min 0 s"), (200.4, "3 min 20 s"), (7500, "2 h 5 min")]
 )
 def test_durations(seconds, text):
-    assert cli._duration(seconds) == text
+    assert duration(seconds) == text
 
 
 # --- as a process ---

@@ -84,7 +84,7 @@ class TestStrength:
             # The strength acts on the output alone: every step but the first takes the painting from the workspace.
             stylize(photo, style, tmp_path / "full.png", chosen, JobOptions(keep_workspace=True, overwrite=True))
             picture = read_style(tmp_path / "full.png")
-            losses.append(content_and_style_of(judge._network, picture, source, judge.targets(judge.size)))
+            losses.append(content_and_style_of(judge.network, picture, source, judge.targets(judge.size)))
             if step == 0:
                 np.testing.assert_array_equal(picture, source)
         content, painted = np.array(losses).T

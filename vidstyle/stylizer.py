@@ -161,7 +161,7 @@ class Stylizer:
         self._detail = detail
         if detail is not None and not set(settings.style.detail_layers) & set(settings.style_layers):
             raise UsageError(f"--detail-layers {' '.join(settings.style.detail_layers)}: none of them is a style layer; see --style-layers")
-        self._network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device)
+        self.network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device)
         self._colors: Picture | None = None
         self._statistics: dict[tuple[tuple[int, int], int], list[StyleTargets]] = {}
         self._targets: dict[tuple[tuple[int, int], tuple[float, ...]], StyleTargets] = {}
@@ -323,7 +323,7 @@ class Stylizer:
             for scale in scales:
                 factor = scale * math.sqrt(size[0] * size[1] / (height * width))
                 new = max(round(height * factor), shortest), max(round(width * factor), shortest)
-                found.append(style_statistics(self._network, to_tensor(resized(picture, new), self.device), self.settings))
+                found.append(style_statistics(self.network, to_tensor(resized(picture, new), self.device), self.settings))
             self._statistics[size, number] = found
         return self._statistics[size, number]
 
@@ -360,9 +360,9 @@ class Stylizer:
         on_step: Callable[[int, LossReport], None] | None,
     ) -> Result:
         size = (work.content.shape[-2], work.content.shape[-1])
-        kept = content_targets(self._network, work.content, self.settings)
+        kept = content_targets(self.network, work.content, self.settings)
         terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
-        objective = Objective(self._network, terms, self._layers, self.settings.run.tileable)
+        objective = Objective(self.network, terms, self._layers, self.settings.run.tileable)
         optimize = self.settings.optimize
         try:
             return OPTIMIZERS[optimize.optimizer](

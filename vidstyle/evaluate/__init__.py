@@ -2,6 +2,27 @@
 
 from __future__ import annotations
 
-from vidstyle.evaluate.measures import Steadiness, content_and_style_of, objective_of, sharpness, steadiness, warping_error
+from vidstyle.evaluate.evaluation import Evaluation, Judge, TrueFlow, evaluate
+from vidstyle.evaluate.flicker import BANDS, FLICKER_FROM, FlickerMeter
+from vidstyle.evaluate.judge import NetworkJudge
+from vidstyle.evaluate.measures import content_and_style_of, luma, objective_of, saturation, sharpness, structure, warping_error
+from vidstyle.evaluate.truth import FlowDirectory
 
-__all__ = ["Steadiness", "content_and_style_of", "objective_of", "sharpness", "steadiness", "warping_error"]
+__all__ = [
+    "BANDS",
+    "FLICKER_FROM",
+    "Evaluation",
+    "FlickerMeter",
+    "FlowDirectory",
+    "Judge",
+    "NetworkJudge",
+    "TrueFlow",
+    "content_and_style_of",
+    "evaluate",
+    "luma",
+    "objective_of",
+    "saturation",
+    "sharpness",
+    "structure",
+    "warping_error",
+]

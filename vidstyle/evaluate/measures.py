@@ -1,41 +1,22 @@
-"""How steady and how sharp a result is, against its source; and its objective under one judge."""
+"""What is measured on single pictures and pairs of them: steadiness, sharpness, structure, the objective under one judge."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from vidstyle.flow import FlowEstimator, consistency, warp
+from vidstyle.flow import warp
 from vidstyle.frames import FlowField
 from vidstyle.objective import Objective, Region, StyleTargets, build_terms, content_targets
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19
 
-__all__ = ["Steadiness", "content_and_style_of", "objective_of", "sharpness", "steadiness", "warping_error"]
+__all__ = ["content_and_style_of", "luma", "objective_of", "saturation", "sharpness", "structure", "warping_error"]
 
 Picture = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Steadiness:
-    """Warping errors at one gap, the source's own as the floor."""
-
-    gap: int
-    """Frames between the two that are compared."""
-    source: float
-    """Warping error of the source itself, mean over pairs, on values in [0, 1]."""
-    result: float
-    ratio: float
-    """Result over source."""
-    norm: float
-    """`ratio` over the ratio of the sharpnesses: an error of the flow costs in proportion to the picture's gradients."""
-    reliable: float
-    """Share of the pixels that were compared."""
 
 
 def warping_error(current: Picture, reference: Picture, flow: FlowField, trust: npt.NDArray[np.float32]) -> float:
@@ -54,51 +35,62 @@ def warping_error(current: Picture, reference: Picture, flow: FlowField, trust: 
 
 def sharpness(picture: Picture) -> float:
     """Variance of the Laplacian (four neighbours) of the luma (BT.601), on 0-255 values."""
-    luma = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-    inner = luma[1:-1, 1:-1]
-    return float((luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * inner).var())
+    grey = luma(picture)
+    return float((grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]).var())
 
 
-def steadiness(source: Sequence[Picture], result: Sequence[Picture], gap: int, estimator: FlowEstimator) -> Steadiness:
-    """Warping error of `result` and of `source` at one gap, over every pair of a run of frames without a cut.
+def structure(result: Picture, source: Picture) -> float:
+    """Mean of SSIM's structure term on the luma, in [-1, 1]: are edges where they were, whatever colour and contrast.
 
-    Pixels that fail the forward-backward or the motion-boundary test, or come from outside, are not compared.
+        s = (σ_xy + C) / (σ_x σ_y + C),   C = (0.03 · 255)² / 2
 
-    Raises:
-        ValueError: the clips differ in length or size, or have no pair that far apart.
+    Wang et al. 2004, with their window: Gaussian, 11 × 11, σ = 1.5.
     """
-    if len(source) != len(result) or any(a.shape != b.shape for a, b in zip(source, result, strict=True)):
-        raise ValueError(f"source and result differ: {len(source)} and {len(result)} frames, {source[0].shape} and {result[0].shape}")
-    if len(source) <= gap:
-        raise ValueError(f"{len(source)} frames have no pair {gap} apart")
-    errors = []
-    for now in range(gap, len(source)):
-        flow = estimator(source[now], source[now - gap])
-        trust = consistency(flow, estimator(source[now - gap], source[now])).reliable
-        own = warping_error(source[now], source[now - gap], flow, trust)
-        errors.append((own, warping_error(result[now], result[now - gap], flow, trust), float(trust.mean())))
-    own, painted, reliable = (float(value) for value in np.mean(errors, axis=0))
-    sharper = float(np.mean([sharpness(frame) for frame in result])) / float(np.mean([sharpness(frame) for frame in source]))
-    return Steadiness(gap, own, painted, painted / own, painted / own / sharper, reliable)
+    x, y = luma(result), luma(source)
+    mean_x, mean_y = _windowed(x), _windowed(y)
+    variance_x = (_windowed(x * x) - mean_x**2).clip(0)
+    variance_y = (_windowed(y * y) - mean_y**2).clip(0)
+    covariance = _windowed(x * y) - mean_x * mean_y
+    small = (0.03 * 255) ** 2 / 2
+    return float(((covariance + small) / (np.sqrt(variance_x * variance_y) + small)).mean())
 
 
-def content_and_style_of(network: VGG19, picture: Picture, source: Picture, targets: StyleTargets) -> tuple[float, float]:
+def _windowed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT), dtype=np.float64)
+
+
+def luma(picture: Picture) -> npt.NDArray[np.float64]:
+    """(H, W), 0-255, BT.601."""
+    return np.asarray(picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
+
+
+def saturation(picture: Picture) -> float:
+    """Mean over the pixels of (max − min) / max of R, G and B, in [0, 1]; black counts 0."""
+    largest = picture.max(axis=2).astype(np.float64)
+    return float(((largest - picture.min(axis=2)) / np.maximum(largest, 1)).mean())
+
+
+def content_and_style_of(network: VGG19, picture: Picture, source: Picture, targets: StyleTargets | None) -> tuple[float, float | None]:
     """5·content and 100·style of a saved picture: the one judge, whatever settings it was made with.
 
     Args:
         network: VGG-19 with the original weights and max pooling.
         picture: (H, W, 3) uint8 RGB, what is judged.
         source: the same, what it was made from.
-        targets: Gram matrices of the style at the frame's size, as `style_targets` gives them with default settings.
+        targets: Gram matrices of the style at the frame's size, as `style_targets` gives them with default settings; None
+            where no style is known.
     """
     settings = Settings()
-    layers = (*settings.content.layers, *settings.style.layers)
+    layers = settings.content.layers if targets is None else (*settings.content.layers, *settings.style.layers)
     content = content_targets(network, to_tensor(source), settings)
+    regions = [] if targets is None else [Region(targets)]
     with torch.no_grad():
-        terms = Objective(network, build_terms(settings, content, [Region(targets)]), layers).terms(to_tensor(picture))
-    return float(terms["content"]), float(terms["style"])
+        terms = Objective(network, build_terms(settings, content, regions), layers).terms(to_tensor(picture))
+    return float(terms["content"]), float(terms["style"]) if targets is not None else None
 
 
 def objective_of(network: VGG19, picture: Picture, source: Picture, targets: StyleTargets) -> float:
     """The sum of `content_and_style_of`: the quantity that neural-style and artistic-videos minimise."""
-    return sum(content_and_style_of(network, picture, source, targets))
+    content, style = content_and_style_of(network, picture, source, targets)
+    assert style is not None
+    return content + style

@@ -14,14 +14,17 @@ from vidstyle.flow.base import FlowEstimator
 from vidstyle.flow.carry import carried, read_along
 from vidstyle.flow.compose import chain, compose
 from vidstyle.flow.consistency import Consistency, consistency, reliable, stretched
+from vidstyle.flow.contrib import DeepFlow, DualTVL1
 from vidstyle.flow.dis import DenseInverseSearch
 from vidstyle.flow.farneback import Farneback
+from vidstyle.flow.files import FLOW_SUFFIXES, read_flow, write_flow
 from vidstyle.flow.none import NoFlow
 from vidstyle.flow.refined import Refined
 from vidstyle.flow.warp import fade_finest, warp
 
 __all__ = [
     "ESTIMATORS",
+    "FLOW_SUFFIXES",
     "Consistency",
     "FlowEstimator",
     "carried",
@@ -31,15 +34,19 @@ __all__ = [
     "fade_finest",
     "make_estimator",
     "read_along",
+    "read_flow",
     "reliable",
     "stretched",
     "warp",
+    "write_flow",
 ]
 
 ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {
     "farneback": Refined,
     "farneback-raw": Farneback,
     "dis": DenseInverseSearch,
+    "deepflow": DeepFlow,
+    "tvl1": DualTVL1,
     "none": NoFlow,
 }
 """Value of `--flow` → what makes the estimator."""

@@ -14,7 +14,7 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import MediaInfo, MediaKind
 from vidstyle.media import video
 from vidstyle.media.base import Sink, Source, check_place
-from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, only_pictures
+from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, natural_order, only_pictures
 from vidstyle.media.images import ImageSink, ImageSource
 from vidstyle.media.stills import READABLE, WRITABLE, read_header, read_still, to_8_bit
 from vidstyle.settings import EncodeSettings, RunSettings
@@ -26,6 +26,7 @@ __all__ = [
     "check_style",
     "is_media_name",
     "kind_of",
+    "natural_order",
     "open_sink",
     "open_source",
     "output_kind",

@@ -1,7 +1,6 @@
 """The command: flags from the settings model, progress, and what it ends with.
 
-Exit codes: 0 done, 1 the job failed, 2 wrong usage or settings, 130 interrupted. An error is one line
-on stderr; a traceback comes with `-v` or for a bug. Only this module prints, parses and exits.
+Only this package prints, parses and exits.
 
 torch is imported when a job really starts, so that help, version and usage errors answer at once.
 """
@@ -15,12 +14,10 @@ import io
 import logging
 import os
 import re
-import signal
 import sys
 import time
-import traceback
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
@@ -30,15 +27,14 @@ from tqdm import tqdm
 from tyro.constructors import PrimitiveConstructorSpec
 
 from vidstyle import __version__
-from vidstyle.errors import UsageError, VidstyleError
+from vidstyle.cli.terminal import Ending, duration, exit_code, frames, logging_to_terminal, say
+from vidstyle.errors import UsageError
 from vidstyle.settings import FlagInfo, Settings, describe_validation_error, file_values, flag_table, preset_names, preset_values
 
 if TYPE_CHECKING:
     from vidstyle.pipeline import FrameReport, JobOptions
 
 __all__ = ["main", "parse"]
-
-INTERRUPTED = 130
 
 HELP = """\
 Turns film into painting: neural style transfer by optimisation, steady over time, with the sound kept.
@@ -275,43 +271,6 @@ def _flag_values(arguments: _Arguments) -> dict[str, Any]:
 # --- what is shown ---------------------------------------------------------------------------------
 
 
-def _say(text: str, stream: TextIO | None = None) -> None:
-    """One line to stderr or `stream`, above a running progress bar. A reader that has gone away stops nothing."""
-    stream = stream or sys.stderr
-    try:
-        with tqdm.external_write_mode(file=stream):
-            print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        # Python flushes the standard streams once more when it ends; that must not fail either.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-class _OneLineHandler(logging.Handler):
-    """Shows a record as `vidstyle: warning: …`."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        _say(f"vidstyle: {record.levelname.lower()}: {' '.join(record.getMessage().split())}")
-
-
-@contextlib.contextmanager
-def _logging(level: int) -> Iterator[None]:
-    logger, handler = logging.getLogger("vidstyle"), _OneLineHandler()
-    before = logger.level, logger.propagate
-    logger.setLevel(level)
-    logger.addHandler(handler)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
-
-
 class _Bar:
     """Progress on a terminal: one line, rewritten, with part-done frames counted by their share."""
 
@@ -376,8 +335,8 @@ class _Lines:
             return
         self._said = now
         each = (now - self._started) / (self._done - self._begun)
-        left = f", about {_duration(each * (self._total - self._done))} left" if self._total and self._total > self._done else ""
-        _say(f"vidstyle: frame {self._done} of {self._total or '?'}, loss {report.objective:.4g}{left}")
+        left = f", about {duration(each * (self._total - self._done))} left" if self._total and self._total > self._done else ""
+        say(f"vidstyle: frame {self._done} of {self._total or '?'}, loss {report.objective:.4g}{left}")
 
     def close(self) -> None:
         """Nothing to take away."""
@@ -413,70 +372,28 @@ def _has_size(terminal: TextIO) -> bool:
         return False
 
 
-def _duration(seconds: float) -> str:
-    """`8.1 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _frames(count: int) -> str:
-    return f"{count} frame" if count == 1 else f"{count} frames"
-
-
 # --- the command -----------------------------------------------------------------------------------
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command (`argv` without the program's name; default: the process's own) and returns its exit code."""
-    verbose = fresh = False
-    before = None
-    try:
-        with contextlib.suppress(ValueError):  # signals can be set in the main thread only
-            before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        arguments = _tokens(sys.argv[1:] if argv is None else argv)
-        verbose, fresh = arguments.verbose, arguments.fresh
-        if arguments.version:
-            _say(f"vidstyle {__version__}", sys.stdout)
-            return 0
-        if arguments.quiet and arguments.verbose:
-            raise UsageError("-q and -v contradict each other; give one of them")
-        level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.WARNING
-        with _logging(level):
-            return _run(_command(arguments), arguments.quiet)
-    except SystemExit as stop:
-        return 1 if stop.code else 0  # 0: help has been printed
-    except KeyboardInterrupt:
-        how = "run the same command without --fresh" if fresh else "run the same command"
-        after_control_c = "\n" if sys.stderr.isatty() else ""
-        _say(f"{after_control_c}vidstyle: interrupted; {how} to go on")
-        return INTERRUPTED
-    except VidstyleError as error:
-        return _fail(_line(error), error.exit_code, verbose)
-    except BrokenPipeError:
-        # The reader of the help (`| head`) has gone: nothing to complain about, nor to flush at the end.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exit_code(lambda ending: _main(sys.argv[1:] if argv is None else argv, ending))
+
+
+def _main(argv: Sequence[str], ending: Ending) -> int:
+    ending.after_interrupt = "; run the same command to go on"
+    arguments = _tokens(argv)
+    ending.verbose = arguments.verbose
+    if arguments.fresh:
+        ending.after_interrupt = "; run the same command without --fresh to go on"
+    if arguments.version:
+        say(f"vidstyle {__version__}", sys.stdout)
         return 0
-    except ImportError as error:  # torch's libraries are large; where memory is limited they cannot be mapped
-        return _fail(f"a library cannot be loaded ({_line(error)}); free some memory, or install vidstyle anew", 1, verbose)
-    except MemoryError:
-        return _fail("not enough memory; give a smaller --size", 1, verbose)
-    except OSError as error:
-        return _fail(_line(error), 1, verbose)
-    except Exception as error:
-        return _fail(f"this is a bug in vidstyle, please report it: {type(error).__name__}: {_line(error)}", 1, True)
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _fail(message: str, code: int, with_traceback: bool) -> int:
-    if with_traceback:
-        _say(traceback.format_exc().rstrip())
-    _say(f"vidstyle: error: {message}")
-    return code
+    if arguments.quiet and arguments.verbose:
+        raise UsageError("-q and -v contradict each other; give one of them")
+    level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.WARNING
+    with logging_to_terminal(level):
+        return _run(_command(arguments), arguments.quiet)
 
 
 def _run(command: Command, quiet: bool) -> int:
@@ -505,7 +422,7 @@ def _run_job(command: Command, options: JobOptions, progress: _Bar | _Lines | _S
     result = stylize(command.source, command.styles, command.output, command.settings, options, progress)
     progress.close()
     if not quiet:
-        _say(f"vidstyle: {result.output}: {_frames(result.frames)} in {_duration(result.seconds)}", sys.stdout)
+        say(f"vidstyle: {result.output}: {frames(result.frames)} in {duration(result.seconds)}", sys.stdout)
     return 0
 
 
@@ -516,5 +433,5 @@ def _run_batch(command: Command, options: JobOptions, progress: _Bar | _Lines | 
     result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress)
     progress.close()
     if not quiet:
-        _say(f"vidstyle: {command.output}: {len(result.done)} done, {len(result.failed)} failed", sys.stdout)
+        say(f"vidstyle: {command.output}: {len(result.done)} done, {len(result.failed)} failed", sys.stdout)
     return 1 if result.failed else 0

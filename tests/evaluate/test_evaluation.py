@@ -1,0 +1,156 @@
+"""Whole evaluations on films whose figures are known."""
+
+from __future__ import annotations
+
+import json
+import logging
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from tests.scenes import Scene, procedural_picture
+from vidstyle.evaluate import evaluate
+from vidstyle.flow import make_estimator
+from vidstyle.frames import FlowField, Frame
+
+SCENE = Scene(size=(64, 96))
+FILM = [SCENE.frame(t) for t in range(14)]
+DIS = make_estimator("dis")
+
+
+def frames(pictures: list[np.ndarray]) -> list[Frame]:
+    return [Frame(index, index, Fraction(1, 24), picture) for index, picture in enumerate(pictures)]
+
+
+def evaluated(source: list[np.ndarray], result: list[np.ndarray], **more):  # type: ignore[no-untyped-def]
+    return evaluate(iter(frames(source)), iter(frames(result)), 24.0, more.pop("estimator", DIS), **more)
+
+
+def still(current: np.ndarray, reference: np.ndarray, initial: FlowField | None = None) -> FlowField:
+    return FlowField(np.zeros((2, *current.shape[:2]), np.float32))
+
+
+def test_a_film_against_itself_is_the_floor() -> None:
+    summary = evaluated(FILM, FILM).summary
+    for gap in ("gap1", "gap10"):
+        assert summary[gap]["ratio"] == pytest.approx(1)
+        assert summary[gap]["norm"] == pytest.approx(1)
+        assert 0.1 < summary[gap]["reliable"] <= 1
+    assert (summary["gap1"]["pairs"], summary["gap10"]["pairs"]) == (13, 4)
+    assert summary["structure"] == pytest.approx(1)
+    assert summary["luma_drift"][0]["source"] == summary["luma_drift"][0]["result"]
+    assert summary["flicker"]["source"] == summary["flicker"]["result"]
+    assert summary["shots"] == [[0, 14]]
+
+
+def test_known_noise_has_its_known_error() -> None:
+    rng = np.random.default_rng(0)
+    grey = [np.full((64, 96, 3), 128, np.uint8)] * 12
+    noisy = [(picture + rng.normal(0, 10, picture.shape)).round().astype(np.uint8) for picture in grey]
+    summary = evaluated(grey, noisy, estimator=still).summary
+    assert summary["gap1"]["result"] == pytest.approx(2 * (10 / 255) ** 2, rel=0.02)
+    assert summary["gap10"]["result"] == pytest.approx(2 * (10 / 255) ** 2, rel=0.05)
+    assert summary["gap1"]["e_stab"] == pytest.approx(np.sqrt(2) * 10 / 255, rel=0.02)
+    assert summary["gap1"]["source"] == 0
+    assert summary["gap1"]["ratio"] is None
+
+
+def test_the_exact_flow_leaves_no_error() -> None:
+    whole_pixels = Scene(size=(64, 96), pan=(2, 0), zoom=1, turn=0, disc_radius=0)
+    film = [whole_pixels.frame(t) for t in range(4)]
+    truth = [whole_pixels.flow(t, t + 1) for t in range(3)]
+    known = np.ones((64, 96), bool)
+    found = evaluated(film, film, truth=lambda index: (truth[index], known) if index < 3 else None)
+    assert found.summary["true_flow"]["source"] == pytest.approx(0, abs=1e-9)
+    wrong = evaluated(film, film, truth=lambda index: (FlowField(0 * truth[index].data), known) if index < 3 else None)
+    assert wrong.summary["true_flow"]["source"] > 1e-3
+
+
+def test_flicker_at_gap_one_is_no_error_at_a_gap_of_two() -> None:
+    flickering = [np.clip(picture.astype(int) + (12 if t % 2 else -12), 0, 255).astype(np.uint8) for t, picture in enumerate(FILM)]
+    summary = evaluated(FILM, flickering, gaps=(1, 2)).summary
+    assert summary["gap1"]["ratio"] > 5
+    assert summary["gap2"]["ratio"] < 1.5
+    assert summary["flicker"]["result"] > 100
+    assert summary["flicker"]["source"] < 20
+
+
+def test_the_worst_pairs_are_named() -> None:
+    film = [picture.copy() for picture in FILM]
+    film[6] = 255 - film[6]
+    worst = evaluated(FILM, film).summary["worst_pairs"]
+    assert {worst[0]["frame"], worst[1]["frame"]} == {6, 7}
+    assert len(worst) == 10
+    assert [pair["result"] for pair in worst] == sorted((pair["result"] for pair in worst), reverse=True)
+
+
+def test_nothing_is_compared_across_a_cut() -> None:
+    other = [np.ascontiguousarray(procedural_picture(64, 96, seed=7)[:, ::-1])] * 8
+    film = FILM[:8] + other
+    found = evaluated(film, film, gaps=(1, 3))
+    assert found.summary["shots"] == [[0, 8], [8, 16]]
+    assert np.isnan([found.frames["warping_source_1"][index] for index in (0, 8)]).all()
+    assert np.isnan([found.frames["warping_source_3"][index] for index in (0, 1, 2, 8, 9, 10)]).all()
+    assert found.summary["gap1"]["pairs"] == 14
+    assert len(found.summary["luma_drift"]) == 2
+
+
+def test_drift_is_the_change_over_a_shot() -> None:
+    darker = [(picture * (1 - 0.02 * t)).round().astype(np.uint8) for t, picture in enumerate([FILM[0]] * 11)]
+    drift = evaluated([FILM[0]] * 11, darker, estimator=still).summary["luma_drift"][0]
+    assert drift["source"] == 0
+    assert drift["result"] == pytest.approx(-0.2, abs=0.003)
+
+
+def test_a_shorter_result_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "vidstyle"):
+        assert evaluated(FILM, FILM[:5]).summary["compared"] == 5
+        assert "ends at frame 5" in caplog.text
+        caplog.clear()
+        assert evaluated(FILM[:5], FILM).summary["compared"] == 5
+        assert "source ends before" in caplog.text
+
+
+def test_pictures_must_be_of_one_size() -> None:
+    with pytest.raises(ValueError, match="differ in size"):
+        evaluated(FILM, [picture[:-1] for picture in FILM])
+
+
+def test_the_judge_sees_one_frame_in_so_many() -> None:
+    seen = []
+
+    def judge(picture: np.ndarray, source: np.ndarray) -> tuple[float, float | None]:
+        seen.append(float(picture.mean()))
+        return 3.0, None
+
+    found = evaluated(FILM, FILM, judge=judge, judged_every=4)
+    assert len(seen) == 4
+    assert found.summary["content"] == 3
+    assert found.summary["style"] is None
+    assert np.isfinite(found.frames["content"]).nonzero()[0].tolist() == [0, 4, 8, 12]
+
+
+def test_what_is_written_is_json() -> None:
+    found = evaluated(FILM, FILM).to_json()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["frames"]["warping_source_1"][0] is None
+
+
+def test_frames_are_let_go() -> None:
+    """No more than the frames of the longest gap, and those that the search for cuts holds back, are alive at a time."""
+    import weakref
+
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def stream():  # type: ignore[no-untyped-def]
+        nonlocal most
+        for index in range(60):
+            picture = FILM[index % 2].copy()
+            alive.append(weakref.ref(picture))
+            most = max(most, sum(one() is not None for one in alive))
+            yield Frame(index, index, Fraction(1, 24), picture)
+
+    evaluate(stream(), stream(), 24.0, still, gaps=(1, 4))
+    assert most <= 2 * (4 + 5 + 2)

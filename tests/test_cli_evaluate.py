@@ -1,0 +1,109 @@
+"""`vidstyle-eval` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.clips import make_clip
+from tests.scenes import Scene, procedural_picture
+from vidstyle.cli.evaluate import main
+from vidstyle.flow import write_flow
+from vidstyle.media import open_source
+from vidstyle.settings import RunSettings
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with clip.mp4, the same clip as frames in painted/, and style.jpg; the working directory."""
+    make_clip(tmp_path / "clip.mp4", 14)
+    (tmp_path / "painted").mkdir()
+    with open_source(tmp_path / "clip.mp4", RunSettings()) as medium:
+        for frame in medium.frames():
+            cv2.imwrite(str(tmp_path / "painted" / f"{frame.index}.png"), frame.rgb[..., ::-1])
+    cv2.imwrite(str(tmp_path / "style.jpg"), procedural_picture(64, 64))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_table_and_a_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clip.mp4", "painted", "--style", "style.jpg", "--json", "report.json"]) == 0
+    table = capsys.readouterr().out
+    for word in ("14 frames of 64×48", "motion by dis", "warping error, gap 1", "gap 10", "flicker", "style loss", "least steady"):
+        assert word in table
+    report = json.loads(Path("report.json").read_text())
+    assert report["gap1"]["ratio"] == pytest.approx(1)
+    assert report["flow"] == "dis"
+    assert "VGG-19" in report["normalisation"]
+    assert report["content"] == pytest.approx(0, abs=1)
+    assert report["style"] > 1000
+    assert len(report["frames"]["style"]) == 14
+    assert not list(place.glob("*.part"))
+
+
+def test_a_smaller_result_is_compared_at_its_size(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_clip(place / "small.mp4", 14, size=(32, 24))
+    assert main(["clip.mp4", "small.mp4", "--no-losses", "--gaps", "2"]) == 0
+    assert "32×24" in (table := capsys.readouterr().out)
+    assert "gap 2" in table
+    assert "content loss" not in table
+
+
+def test_a_part_begins_where_it_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for index in range(5):
+        (place / "painted" / f"{index}.png").unlink()
+    assert main(["clip.mp4", "painted", "--start", "5f", "--no-losses", "--json", "part.json"]) == 0
+    report = json.loads(Path("part.json").read_text())
+    assert report["compared"] == 9
+    assert report["gap1"]["ratio"] == pytest.approx(1)
+    assert capsys.readouterr().err == ""
+
+
+def test_true_flow_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    scene = Scene(size=(64, 96), pan=(2, 0), zoom=1, turn=0, disc_radius=0)
+    for name in ("film", "flow", "hidden"):
+        Path(name).mkdir()
+    for t in range(3):
+        cv2.imwrite(f"film/{t}.png", scene.frame(t)[..., ::-1])
+    for t in range(2):
+        write_flow(Path(f"flow/{t}.flo"), scene.flow(t, t + 1))
+        cv2.imwrite(f"hidden/{t}.png", np.zeros((64, 96), np.uint8))
+    assert main(["film", "film", "--no-losses", "--ground-truth", "flow", "--occlusions", "hidden", "--json", "r.json"]) == 0
+    assert json.loads(Path("r.json").read_text())["true_flow"]["result"] == pytest.approx(0, abs=1e-9)
+    assert "with the true flow" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "SOURCE, RESULT"),
+        (["clip.mp4"], 2, "RESULT"),
+        (["none.mp4", "painted"], 2, "none.mp4: no such file"),
+        (["clip.mp4", "painted", "--style", "none.jpg"], 2, "STYLE none.jpg: no such file"),
+        (["clip.mp4", "painted", "--flow", "diss"], 2, "did you mean dis?"),
+        (["clip.mp4", "painted", "--gaps", "0"], 2, "whole number"),
+        (["clip.mp4", "painted", "--gap", "1"], 2, "unrecognized arguments"),
+        (["clip.mp4", "painted", "--ground-truth", "nowhere"], 2, "nowhere: there is no such directory"),
+        (["clip.mp4", "painted", "--ground-truth", "painted/"], 1, "no flow field"),
+        (["clip.mp4", "painted", "--occlusions", "painted"], 2, "go with --ground-truth"),
+        (["clip.mp4", "painted", "--json", "nowhere/a.json"], 2, "its directory does not exist"),
+        (["clip.mp4", "style.jpg"], 2, "another shape"),
+        (["clip.mp4", "painted", "--start", "soon"], 2, "--start, --end"),
+    ],
+)
+def test_what_is_wrong_is_one_line(words: list[str], code: int, said: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--no-losses"] if words else words) == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+    assert "Traceback" not in told
+
+
+def test_quiet_says_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clip.mp4", "painted", "--no-losses", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,127 @@
+"""What the commands share: lines on the terminal, and what an error ends with.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted. An error is one line
+on stderr; a traceback comes with `-v` or for a bug.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+from tqdm import tqdm
+
+from vidstyle.errors import VidstyleError
+
+__all__ = ["INTERRUPTED", "Ending", "duration", "exit_code", "frames", "logging_to_terminal", "say"]
+
+INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class Ending:
+    """How an end before time is told; the command sets it as soon as it has read its flags."""
+
+    verbose: bool = False
+    """A traceback with every error."""
+    after_interrupt: str = ""
+    """What to do after Ctrl-C, such as "; run the same command to go on"."""
+
+
+def exit_code(run: Callable[[Ending], int]) -> int:
+    """Runs a command and returns its exit code; what goes wrong has been told in one line."""
+    ending = Ending()
+    before = None
+    try:
+        with contextlib.suppress(ValueError):  # signals can be set in the main thread only
+            before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        return run(ending)
+    except SystemExit as stop:
+        return 1 if stop.code else 0  # 0: help has been printed
+    except KeyboardInterrupt:
+        after_control_c = "\n" if sys.stderr.isatty() else ""
+        say(f"{after_control_c}vidstyle: interrupted{ending.after_interrupt}")
+        return INTERRUPTED
+    except VidstyleError as error:
+        return _fail(_line(error), error.exit_code, ending.verbose)
+    except BrokenPipeError:
+        # The reader of the help (`| head`) has gone: nothing to complain about, nor to flush at the end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ImportError as error:  # torch's libraries are large; where memory is limited they cannot be mapped
+        return _fail(f"a library cannot be loaded ({_line(error)}); free some memory, or install vidstyle anew", 1, ending.verbose)
+    except MemoryError:
+        return _fail("not enough memory; give a smaller --size", 1, ending.verbose)
+    except OSError as error:
+        return _fail(_line(error), 1, ending.verbose)
+    except Exception as error:
+        return _fail(f"this is a bug in vidstyle, please report it: {type(error).__name__}: {_line(error)}", 1, True)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _fail(message: str, code: int, with_traceback: bool) -> int:
+    if with_traceback:
+        say(traceback.format_exc().rstrip())
+    say(f"vidstyle: error: {message}")
+    return code
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """One line to stderr or `stream`, above a running progress bar. A reader that has gone away stops nothing."""
+    stream = stream or sys.stderr
+    try:
+        with tqdm.external_write_mode(file=stream):
+            print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        # Python flushes the standard streams once more when it ends; that must not fail either.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+class _OneLineHandler(logging.Handler):
+    """Shows a record as `vidstyle: warning: …`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"vidstyle: {record.levelname.lower()}: {' '.join(record.getMessage().split())}")
+
+
+@contextlib.contextmanager
+def logging_to_terminal(level: int) -> Iterator[None]:
+    """Warnings and more, from `level` on, as lines on stderr while the block runs."""
+    logger, handler = logging.getLogger("vidstyle"), _OneLineHandler()
+    before = logger.level, logger.propagate
+    logger.setLevel(level)
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
+
+
+def duration(seconds: float) -> str:
+    """`8.1 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def frames(count: int) -> str:
+    """`1 frame`, `12 frames`."""
+    return f"{count} frame" if count == 1 else f"{count} frames"

@@ -1,0 +1,60 @@
+"""Flow that is known: directories as Sintel and KITTI have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vidstyle.errors import MediaError, UsageError
+from vidstyle.flow import FLOW_SUFFIXES, read_flow
+from vidstyle.frames import FlowField
+from vidstyle.media import natural_order
+
+__all__ = ["FlowDirectory"]
+
+
+class FlowDirectory:
+    """A field a frame, each at its frame and into the next one, in the natural order of the file names.
+
+    Args:
+        fields: directory of .flo files or KITTI's PNG.
+        occlusions: directory of pictures, one a field, not black where the next frame does not show what is there (Sintel).
+
+    Raises:
+        UsageError: a directory is missing or empty, or the two differ in number.
+    """
+
+    def __init__(self, fields: Path, occlusions: Path | None = None) -> None:
+        self._fields = _files(fields, FLOW_SUFFIXES, "flow fields (.flo, .png)")
+        self._occlusions = None if occlusions is None else _files(occlusions, (".png",), "pictures (.png)")
+        if self._occlusions is not None and len(self._occlusions) != len(self._fields):
+            raise UsageError(f"{occlusions}: {len(self._occlusions)} pictures for {len(self._fields)} flow fields in {fields}")
+
+    def __call__(self, index: int) -> tuple[FlowField, npt.NDArray[np.bool_]] | None:
+        """At frame `index`, into the next one, and where it is known and not occluded; None behind the last field.
+
+        Raises:
+            MediaError: a file is damaged, or a mask has another size than its field.
+        """
+        if index >= len(self._fields):
+            return None
+        field, known = read_flow(self._fields[index])
+        if self._occlusions is not None:
+            path = self._occlusions[index]
+            hidden = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            if hidden is None or hidden.shape != known.shape:
+                raise MediaError(f"{path}: no picture of {field.size[1]}×{field.size[0]}, the size of {self._fields[index].name}")
+            known &= hidden == 0
+        return field, known
+
+
+def _files(directory: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: there is no such directory")
+    found = sorted((path for path in directory.iterdir() if path.suffix.lower() in suffixes), key=lambda path: natural_order(path.name))
+    if not found:
+        raise UsageError(f"{directory}: no {what} in it")
+    return found
