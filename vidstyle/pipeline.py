@@ -179,7 +179,7 @@ def stylize(
             raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
         if options.log_json.is_dir():
             raise UsageError(f"--log-json {options.log_json}: is a directory; name the file to write")
-    estimator = make_estimator(settings.flow.estimator)
+    estimator = _estimator(settings)
     with ExitStack() as stack:
         medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
         if kind == "image" and medium.info.kind != "image":
@@ -228,7 +228,7 @@ def stylize_image(
     style_paths = _styles(source, styles, settings)
     with open_source(source, settings.run) as medium:
         _check_memory(medium.info, settings)
-        with Guide(settings, len(style_paths), medium.info, make_estimator(settings.flow.estimator)) as guide:
+        with Guide(settings, len(style_paths), medium.info, _estimator(settings)) as guide:
             stylizer = _make_stylizer(settings, style_paths, medium.info)
             frame = next(medium.frames())
             guidance = guide.at(frame, shot_start=True)
@@ -386,6 +386,11 @@ def _finished(painted: torch.Tensor, original: torch.Tensor, settings: Settings,
     if coverage is not None and float(coverage.min()) < 1:
         painted = MASK_BLENDS[settings.mask.blend](painted, original, torch.from_numpy(coverage)[None, None])
     return painted if settings.color.strength == 1 else composite(painted, original, torch.tensor(settings.color.strength))
+
+
+def _estimator(settings: Settings) -> FlowEstimator:
+    weights = settings.flow.weights
+    return make_estimator(settings.flow.estimator, None if weights is None else Path(weights))
 
 
 def _make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -> Stylizer:

@@ -224,7 +224,10 @@ class MaskSettings(_Section):
 class FlowSettings(_Section):
     """How motion is estimated on the source frames."""
 
-    estimator: str = _setting("farneback", "--flow", "optical flow: farneback (refined), farneback-raw, dis or none")
+    estimator: str = _setting(
+        "farneback", "--flow", "optical flow: farneback (refined), farneback-raw, dis, raft, raft-small, deepflow, tvl1, or none"
+    )
+    weights: str | None = _setting(None, "--flow-weights", "weights of raft or raft-small (default: torchvision's, a download)")
 
 
 class OptimizeSettings(_Section):

@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import functools
+import tempfile
+from pathlib import Path
+from urllib.error import URLError
+
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from tests.scenes import Scene, procedural_picture
-from vidstyle.errors import UsageError
+from vidstyle.errors import UsageError, WeightsError
 from vidstyle.flow import ESTIMATORS, FlowEstimator, make_estimator
 from vidstyle.frames import FlowField
 
-MOVING = [name for name in ESTIMATORS if name != "none"]
+NETWORKS = ("raft", "raft-small")
+MOVING = [name for name in ESTIMATORS if name not in ("none", *NETWORKS)]
+"""Networks are not among them: their weights are not part of the installation, so that no test here knows whether they see motion."""
 
 
 def shifted_pair(dx: float, dy: float, size: tuple[int, int] = (96, 128)) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +37,22 @@ def share_off(flow: FlowField, truth: FlowField, where: np.ndarray) -> float:
     return float((np.hypot(*(flow.data - truth.data))[where] > 1).mean())
 
 
+@functools.cache
+def weights_of(name: str) -> Path:
+    """A file with weights of the network's shape, at random but for its last layer, which sees no motion."""
+    optical_flow = pytest.importorskip("torchvision.models.optical_flow", reason="torchvision does not fit the installed torch")
+    torch.manual_seed(0)
+    network = optical_flow.raft_large(weights=None) if name == "raft" else optical_flow.raft_small(weights=None)
+    torch.nn.init.zeros_(network.update_block.flow_head.conv2.weight)
+    torch.nn.init.zeros_(network.update_block.flow_head.conv2.bias)
+    path = Path(tempfile.mkdtemp()) / f"{name}.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
 def made(name: str) -> FlowEstimator:
+    if name in NETWORKS:
+        return make_estimator(name, weights_of(name))
     if name in ("deepflow", "tvl1") and not hasattr(cv2, "optflow"):
         pytest.skip("opencv-contrib is not installed")
     return make_estimator(name)
@@ -138,3 +161,45 @@ def test_what_only_contrib_has_says_how_to_get_it(name: str, monkeypatch: pytest
     monkeypatch.delattr(cv2, "optflow", raising=False)
     with pytest.raises(UsageError, match=f"--flow {name} needs opencv-contrib.*pip install opencv-contrib-python"):
         make_estimator(name)
+
+
+class TestNetworks:
+    """Loading; what the weights see is not tested here, since none can be had."""
+
+    def test_it_is_the_field_that_the_network_gives(self) -> None:
+        optical_flow = pytest.importorskip("torchvision.models.optical_flow", reason="torchvision does not fit the installed torch")
+        torch.manual_seed(1)
+        network = optical_flow.raft_small(weights=None).eval()
+        path = Path(tempfile.mkdtemp()) / "raft.pth"
+        torch.save(network.state_dict(), path)
+        current, reference = procedural_picture(128, 136), procedural_picture(128, 136, seed=1)
+        pictures = [torch.from_numpy(picture).permute(2, 0, 1)[None] / 127.5 - 1 for picture in (current, reference)]
+        with torch.no_grad():
+            expected = network(*pictures)[-1][0].numpy()
+        np.testing.assert_allclose(make_estimator("raft-small", path)(current, reference).data, expected, atol=1e-4)
+        assert np.abs(expected).max() > 1e-3
+
+    def test_another_networks_weights_are_told(self) -> None:
+        with pytest.raises(WeightsError, match="not the weights of raft-small"):
+            make_estimator("raft-small", weights_of("raft"))
+
+    def test_junk_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "junk.pth").write_bytes(b"junk")
+        with pytest.raises(WeightsError, match="no file of weights"):
+            make_estimator("raft", tmp_path / "junk.pth")
+
+    def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no such file"):
+            make_estimator("raft", tmp_path / "none.pth")
+
+    def test_without_a_net_a_file_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_net(*arguments: object, **more: object) -> None:
+            raise URLError("no route")
+
+        monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_net)
+        with pytest.raises(WeightsError, match="give them as --flow-weights FILE"):
+            make_estimator("raft-small")
+
+    def test_weights_for_an_estimator_that_has_none(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="--flow dis has no weights"):
+            make_estimator("dis", tmp_path / "a.pth")

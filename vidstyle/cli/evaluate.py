@@ -41,8 +41,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--style", metavar="STYLE", type=Path, nargs="+", default=[], help="its style pictures, for the style loss")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything, with the curves over the frames")
     parser.add_argument(
-        "--flow", default="dis", help="how the judge sees motion: dis (default), farneback, farneback-raw, deepflow, tvl1 (opencv-contrib)"
+        "--flow", default="dis", help="how the judge sees motion: dis (default), farneback, farneback-raw, raft, raft-small, deepflow, tvl1"
     )
+    parser.add_argument("--flow-weights", metavar="FILE", type=Path, help="weights of raft or raft-small (default: a download)")
     parser.add_argument("--gaps", metavar="N", type=_gap, nargs="+", default=[1, 10], help="frames between those compared (default: 1 10)")
     parser.add_argument("--ground-truth", metavar="DIR", type=Path, help="true flow, .flo or KITTI's PNG: a field a frame, into the next")
     parser.add_argument("--occlusions", metavar="DIR", type=Path, help="pictures, white where the next frame hides what is there")
@@ -104,7 +105,7 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
         kind_of(path)
     for path in arguments.style:
         check_style(path)
-    estimator = make_estimator(arguments.flow)
+    estimator = make_estimator(arguments.flow, arguments.flow_weights)
 
     from vidstyle.evaluate import FlowDirectory, NetworkJudge, evaluate
     from vidstyle.media import read_style

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from vidstyle.errors import UsageError
 from vidstyle.flow.base import FlowEstimator
@@ -19,6 +21,7 @@ from vidstyle.flow.dis import DenseInverseSearch
 from vidstyle.flow.farneback import Farneback
 from vidstyle.flow.files import FLOW_SUFFIXES, read_flow, write_flow
 from vidstyle.flow.none import NoFlow
+from vidstyle.flow.raft import Raft
 from vidstyle.flow.refined import Refined
 from vidstyle.flow.warp import fade_finest, warp
 
@@ -47,19 +50,26 @@ ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {
     "dis": DenseInverseSearch,
     "deepflow": DeepFlow,
     "tvl1": DualTVL1,
+    "raft": Raft,
+    "raft-small": partial(Raft, "small"),
     "none": NoFlow,
 }
 """Value of `--flow` → what makes the estimator."""
 
 
-def make_estimator(name: str) -> FlowEstimator:
-    """The estimator of that name.
+def make_estimator(name: str, weights: Path | None = None) -> FlowEstimator:
+    """The estimator of that name; `weights` is a file for those that are networks.
 
     Raises:
-        UsageError: there is none; the message names the nearest.
+        UsageError: there is none (the message names the nearest), it lacks a library, or has no weights to load.
+        WeightsError: the weights cannot be had, or are another network's.
     """
     if name not in ESTIMATORS:
         near = difflib.get_close_matches(name, ESTIMATORS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"use {', '.join(ESTIMATORS)}"
         raise UsageError(f"--flow {name}: there is no such estimator; {hint}")
-    return ESTIMATORS[name]()
+    if weights is None:
+        return ESTIMATORS[name]()
+    if not name.startswith("raft"):
+        raise UsageError(f"--flow-weights {weights}: --flow {name} has no weights; use --flow raft or raft-small")
+    return Raft("large" if name == "raft" else "small", weights)
