@@ -61,6 +61,7 @@ def paint(frame: Frame, loss: str, steps: int, pictures: Path | None) -> dict[st
     if pictures is not None:
         cv2.imwrite(str(pictures / f"{loss}.png"), picture[:, :, ::-1])
     content, style = content_and_style_of(judge.network, picture, frame.rgb, judge.targets(judge.size))
+    assert style is not None
     return {
         "loss": loss, "seconds": round(seconds, 1), "steps": painted.steps, "ms_a_step": round(1000 * seconds / painted.steps),
         "content": round(content), "style_gram": round(style), "objective": round(content + style),
