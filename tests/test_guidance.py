@@ -13,7 +13,7 @@ import pytest
 from tests.clips import make_clip
 from tests.scenes import Scene
 from vidstyle.errors import MediaError, UsageError
-from vidstyle.flow import make_estimator
+from vidstyle.flow import make_flows
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.guidance import Guidance, Guide, blend_shares, schedule_shares
 from vidstyle.settings import Settings
@@ -31,7 +31,7 @@ def frame(t: int) -> Frame:
 
 
 def guide(styles: int, medium: MediaInfo | None = None, **sections: dict[str, object]) -> Guide:
-    return Guide(Settings.from_mapping(sections), styles, medium or info(), make_estimator("farneback"))
+    return Guide(Settings.from_mapping(sections), styles, medium or info(), make_flows("farneback"))
 
 
 def write_mask(path: Path, mask: np.ndarray) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from tests.clips import make_clip
 from tests.scenes import Scene, procedural_picture
 from vidstyle import pipeline
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError
+from vidstyle.flow import make_estimator, write_flow
 from vidstyle.frames import Frame
 from vidstyle.media import open_source
 from vidstyle.pipeline import FrameReport, JobOptions, stylize, stylize_image, workspace_path
@@ -334,3 +336,39 @@ def test_a_tileable_picture_has_sides_of_whole_tiles(style: Path, tmp_path: Path
     photo = write_png(tmp_path / "photo.png", procedural_picture(50, 70))
     stylize(photo, [style], tmp_path / "out.png", settings(run={"tileable": True}))
     assert frames_of(tmp_path / "out.png")[0].rgb.shape == (48, 64, 3)
+
+
+class TestFlowFiles:
+    """`--flow DIRECTORY`."""
+
+    def flows(self, clip: Path, directory: Path) -> str:
+        """What the default estimator finds between neighbours, written as files."""
+        frames, estimate = frames_of(clip), make_estimator("farneback")
+        directory.mkdir()
+        for before, after in pairwise(frames):
+            a, b = before.index + 1, after.index + 1
+            write_flow(directory / f"backward_{b}_{a}.flo", estimate(after.rgb, before.rgb))
+            write_flow(directory / f"forward_{a}_{b}.flo", estimate(before.rgb, after.rgb))
+        return str(directory)
+
+    def test_the_same_fields_from_files_give_the_same_film(self, clip: Path, style: Path, tmp_path: Path) -> None:
+        directory = self.flows(clip, tmp_path / "flows")
+        for name, flow in (("estimated", "farneback"), ("read", directory)):
+            stylize(clip, [style], tmp_path / name, settings(flow={"estimator": flow}, temporal={"references": [1]}))
+        for estimated, read in zip(frames_of(tmp_path / "estimated"), frames_of(tmp_path / "read"), strict=True):
+            np.testing.assert_array_equal(read.rgb, estimated.rgb)
+
+    def test_a_changed_field_is_another_job(self, clip: Path, style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        chosen = settings(flow={"estimator": self.flows(clip, tmp_path / "flows")})
+        with pytest.raises(Interrupted):
+            stylize(clip, [style], tmp_path / "out", chosen, progress=Recorder(stop_after=2))
+        (tmp_path / "flows" / "backward_2_1.flo").write_bytes((tmp_path / "flows" / "backward_3_2.flo").read_bytes())
+        with caplog.at_level(logging.WARNING, "vidstyle"):
+            stylize(clip, [style], tmp_path / "out", chosen)
+        assert "the settings" in caplog.text
+
+    def test_a_missing_field_is_told(self, clip: Path, style: Path, tmp_path: Path) -> None:
+        directory = self.flows(clip, tmp_path / "flows")
+        (tmp_path / "flows" / "forward_2_3.flo").unlink()
+        with pytest.raises(MediaError, match=r"forward_2_3\.flo: missing"):
+            stylize(clip, [style], tmp_path / "out", settings(flow={"estimator": directory}))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle.errors import MediaError, UsageError
-from vidstyle.flow import FlowEstimator, carried, read_along
+from vidstyle.flow import Flows, carried, read_along
 from vidstyle.frames import FlowField, Frame, MediaInfo
 from vidstyle.media import open_source
 from vidstyle.pixels import feathered, to_mask
@@ -56,14 +56,14 @@ class Guide:
     Frames have to come in order, and all of them, since masks may be films, or move along with the film.
     """
 
-    def __init__(self, settings: Settings, styles: int, info: MediaInfo, estimator: FlowEstimator) -> None:
+    def __init__(self, settings: Settings, styles: int, info: MediaInfo, flows: Flows) -> None:
         """Opens the masks.
 
         Args:
             settings: everything a user can turn.
             styles: how many style pictures there are.
             info: of the input.
-            estimator: how flow is estimated, for masks that follow the film.
+            flows: between its frames, for masks that follow the film.
 
         Raises:
             UsageError: masks or schedule do not fit the styles, or the masks' shape is not that of the frames.
@@ -80,7 +80,7 @@ class Guide:
         self._masks: _Masks | None = None
         if settings.mask.paths is not None:
             _check_masks(settings, styles)
-            self._masks = _Masks([Path(path) for path in settings.mask.paths], settings, info, estimator)
+            self._masks = _Masks([Path(path) for path in settings.mask.paths], settings, info, flows)
 
     @property
     def leaves_source(self) -> bool:
@@ -172,9 +172,9 @@ def _check_masks(settings: Settings, styles: int) -> None:
 class _Masks:
     """The masks of a job, one after the other: (masks, H, W) a frame, summing to 1 at most."""
 
-    def __init__(self, paths: Sequence[Path], settings: Settings, info: MediaInfo, estimator: FlowEstimator) -> None:
+    def __init__(self, paths: Sequence[Path], settings: Settings, info: MediaInfo, flows: Flows) -> None:
         self._stack = ExitStack()
-        self._estimator = estimator
+        self._flows = flows
         self._feather = settings.mask.feather
         self._follow = settings.mask.follow
         self._size = info.height, info.width
@@ -199,7 +199,7 @@ class _Masks:
             self._origin = self._origin[0], None
         else:
             assert self._before is not None
-            step, back = self._estimator(frame.rgb, self._before.rgb), self._estimator(self._before.rgb, frame.rgb)
+            step, back = self._flows(frame, self._before), self._flows(self._before, frame)
             self._origin = self._origin[0], carried(self._origin[0], self._origin[1], step, back, frame.rgb)
         self._before = frame
         given, flow = self._origin

@@ -27,7 +27,7 @@ from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
 from vidstyle.device import available_memory, resolve_device
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
-from vidstyle.flow import FlowEstimator, consistency, make_estimator
+from vidstyle.flow import ESTIMATORS, Flows, consistency, make_flows
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
@@ -179,7 +179,7 @@ def stylize(
             raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
         if options.log_json.is_dir():
             raise UsageError(f"--log-json {options.log_json}: is a directory; name the file to write")
-    estimator = _estimator(settings)
+    flows = _flows(settings)
     with ExitStack() as stack:
         medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
         if kind == "image" and medium.info.kind != "image":
@@ -187,7 +187,7 @@ def stylize(
         check_size(settings, (medium.info.height, medium.info.width))
         _check_memory(medium.info, settings)
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
-        guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, estimator))
+        guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, flows))
         stylizer = _make_stylizer(settings, style_paths, medium.info)
         fingerprint = _fingerprint(source, style_paths, settings)
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
@@ -200,10 +200,10 @@ def stylize(
         )
         for index in range(workspace.done):
             _write_line(log, output, _report(workspace, index))
-        for report in _paint(medium, estimator, stylizer, guide, workspace, progress):
+        for report in _paint(medium, flows, stylizer, guide, workspace, progress):
             _write_line(log, output, report)
             progress.frame(report)
-        with Guide(settings, len(style_paths), medium.info, estimator) as again:
+        with Guide(settings, len(style_paths), medium.info, flows) as again:
             _encode(medium, again, workspace, source, output, settings, options.overwrite)
         frames = workspace.done
         if not options.keep_workspace:
@@ -228,7 +228,7 @@ def stylize_image(
     style_paths = _styles(source, styles, settings)
     with open_source(source, settings.run) as medium:
         _check_memory(medium.info, settings)
-        with Guide(settings, len(style_paths), medium.info, _estimator(settings)) as guide:
+        with Guide(settings, len(style_paths), medium.info, _flows(settings)) as guide:
             stylizer = _make_stylizer(settings, style_paths, medium.info)
             frame = next(medium.frames())
             guidance = guide.at(frame, shot_start=True)
@@ -250,7 +250,7 @@ def estimate_memory(height: int, width: int, settings: Settings) -> int:
     return round(_BYTES_RESIDENT + height * width * (_BYTES_A_PIXEL + _BYTES_A_PAIR * pairs + earlier))
 
 
-def motions(frame: Frame, earlier: Sequence[Frame], estimator: FlowEstimator, references: Sequence[int]) -> list[Motion]:
+def motions(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Sequence[int]) -> list[Motion]:
     """The motion from `frame` to each earlier frame of its shot that is referred to, the frame before first.
 
     Flow is estimated on the source frames in both directions, since the way back tells what can be trusted.
@@ -258,27 +258,27 @@ def motions(frame: Frame, earlier: Sequence[Frame], estimator: FlowEstimator, re
     Args:
         frame: the current frame.
         earlier: the frames of the shot before it, the last one latest.
-        estimator: how flow is estimated.
+        flows: between frames of the film; frames that it knows nothing of are not referred to.
         references: distances in frames; 1, which the start needs, is always among them.
     """
     found = []
     for distance in sorted({1, *references}):
-        if distance <= len(earlier):
+        if distance <= len(earlier) and flows.knows(frame, earlier[-distance]):
             reference = earlier[-distance]
-            flow = estimator(frame.rgb, reference.rgb)
-            found.append(Motion.between(frame, reference, flow, consistency(flow, estimator(reference.rgb, frame.rgb))))
+            flow = flows(frame, reference)
+            found.append(Motion.between(frame, reference, flow, consistency(flow, flows(reference, frame))))
     return found
 
 
 def _paint(
-    medium: Source, estimator: FlowEstimator, stylizer: Stylizer, guide: Guide, workspace: Workspace, progress: Progress
+    medium: Source, flows: Flows, stylizer: Stylizer, guide: Guide, workspace: Workspace, progress: Progress
 ) -> Iterator[FrameReport]:
     """Paints and stores every frame that the workspace does not hold yet.
 
     The film is always decoded from its beginning, so that cuts are found, and masks move, as in a run without interruption.
     """
     temporal = stylizer.settings.temporal
-    loop = _Loop(medium, estimator) if temporal.loop else None
+    loop = _Loop(medium, flows) if temporal.loop else None
 
     def on_step(fraction: float, report: Any) -> None:
         progress.step(fraction, report.objective)
@@ -299,7 +299,7 @@ def _paint(
                 continue
             began = time.monotonic()
             distances = (1,) if temporal.framewise else temporal.references
-            known = motions(frame, list(earlier), estimator, distances) if earlier else []
+            known = motions(frame, list(earlier), flows, distances) if earlier else []
             if known and float(known[0].trust.mean()) < _COLLAPSE:
                 logger.info("frame %d: the flow is reliable at %.0f %% only, starting afresh", frame.index, 100 * known[0].trust.mean())
                 known = []
@@ -322,8 +322,8 @@ def _paint(
 class _Loop:
     """The end of a film that is to flow into its beginning."""
 
-    def __init__(self, medium: Source, estimator: FlowEstimator) -> None:
-        self._estimator = estimator
+    def __init__(self, medium: Source, flows: Flows) -> None:
+        self._flows = flows
         self._count = sum(1 for _ in medium.frames())  # a container's own count is an estimate
         self._warned = False
         self.first: Frame | None = None
@@ -336,13 +336,13 @@ class _Loop:
         left = self._count - frame.index
         if left > min(_LOOP, self._count // 2) or self.first is None:
             return None
-        motion = motions(frame, [self.first], self._estimator, ())[0]
-        if float(motion.trust.mean()) < _CLOSES:
+        motion = motions(frame, [self.first], self._flows, ())
+        if not motion or float(motion[0].trust.mean()) < _CLOSES:
             if not self._warned:
                 logger.warning("--loop: the end of the film does not look like its beginning, so that it cannot flow into it")
             self._warned = True
             return None
-        return Closing(motion, workspace.frame(0), 1 / (left + 1))
+        return Closing(motion[0], workspace.frame(0), 1 / (left + 1))
 
 
 def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float) -> FrameReport:
@@ -388,9 +388,9 @@ def _finished(painted: torch.Tensor, original: torch.Tensor, settings: Settings,
     return painted if settings.color.strength == 1 else composite(painted, original, torch.tensor(settings.color.strength))
 
 
-def _estimator(settings: Settings) -> FlowEstimator:
+def _flows(settings: Settings) -> Flows:
     weights = settings.flow.weights
-    return make_estimator(settings.flow.estimator, None if weights is None else Path(weights))
+    return make_flows(settings.flow.estimator, None if weights is None else Path(weights))
 
 
 def _make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -> Stylizer:
@@ -419,8 +419,10 @@ def _check_memory(info: MediaInfo, settings: Settings) -> None:
 
 def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> dict[str, str]:
     """What the frames depend on; a change of any of it makes a workspace worthless."""
-    named = (settings.run.weights, settings.optimize.init, settings.style.detail or "")
+    named = (settings.run.weights, settings.optimize.init, settings.style.detail or "", settings.flow.weights or "")
     files = [Path(name) for name in named if Path(name).is_file()] + [Path(name) for name in settings.mask.paths or ()]
+    if settings.flow.estimator not in ESTIMATORS:
+        files.append(Path(settings.flow.estimator))
     return {
         "the input": fingerprint_file(source),
         "the style": hashlib.sha256("".join(fingerprint_file(path) for path in styles).encode()).hexdigest(),

@@ -225,7 +225,9 @@ class FlowSettings(_Section):
     """How motion is estimated on the source frames."""
 
     estimator: str = _setting(
-        "farneback", "--flow", "optical flow: farneback (refined), farneback-raw, dis, raft, raft-small, deepflow, tvl1, or none"
+        "farneback",
+        "--flow",
+        "optical flow: farneback (refined), farneback-raw, dis, raft, raft-small, deepflow, tvl1, none, a directory",
     )
     weights: str | None = _setting(None, "--flow-weights", "weights of raft or raft-small (default: torchvision's, a download)")
 

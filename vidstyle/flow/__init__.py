@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vidstyle.errors import UsageError
 from vidstyle.flow.base import FlowEstimator
+from vidstyle.flow.between import EstimatedFlows, FlowFiles, Flows
 from vidstyle.flow.carry import carried, read_along
 from vidstyle.flow.compose import chain, compose
 from vidstyle.flow.consistency import Consistency, consistency, reliable, stretched
@@ -29,13 +30,17 @@ __all__ = [
     "ESTIMATORS",
     "FLOW_SUFFIXES",
     "Consistency",
+    "EstimatedFlows",
     "FlowEstimator",
+    "FlowFiles",
+    "Flows",
     "carried",
     "chain",
     "compose",
     "consistency",
     "fade_finest",
     "make_estimator",
+    "make_flows",
     "read_along",
     "read_flow",
     "reliable",
@@ -73,3 +78,14 @@ def make_estimator(name: str, weights: Path | None = None) -> FlowEstimator:
     if not name.startswith("raft"):
         raise UsageError(f"--flow-weights {weights}: --flow {name} has no weights; use --flow raft or raft-small")
     return Raft("large" if name == "raft" else "small", weights)
+
+
+def make_flows(name: str, weights: Path | None = None) -> Flows:
+    """The flow of a film: an estimator's, by its name, or that of a directory of .flo files.
+
+    Raises:
+        UsageError, WeightsError: see `make_estimator` and `FlowFiles`.
+    """
+    if name not in ESTIMATORS and Path(name).is_dir():
+        return FlowFiles(Path(name))
+    return EstimatedFlows(make_estimator(name, weights))

@@ -1,0 +1,89 @@
+"""Flow between frames of a film: estimated, or out of a directory of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from vidstyle.errors import MediaError, UsageError
+from vidstyle.flow.base import FlowEstimator
+from vidstyle.flow.files import read_flow
+from vidstyle.frames import FlowField, Frame
+
+__all__ = ["EstimatedFlows", "FlowFiles", "Flows"]
+
+
+class Flows(Protocol):
+    """Where the pixels of one frame of a film lie in another."""
+
+    def knows(self, current: Frame, reference: Frame) -> bool:
+        """Whether there is a field for these two, both ways."""
+        ...
+
+    def __call__(self, current: Frame, reference: Frame) -> FlowField:
+        """Flow at `current` into `reference`, of the frames' size.
+
+        Raises:
+            MediaError: the field is missing or damaged.
+        """
+        ...
+
+
+class EstimatedFlows:
+    """What an estimator finds in the pictures."""
+
+    def __init__(self, estimator: FlowEstimator) -> None:
+        self._estimator = estimator
+
+    def knows(self, current: Frame, reference: Frame) -> bool:
+        """Always."""
+        return True
+
+    def __call__(self, current: Frame, reference: Frame) -> FlowField:
+        """See `Flows`."""
+        return self._estimator(current.rgb, reference.rgb)
+
+
+class FlowFiles:
+    """Fields in a directory, named as artistic-videos names them, frames counted from 1.
+
+    `backward_3_2.flo` lies at the third frame and points into the second, `forward_2_3.flo` the other way. A field of another size than
+    the frames' is scaled. Older frames are referred to where there are files for them; those of neighbours are needed.
+
+    Raises:
+        UsageError: there is no such file in the directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        if not any(directory.glob("backward_*_*.flo")):
+            raise UsageError(
+                f"--flow {directory}: holds no backward_2_1.flo and the like (at frame 2, into frame 1; frames counted from 1)"
+            )
+
+    def knows(self, current: Frame, reference: Frame) -> bool:
+        """Whether both files are there; those of neighbouring frames are missed when they are read."""
+        there = self._path(current, reference).exists() and self._path(reference, current).exists()
+        return there or abs(current.index - reference.index) == 1
+
+    def __call__(self, current: Frame, reference: Frame) -> FlowField:
+        """See `Flows`."""
+        path = self._path(current, reference)
+        if not path.exists():
+            raise MediaError(f"{path}: missing; frame {current.index + 1} needs its flow into frame {reference.index + 1}, both ways")
+        field, known = read_flow(path)
+        if not known.all():  # a vector out of the picture is trusted nowhere
+            field = FlowField(np.where(known, field.data, np.float32(4 * max(field.size))).astype(np.float32))
+        height, width = current.rgb.shape[:2]
+        if field.size == (height, width):
+            return field
+        scale = width / field.size[1], height / field.size[0]
+        scaled = [cv2.resize(field.data[axis], (width, height), interpolation=cv2.INTER_LINEAR) * scale[axis] for axis in (0, 1)]
+        return FlowField(np.stack(scaled).astype(np.float32))
+
+    def _path(self, current: Frame, reference: Frame) -> Path:
+        direction = "backward" if current.index > reference.index else "forward"
+        return self._directory / f"{direction}_{current.index + 1}_{reference.index + 1}.flo"
