@@ -86,7 +86,7 @@ def answering(motions: Sequence[Motion]) -> list[npt.NDArray[np.bool_]]:
 def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
     """What brightness and colour are held to: those of the frame before's painting, changed as the source has changed.
 
-    Held only where the flow is trusted and the source itself is calm, about a quarter of a grey level a frame on the mean over an
+    Held only where the flow is trusted and the source itself is calm, about a fifth of a grey level a frame on the mean over an
     area: where light or view change, the painting is to find its own answer.
 
     Args:

@@ -1,0 +1,126 @@
+"""What each part of the method buys: the same film with one part left out at a time.
+
+    python -m benchmarks.ablation [PART ...] [--clip CLIP] [--size 256] [--frames 24]
+
+Every run paints the first frames of a clip in this process. What no flag turns off is replaced for the run by what it improved on.
+Judged with DIS, as in benchmarks.quality; the objective is the mean of the last six frames over that of the first run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+from benchmarks.machine import describe_machine, save
+from benchmarks.quality import CLIPS, STYLE, frames_of
+from vidstyle.evaluate import NetworkJudge, evaluate
+from vidstyle.flow import make_estimator, warp
+from vidstyle.media import read_style
+from vidstyle.pipeline import stylize
+from vidstyle.settings import Settings
+
+JUDGED = 6
+
+
+def bicubic(image: Any, flow: Any, mode: str = "bicubic") -> Any:
+    """`warp` as the paper's program has it."""
+    return warp(image, flow, "bicubic" if mode == "sinc" else mode)  # type: ignore[arg-type]
+
+
+def plain_fill(start: Any, known: Any, painted: Any, source: Any) -> Any:
+    """New pixels stay as the flow has drawn them."""
+    return start
+
+
+def from_content(start: Any, known: Any, painted: Any, source: Any) -> Any:
+    """The start that one thinks of first: the source wherever the flow is not trusted."""
+    trust = torch.from_numpy(known.trust)[None, None]
+    return torch.lerp(source, start, trust)
+
+
+def not_stretched(flow: Any) -> Any:
+    return np.zeros(flow.size, bool)
+
+
+PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "all": ("the method", {}, {}),
+    "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
+    "start": ("no temporal loss, the start alone (--temporal-weight 0)", {"temporal": {"weight": 0, "drift_weight": 0}}, {}),
+    "references": ("no older frames (--references 1)", {"temporal": {"references": [1]}}, {}),
+    "drift": ("no drift term (--drift-weight 0)", {"temporal": {"drift_weight": 0}}, {}),
+    "curvature": ("no curvature carried (--carried 0)", {"optimize": {"carried": 0}}, {}),
+    "raw-flow": ("Farnebäck unrefined (--flow farneback-raw)", {"flow": {"estimator": "farneback-raw"}}, {}),
+    "no-flow": ("no flow (--flow none)", {"flow": {"estimator": "none"}}, {}),
+    "sinc": ("pictures moved bicubically", {}, {"vidstyle.stylizer.warp": bicubic}),
+    "fade": ("the finest detail not faded", {}, {"vidstyle.stylizer.fade_finest": lambda image: image}),
+    "fill": ("new pixels not filled", {}, {"vidstyle.stylizer.fill_new": plain_fill}),
+    "content-fill": ("distrusted pixels start from the source", {}, {"vidstyle.stylizer.fill_new": from_content}),
+    "stretched": ("stretched flow trusted", {}, {"vidstyle.motion.stretched": not_stretched}),
+    "settled": ("first frame not settled (--first-iterations 36)", {"optimize": {"first_iterations": 36}}, {}),
+}
+"""Name → what is left out, by settings, by replacement."""
+
+
+@contextlib.contextmanager
+def replaced(replacements: dict[str, Any]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for name, value in replacements.items():
+            stack.enter_context(mock.patch(name, value))
+        yield
+
+
+def measure(name: str, clip: Path, size: int, frames: int) -> dict[str, Any]:
+    what, settings, replacements = PARTS[name]
+    run = {"run": {"size": size, "end": f"{frames}f"}}
+    with tempfile.TemporaryDirectory() as scratch, replaced(replacements):
+        began = time.monotonic()
+        stylize(clip, [STYLE], Path(scratch) / "frames", Settings.layered([run, settings]))
+        seconds = time.monotonic() - began
+        painted = frames_of(Path(scratch) / "frames", None)
+    source = frames_of(clip, size)[:frames]
+    judge = NetworkJudge([read_style(STYLE)], source[0].rgb.shape[:2])
+    found = evaluate(source, painted, 24.0, make_estimator("dis"))
+    losses = [sum(part or 0 for part in judge(b.rgb, a.rgb)) for a, b in zip(source[-JUDGED:], painted[-JUDGED:], strict=True)]
+    summary = found.summary
+    return {
+        "part": name, "left_out": what, "norm1": summary["gap1"]["norm"], "norm10": summary["gap10"]["norm"],
+        "ratio1": summary["gap1"]["ratio"], "sharpness": summary["sharpness"]["ratio"],
+        "flicker": summary["flicker"] and summary["flicker"]["result"] / summary["flicker"]["source"],
+        "objective": float(np.mean(losses)), "seconds": round(seconds, 1),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--clip", type=Path, default=CLIPS[0])
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--frames", type=int, default=24)
+    options = parser.parse_args()
+    print(json.dumps(describe_machine()))
+    print(f"{'left out':52}{'norm1':>8}{'norm10':>8}{'sharp':>8}{'flicker':>9}{'objective':>11}{'s':>7}")
+    rows: list[dict[str, Any]] = []
+    for name in options.parts:
+        row = measure(name, options.clip, options.size, options.frames)
+        rows.append(row)
+        share = row["objective"] / rows[0]["objective"]
+        print(
+            f"{row['left_out']:52}{row['norm1']:8.3f}{row['norm10']:8.3f}{row['sharpness']:8.2f}"
+            f"{row['flicker']:9.2f}{share:11.3f}{row['seconds']:7.0f}",
+            flush=True,
+        )
+    print(f"\nwritten: {save('ablation', rows)}")
+
+
+if __name__ == "__main__":
+    main()
