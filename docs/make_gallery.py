@@ -111,7 +111,7 @@ def reconstructed(row: Row, results: list[list[Picture]]) -> str:
     found = []
     for cell, (picture,) in zip(row["cells"], results, strict=True):
         error = np.square(picture.astype(float) - resized(photo, picture.shape[1])).mean()
-        found.append(f"{10 * np.log10(255**2 / error):.1f} dB at `{cell['caption']}`")
+        found.append(f"{10 * np.log10(255**2 / error):.1f} dB at {cell['caption']}")
     return f"PSNR against the photograph: {', '.join(found)}."
 
 

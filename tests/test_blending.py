@@ -52,3 +52,34 @@ def test_poisson_lays_the_painting_where_it_belongs() -> None:
 
 def test_nothing_to_blend_is_the_source() -> None:
     np.testing.assert_array_equal(poisson(PAINTED, SOURCE, 0 * MASK).numpy(), SOURCE.numpy())
+
+
+def ragged() -> torch.Tensor:
+    """A region that is not its own bounding box."""
+    y, x = torch.meshgrid(torch.arange(40), torch.arange(56), indexing="ij")
+    return ((x - 28) ** 2 / 400 + (y - 20) ** 2 / 180 < 1).float()[None, None]
+
+
+def test_poisson_leaves_every_pixel_outside_as_it_is() -> None:
+    mask = ragged()
+    blended = poisson(PAINTED, SOURCE, mask)
+    outside = (mask == 0).expand_as(SOURCE)
+    np.testing.assert_array_equal(blended[outside].numpy(), SOURCE[outside].numpy())
+    assert float((blended - SOURCE)[~outside].abs().mean()) > 0.02
+
+
+def test_poisson_has_no_step_at_the_rim() -> None:
+    """A painting that is the source in another brightness comes back as the source, up to the rim."""
+    mask = ragged()
+    blended = poisson((0.7 * SOURCE + 0.2).clamp(0, 1), 0.7 * SOURCE, mask)
+    inner = torch.nn.functional.max_pool2d(1 - mask, 3, stride=1, padding=1)
+    rim = ((inner > 0) & (mask > 0)).expand_as(SOURCE)
+    assert float((blended - 0.7 * SOURCE)[rim].abs().mean()) < 4 / 255
+
+
+def test_poisson_keeps_more_than_eight_bits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    fine = (PAINTED + torch.rand(PAINTED.shape, generator=generator) / 255).clamp(0, 1)
+    inside = (ragged() > 0).expand_as(SOURCE)
+    levels = poisson(fine, SOURCE, ragged())[inside].double() * 255
+    assert float((levels - levels.round()).abs().mean()) > 0.1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import threading
 from pathlib import Path
 
 import cv2
@@ -93,7 +96,7 @@ def test_true_flow_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
         (["clip.mp4", "painted", "--occlusions", "painted"], 2, "go with --ground-truth"),
         (["clip.mp4", "painted", "--json", "nowhere/a.json"], 2, "its directory does not exist"),
         (["clip.mp4", "style.jpg"], 2, "another shape"),
-        (["clip.mp4", "painted", "--start", "soon"], 2, "--start, --end"),
+        (["clip.mp4", "painted", "--start", "soon"], 2, "--start"),
     ],
 )
 def test_what_is_wrong_is_one_line(words: list[str], code: int, said: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,3 +110,15 @@ def test_what_is_wrong_is_one_line(words: list[str], code: int, said: str, place
 def test_quiet_says_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["clip.mp4", "painted", "--no-losses", "-q"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_pipe_is_written_to_and_stays_one(place: Path) -> None:
+    """What is no ordinary file must not be replaced by one: as root that would take a device away."""
+    os.mkfifo("report")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(Path("report").read_text()))
+    reader.start()
+    assert main(["clip.mp4", "painted", "--no-losses", "-q", "--json", "report"]) == 0
+    reader.join(10)
+    assert json.loads(read[0])["compared"] == 14
+    assert stat.S_ISFIFO(os.stat("report").st_mode)

@@ -194,3 +194,22 @@ def test_too_few_masks_in_a_directory_are_said_before_the_work(tmp_path: Path) -
         guide(1, mask={"paths": [str(tmp_path / "masks")]})
     with guide(1, mask={"paths": [str(tmp_path / "masks")], "follow": True}) as masks:
         assert masks.at(frame(0), shot_start=True).masks is not None
+
+
+@pytest.mark.parametrize("schedule", ["0s: a.jpg, 5s: b.jpg, 2s: c.jpg", "0s: a.jpg, 0s: b.jpg", "0f: a.jpg, 9f: b.jpg, 3f: c.jpg"])
+def test_a_schedule_out_of_order_is_refused(schedule: str) -> None:
+    with pytest.raises(UsageError, match="order of time"):
+        Settings.from_mapping({"style": {"schedule": schedule}})
+
+
+def test_a_mask_that_is_no_picture_is_named_as_a_mask(tmp_path: Path) -> None:
+    (tmp_path / "mask.txt").write_text("white")
+    with pytest.raises(MediaError, match=r"^--mask .*mask\.txt"):
+        guide(1, mask={"paths": [str(tmp_path / "mask.txt")]})
+
+
+def test_too_short_a_film_of_masks_is_said_before_the_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_clip(tmp_path / "mask.mp4", 3)
+    with caplog.at_level(logging.WARNING, "vidstyle"):
+        guide(1, info(9, "video"), mask={"paths": [str(tmp_path / "mask.mp4")]}).close()
+    assert "holds 3 masks for 9 frames" in caplog.text

@@ -152,3 +152,9 @@ def test_adam_goes_on_with_what_it_has_learned() -> None:
     assert float((direction * root - gradient).abs().mean()) < 0.5 * float(root.mean())
     moved = START + 0.01
     assert adam(function, moved, 6, pairs=learned.pairs).trace[1] != adam(function, moved, 6).trace[1]
+
+
+def test_the_running_mean_is_the_result_even_where_the_last_picture_was_better() -> None:
+    function, _ = quadratic()
+    last, mean = (adam(function, START, 30, averaging=share) for share in (0.0, 0.95))
+    assert mean.report.total > last.report.total

@@ -199,3 +199,44 @@ def test_an_end_unlike_the_beginning_cannot_flow_into_it(style: Path, tmp_path: 
     clip = make_clip(tmp_path / "cut.mkv", scenes, codec="ffv1", pix_fmt="bgr0")
     stylize(clip, style, tmp_path / "out", settings(temporal={"loop": True}))
     assert "the end of the film does not look like its beginning" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"temporal": {"loop": True, "framewise": True}}, "--loop does nothing with --framewise"),
+        ({"mask": {"feather": 3}}, "--mask-feather does nothing without --mask"),
+        ({"style": {"fade": 3}}, "--style-fade does nothing without --style-schedule"),
+        ({"style": {"detail_layers": ["relu1_1"]}}, "--detail-layers does nothing without --detail-style"),
+        ({"optimize": {"averaging": 0.5}}, "--averaging does nothing without --optimizer adam"),
+        ({"temporal": {"smoothing": 0.1}}, "--smoothing does nothing without --framewise"),
+    ],
+)
+def test_settings_without_effect_are_said(
+    sections: dict[str, dict[str, object]], said: str, clip: Path, style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stylize(clip, style, tmp_path / "out", settings(**sections))
+    assert said in caplog.text
+
+
+def test_a_loop_that_ends_in_another_style_is_said(
+    clip: Path, style: Path, other: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stylize(clip, [], tmp_path / "out", settings(style={"schedule": f"0s: {style}, 2f: {other}"}, temporal={"loop": True}))
+    assert "end the schedule with the first style" in caplog.text
+
+
+def test_a_texture_of_a_film_is_refused(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a texture is made of a picture"):
+        stylize(clip, [], tmp_path / "out.mp4", settings(content={"weight": 0}))
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+def test_what_is_left_of_a_picture_keeps_its_sixteen_bits(name: str, style: Path, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 65536, (32, 48, 3)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / name), picture)
+    stylize(tmp_path / name, style, tmp_path / f"same_{name}", settings(color={"strength": 0}))
+    same = cv2.imread(str(tmp_path / f"same_{name}"), cv2.IMREAD_UNCHANGED)
+    assert same is not None
+    assert same.dtype == np.uint16
+    assert np.abs(same.astype(int) - picture).max() <= 1

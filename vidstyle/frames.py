@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ColorTags", "FlowField", "Frame", "MediaInfo", "Shot"]
+__all__ = ["ColorTags", "FlowField", "Frame", "MediaInfo", "MediaKind", "Shot"]
 
 MediaKind = Literal["video", "image", "frames"]
 
@@ -31,12 +31,19 @@ class Frame:
     rgb: npt.NDArray[np.uint8]
     name: str = ""
     """File name (without directory) where the frame is a file of its own, else empty."""
+    deep: npt.NDArray[np.uint16] | None = field(default=None, repr=False)
+    """The same picture with 16 bits a channel, where its file has them: what is left unpainted comes from it."""
 
     def __post_init__(self) -> None:
         if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.rgb.dtype != np.uint8:
             raise ValueError(f"a frame is (H, W, 3) uint8, got {self.rgb.shape = } {self.rgb.dtype = }")
         if self.index < 0:
             raise ValueError(f"a frame's index counts from 0, got {self.index = }")
+
+    @property
+    def finest(self) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+        """(H, W, 3) RGB, with all the bits that are known."""
+        return self.rgb if self.deep is None else self.deep
 
     @property
     def seconds(self) -> Fraction:

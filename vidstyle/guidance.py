@@ -215,9 +215,16 @@ class _Masks:
             raise UsageError(f"--mask {path}: no such file or directory; check the name")
         # Pictures in a directory have no rate of their own: each is the mask of one frame.
         part = RunSettings(start=run.start, end=run.end, fps=float(info.rate) if path.is_dir() else run.fps)
-        medium = self._stack.enter_context(open_source(path, part))
-        if medium.info.kind == info.kind == "frames" and not self._follow and (medium.info.frames or 0) < (info.frames or 0):
-            raise UsageError(f"--mask {path}: holds {medium.info.frames} masks for {info.frames} frames; give a mask for every frame")
+        try:
+            medium = self._stack.enter_context(open_source(path, part))
+        except (MediaError, UsageError) as error:
+            raise type(error)(f"--mask {error}") from None
+        have, need = medium.info.frames, info.frames
+        if medium.info.kind != "image" and not self._follow and have is not None and need is not None and have < need:
+            few = f"--mask {path}: holds {have} masks for {need} frames; give a mask for every frame"
+            if medium.info.kind == info.kind == "frames":
+                raise UsageError(few)
+            logger.warning("%s (the number of frames of a video is an estimate)", few)
         own, wanted = medium.info.width / medium.info.height, info.width / info.height
         # Half a pixel of the smaller of the two, either way, is rounding.
         if abs(own / wanted - 1) > 1 / min(medium.info.width, medium.info.height, info.width, info.height) + 1e-6:

@@ -145,7 +145,7 @@ def adam(
         x = (x - caution * _RATE * 0.1 ** (step / iterations) * update.nan_to_num(0.0)).clamp_(0, 1)
     if last < iterations and counted:
         average = mean / counted
-        watch.accepts(objective(average)[0], average)
+        watch.takes(objective(average)[0], average)
     if not since:
         return watch.result(())
     root = (second / (1 - 0.99**since)).sqrt()
@@ -185,6 +185,11 @@ class _Watch:
         if self._on_step is not None:
             self._on_step(len(self._trace), report)
         return finite and not exploded
+
+    def takes(self, report: LossReport, x: torch.Tensor) -> None:
+        """One last evaluation that is the result whatever came before, if it is finite."""
+        self._best = None if math.isfinite(report.total) else self._best
+        self.accepts(report, x)
 
     def retreat(self) -> torch.Tensor:
         """The best picture so far, to go on from."""

@@ -28,7 +28,7 @@ from vidstyle.color import PRESERVE_COLOR
 from vidstyle.device import available_memory, resolve_device
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import ESTIMATORS, Flows, consistency, make_flows
-from vidstyle.frames import Frame, MediaInfo
+from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
@@ -187,6 +187,7 @@ def stylize(
         check_size(settings, (medium.info.height, medium.info.width))
         _check_memory(medium.info, settings)
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
+        _tell_what_does_nothing(settings, medium.info.kind, style_paths)
         guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, flows))
         stylizer = _make_stylizer(settings, style_paths, medium.info)
         fingerprint = _fingerprint(source, style_paths, settings)
@@ -336,8 +337,15 @@ class _Loop:
         left = self._count - frame.index
         if left > min(_LOOP, self._count // 2) or self.first is None:
             return None
+        if not self._flows.knows(frame, self.first):
+            if not self._warned:
+                logger.warning(
+                    "--loop: --flow has no files between frame %d and the first, so that the end cannot flow into it", frame.index + 1
+                )
+            self._warned = True
+            return None
         motion = motions(frame, [self.first], self._flows, ())
-        if not motion or float(motion[0].trust.mean()) < _CLOSES:
+        if float(motion[0].trust.mean()) < _CLOSES:
             if not self._warned:
                 logger.warning("--loop: the end of the film does not look like its beginning, so that it cannot flow into it")
             self._warned = True
@@ -373,7 +381,7 @@ def _encode(medium: Source, guide: Guide, workspace: Workspace, source: Path, ou
             if sources is not None:
                 frame = next(sources)
                 guidance = guide.at(frame, report.shot_start)
-                picture = from_tensor(_finished(to_tensor(picture), to_tensor(frame.rgb), settings, guidance), bits=16)
+                picture = from_tensor(_finished(to_tensor(picture), to_tensor(frame.finest), settings, guidance), bits=16)
             sink.write(picture, report.pts, Fraction(report.time_base), report.name)
 
 
@@ -461,7 +469,37 @@ def _styles(source: Path, styles: PathLike | Sequence[PathLike] | None, settings
         return paths
     if settings.content.weight > 0:
         raise UsageError("no style picture given; name at least one")
+    if kind_of(source) != "image":
+        raise UsageError(f"{source}: a texture is made of a picture; give one as INPUT")
     return [source]
+
+
+def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequence[Path]) -> None:
+    """Warns of settings that have no effect in this job."""
+    mask, style, temporal, default = settings.mask, settings.style, settings.temporal, Settings()
+    film = kind != "image"
+    idle = [
+        ("--loop", "with a picture as INPUT", temporal.loop and not film),
+        ("--loop", "with --framewise", temporal.loop and temporal.framewise and film),
+        ("--mask-follow", "with a picture as INPUT", mask.follow and not film),
+        *((f"--mask-{name}", "without --mask", mask.paths is None and getattr(mask, name) != getattr(default.mask, name))
+          for name in ("feather", "follow", "blend")),
+        ("--mask-feather", "with --mask-blend poisson, which has a hard edge", mask.feather > 0 and mask.blend == "poisson"),
+        ("--style-blend", "with --style-schedule", style.blend is not None and style.schedule is not None),
+        ("--style-fade", "without --style-schedule", style.schedule is None and style.fade != default.style.fade),
+        ("--detail-layers", "without --detail-style", style.detail is None and style.detail_layers != default.style.detail_layers),
+        ("--smoothing", "without --framewise", not temporal.framewise and temporal.smoothing != default.temporal.smoothing),
+        ("--averaging", "without --optimizer adam", settings.optimize.averaging > 0 and settings.optimize.optimizer != "adam"),
+    ]  # fmt: skip
+    for flag, when, does_nothing in idle:
+        if does_nothing:
+            logger.warning("%s does nothing %s", flag, when)
+    if temporal.loop and style.schedule is not None and styles[-1] != styles[0]:
+        logger.warning(
+            "--loop: the film ends in %s and begins in %s, so that it jumps; end the schedule with the first style", styles[-1], styles[0]
+        )
+    if settings.flow.estimator not in ESTIMATORS and any((settings.run.start, settings.run.end, settings.run.fps)):
+        logger.warning("--flow %s: its files are counted from the first frame of this job (--start, --end, --fps)", settings.flow.estimator)
 
 
 def _check_distinct(source: Path, styles: Sequence[Path], output: Path) -> None:

@@ -17,6 +17,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -108,7 +109,7 @@ def schedule_entries(text: str) -> list[tuple[Position, str]]:
     """Reads `0s: a.jpg, 3s: b.jpg`: when each style begins, and its picture's path.
 
     Raises:
-        ValueError: it is written otherwise, or the first style does not begin at 0.
+        ValueError: it is written otherwise, the first style does not begin at 0, or another one not after the one before.
     """
     entries = []
     for part in _NEXT_ENTRY.split(text):
@@ -118,6 +119,10 @@ def schedule_entries(text: str) -> list[tuple[Position, str]]:
         entries.append((Position.parse(match["when"]), match["what"]))
     if entries[0][0].seconds != 0 and entries[0][0].frames != 0:
         raise ValueError("the first style of a schedule begins at 0s")
+    for unit in ("seconds", "frames"):
+        moments = [moment for when, _ in entries if (moment := getattr(when, unit)) is not None]
+        if any(later <= earlier for earlier, later in pairwise(moments)):
+            raise ValueError("every style of a schedule begins later than the one before; put them in the order of time")
     return entries
 
 

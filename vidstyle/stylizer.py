@@ -242,15 +242,15 @@ class Stylizer:
             if motion is not nearest:
                 start = torch.where(held, moved[motion.distance], start)
         expected: Reference | None = drift_target(moved[nearest.distance], nearest)
+        if guidance is not None and guidance.changing:
+            references = [Reference(one.warped, _CHANGING * one.trust) for one in references]
+            expected = None
         if closing is not None:
             goal = warp(fade_finest(to_tensor(closing.painted, self.device)), closing.motion.flow).clamp(0, 1)
             pull = closing.share * torch.from_numpy(closing.motion.trust)[None, None].to(self.device)
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
             start = torch.lerp(start, goal, pull)
-            expected = None
-        if guidance is not None and guidance.changing:
-            references = [Reference(one.warped, _CHANGING * one.trust) for one in references]
             expected = None
         pairs = [(warp(s, nearest.flow, "bilinear"), warp(y, nearest.flow, "bilinear")) for s, y in self._pairs(state)]
         iterations = self.settings.optimize.iterations

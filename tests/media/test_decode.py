@@ -292,8 +292,17 @@ class TestDamage:
         assert f"{last} damaged parts" in caplog.text
 
     def test_transparency_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        walk(make_clip(tmp_path / "a.mkv", 2, codec="ffv1", pix_fmt="bgra"))
-        assert "its transparency is left out" in caplog.text
+        walk(make_clip(tmp_path / "opaque.mkv", 2, codec="ffv1", pix_fmt="bgra"))
+        assert caplog.text == ""
+        pictures = [np.dstack([moving(index), np.full((48, 64), 90, np.uint8)]) for index in range(2)]
+        with av.open(str(tmp_path / "glass.mkv"), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "bgra"
+            for picture in pictures:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgba")))
+            container.mux(stream.encode(None))
+        walk(tmp_path / "glass.mkv")
+        assert "glass.mkv: its transparency is left out" in caplog.text
 
     def test_a_whole_file_is_not_called_truncated(self, clip: Path, caplog: pytest.LogCaptureFixture) -> None:
         walk(clip)

@@ -85,8 +85,12 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
         text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
         beside = arguments.json.with_name(f"{arguments.json.name}.part")
         try:
-            beside.write_text(text + "\n", encoding="utf-8")
-            beside.replace(arguments.json)
+            if arguments.json.exists() and not arguments.json.is_file():  # a pipe or a device is written to, never replaced
+                with arguments.json.open("w", encoding="utf-8") as stream:
+                    stream.write(text + "\n")
+            else:
+                beside.write_text(text + "\n", encoding="utf-8")
+                beside.replace(arguments.json)
         except OSError as error:
             raise MediaError(f"--json {arguments.json}: cannot be written: {error.strerror or error}") from None
     if not arguments.quiet:

@@ -51,7 +51,8 @@ class FlowFiles:
     """Fields in a directory, named as artistic-videos names them, frames counted from 1.
 
     `backward_3_2.flo` lies at the third frame and points into the second, `forward_2_3.flo` the other way. A field of another size than
-    the frames' is scaled. Older frames are referred to where there are files for them; those of neighbours are needed.
+    the frames' is scaled. Frames are those of the job, after `--start`, `--end` and `--fps`.
+    Older frames are referred to where there are files for them; those of neighbours are needed.
 
     Raises:
         UsageError: there is no such file in the directory.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +46,9 @@ class Raft:
         network = (optical_flow.raft_large if size == "large" else optical_flow.raft_small)(weights=None)
         name = "raft" if size == "large" else "raft-small"
         try:
-            network.load_state_dict(own.get_state_dict(progress=False, check_hash=True) if weights is None else _read(weights))
+            with contextlib.redirect_stdout(sys.stderr):  # where it is told that something is downloaded
+                state = own.get_state_dict(progress=False, check_hash=True) if weights is None else _read(weights)
+            network.load_state_dict(state)
         except OSError as error:
             raise WeightsError(
                 f"--flow {name}: the weights cannot be downloaded ({error}); give them as --flow-weights FILE ({own.url})"

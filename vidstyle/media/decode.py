@@ -197,7 +197,7 @@ class VideoSource:
                 f"{self.path}: HDR ({HDR_TRANSFERS[tags.color_trc]}) is worked at in 8 bits without tone mapping, "
                 "its colours will look flat and may band; convert it to SDR first for a good result"
             )
-        if any(part.is_alpha for part in frame.format.components):
+        if any(part.is_alpha for part in frame.format.components) and not _opaque(frame):
             self._warn_once(f"{self.path}: its transparency is left out; a directory of PNG frames keeps it")
         if frame.interlaced_frame:
             self._warn_once(f"{self.path}: interlaced; its combs would be painted, deinterlace it first (ffmpeg -i IN -vf bwdif OUT)")
@@ -465,3 +465,8 @@ def _square_pixels(width: int, height: int, aspect: Fraction | None) -> tuple[in
 def _reason(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error)
     return str(text).splitlines()[0].strip().rstrip(".") if text else type(error).__name__
+
+
+def _opaque(frame: VideoFrame) -> bool:
+    """Whether every pixel of a frame with an alpha channel is opaque; GIF is always decoded with one."""
+    return bool((frame.reformat(format="rgba").to_ndarray()[..., 3] == 255).all())

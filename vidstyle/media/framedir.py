@@ -16,7 +16,7 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate
 from vidstyle.media.images import DEFAULT_RATE
-from vidstyle.media.stills import READABLE, WRITABLE, encode, fit, original_of, read_header, read_still, to_8_bit
+from vidstyle.media.stills import READABLE, WRITABLE, encode, frame_of, original_of, read_header, read_still
 from vidstyle.settings import Position, RunSettings
 
 __all__ = ["FrameDirectorySink", "FrameDirectorySource", "natural_order", "only_pictures"]
@@ -66,8 +66,7 @@ class FrameDirectorySource:
         """
         for index in range(first, len(self._names)):
             name = self._names[index]
-            rgb = fit(to_8_bit(read_still(self.info.path / name).rgb), self.info.width, self.info.height)
-            yield Frame(index, index, self.info.time_base, rgb, name)
+            yield frame_of(index, read_still(self.info.path / name), self.info, name)
 
     def close(self) -> None:
         """Nothing is held open between frames."""

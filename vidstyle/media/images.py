@@ -13,7 +13,7 @@ from typing import Self
 from vidstyle.errors import MediaError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate, longest_side_size
-from vidstyle.media.stills import encode, fit, holds_transparency, original_of, read_header, read_still, to_8_bit
+from vidstyle.media.stills import encode, frame_of, holds_transparency, original_of, read_header, read_still
 from vidstyle.settings import TILE, RunSettings
 
 __all__ = ["DEFAULT_RATE", "ImageSink", "ImageSource"]
@@ -46,10 +46,9 @@ class ImageSource:
         self.info = MediaInfo(path, "image", width, height, rate, 1 / rate, frames=1, duration=1 / rate)
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """The picture, 8 bits a channel, of the size in `info`; nothing where `first` is past it."""
+        """The picture, of the size in `info`; nothing where `first` is past it."""
         if first == 0:
-            rgb = fit(to_8_bit(read_still(self.info.path).rgb), self.info.width, self.info.height)
-            yield Frame(0, 0, self.info.time_base, rgb, self.info.path.name)
+            yield frame_of(0, read_still(self.info.path), self.info, self.info.path.name)
 
     def close(self) -> None:
         """Nothing is held open between frames."""

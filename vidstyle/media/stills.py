@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, TiffImagePlugin
 
 from vidstyle.errors import MediaError
-from vidstyle.frames import MediaInfo
+from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Still",
     "encode",
     "fit",
+    "frame_of",
     "holds_transparency",
     "original_of",
     "read_header",
@@ -281,6 +282,13 @@ def fit(picture: npt.NDArray[Depth], width: int, height: int) -> npt.NDArray[Dep
     shrinks = width <= picture.shape[1] and height <= picture.shape[0]
     resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return resized.astype(picture.dtype, copy=False)
+
+
+def frame_of(index: int, still: Still, info: MediaInfo, name: str) -> Frame:
+    """A still picture as frame `index` of a source, `index` ticks after its beginning, of the size in `info`."""
+    rgb = fit(to_8_bit(still.rgb), info.width, info.height)
+    deep = fit(still.rgb, info.width, info.height).astype(np.uint16, copy=False) if still.rgb.dtype == np.uint16 else None
+    return Frame(index, index, info.time_base, rgb, name, deep)
 
 
 def original_of(info: MediaInfo, name: str) -> Path | None:
