@@ -157,8 +157,9 @@ def main(names: list[str]) -> None:
     page = [
         "# Gallery",
         "",
-        "One knob a row, with the commands that made its pictures, to be run in a clone of this repository. Most are small and painted in 60 steps, so",
-        "that each takes a quarter of a minute on two cores; with the 150 of the default the colours settle further, as in the first row.",
+        "One knob a row, with the commands that made its pictures, to be run in a clone of this repository. Most are small",
+        "and painted in 60 steps, so that each takes a quarter of a minute on two cores; with the 150 of the default the colours",
+        "settle further, as in the first row.",
         "`python docs/make_gallery.py` made this page. Credits of the media: [sample_media/CREDITS.md](../sample_media/CREDITS.md).",
     ]
     rows = tomllib.loads((ROOT / "docs" / "gallery.toml").read_text(encoding="utf-8"))["row"]
