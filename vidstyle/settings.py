@@ -254,7 +254,7 @@ class OptimizeSettings(_Section):
         0.0, "--averaging", "share of the past in the running mean of Adam's pictures, which is the result; 0 takes the last", ge=0, lt=1
     )
     init: str = _setting("content", "--init", "start of a shot: content, noise, style, or a picture's path")
-    tv_weight: Weight = _setting(1e-3, "--tv-weight", "weight of the total variation, on 0-255 values (neural-style's 0.001)")
+    tv_weight: Weight = _setting(1e-3, "--tv-weight", "weight of the total variation, on 0-255 values; from about 30 on it smooths")
 
 
 class ColorSettings(_Section):
