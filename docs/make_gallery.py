@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle.media import read_style
+from vidstyle.pixels import resized
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".gallery"
@@ -52,12 +53,6 @@ def made(command: str) -> list[Picture]:
         print(f"{time.monotonic() - began:6.1f} s  {command}", flush=True)
     output = directory / words[words.index("-o") + 1]
     return [read_style(path) for path in (sorted(output.iterdir()) if output.is_dir() else [output])]
-
-
-def resized(picture: Picture, width: int) -> Picture:
-    """As `--size` makes it."""
-    height = round(picture.shape[0] * width / picture.shape[1])
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def captioned(picture: Picture, text: str) -> Picture:
@@ -91,7 +86,7 @@ def picture_of(row: Row, results: list[list[Picture]]) -> Picture:
     height = max(picture.shape[0] for _, picture in shown)
     for front in reversed(row.get("before", [])):
         picture = read_style(ROOT / front["path"])
-        shown.insert(0, (front["caption"], resized(picture, round(picture.shape[1] * height / picture.shape[0]))))
+        shown.insert(0, (front["caption"], resized(picture, (height, round(picture.shape[1] * height / picture.shape[0])))))
     return sheet(shown, row["columns"])
 
 
@@ -110,7 +105,7 @@ def reconstructed(row: Row, results: list[list[Picture]]) -> str:
     photo = read_style(ROOT / "sample_media" / "photo.jpg")
     found = []
     for cell, (picture,) in zip(row["cells"], results, strict=True):
-        error = np.square(picture.astype(float) - resized(photo, picture.shape[1])).mean()
+        error = np.square(picture.astype(float) - resized(photo, (picture.shape[0], picture.shape[1]))).mean()
         found.append(f"{10 * np.log10(255**2 / error):.1f} dB at {cell['caption']}")
     return f"PSNR against the photograph: {', '.join(found)}."
 
