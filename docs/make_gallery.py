@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".gallery"
 IMAGES = ROOT / "docs" / "images" / "gallery"
 GAP, BAND = 6, 24
+BESIDE = 3
+"""Lines on either side of a seam: single ones differ by the noise that a texture begins with."""
 
 Picture = npt.NDArray[np.uint8]
 Row = dict[str, Any]
@@ -115,11 +117,13 @@ def seams(row: Row, results: list[list[Picture]]) -> str:
     found = []
     for cell, (picture, *_) in zip(row["cells"], results, strict=True):
         if "tiles" in cell:
-            grey = luma(picture)
-            inside = [np.abs(np.diff(grey, axis=axis)).mean() for axis in (0, 1)]
-            across = [np.abs(grey[0] - grey[-1]).mean(), np.abs(grey[:, 0] - grey[:, -1]).mean()]
-            found.append(f"{cell['caption']}: {across[0]:.1f} and {across[1]:.1f} (inside {inside[0]:.1f} and {inside[1]:.1f})")
-    return f"Mean step of the lightness from one edge to the opposite one, down and across. {'; '.join(found)}."
+            for axis, name in enumerate(("down", "across")):
+                grey = np.moveaxis(luma(picture), axis, 0)
+                ahead = np.mean([np.roll(grey, -shift, axis=0) for shift in range(BESIDE)], axis=0)
+                steps = np.abs(ahead - np.roll(ahead, BESIDE, axis=0)).mean(axis=1)  # at each line: after it against before it
+                inside = steps[BESIDE : 1 - BESIDE]
+                found.append(f"{cell['caption']}, {name}: {steps[0]:.1f} (inside {inside.mean():.1f}, at most {inside.max():.1f})")
+    return f"Step of the lightness over the edge, between means of {BESIDE} lines on either side. {'; '.join(found)}."
 
 
 def flicker(row: Row, results: list[list[Picture]]) -> str:
