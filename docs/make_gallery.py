@@ -141,6 +141,9 @@ def closed(row: Row, results: list[list[Picture]]) -> str:
     return f"Mean change of the lightness from the last frame to the first: {', '.join(found)}."
 
 
+NOT_RUN = "<!-- not run: docs/make_gallery.py runs these, tests/test_gallery.py reads them -->"
+"""What the check that runs the commands of the documentation is to do with a row's; running all takes an hour."""
+
 FIGURES: dict[str, Callable[[Row, list[list[Picture]]], str]] = {
     "reconstruction": reconstructed,
     "texture": seams,
@@ -173,7 +176,13 @@ def main(names: list[str]) -> None:
         figures = FIGURES[name](row, results) if name in FIGURES else ""
         print(f"{name}: {figures}", flush=True)
         page += ["", f"## {row['title']}", "", row["text"], "", f"![{row['title']}](images/gallery/{name}.jpg)", ""]
-        page += [*([figures, ""] if figures else []), "```bash", *(cell["command"] for cell in row["cells"]), "```"]
+        page += [
+            *([figures, ""] if figures else []),
+            "<!-- not run: docs/make_gallery.py runs these, tests/test_gallery.py reads them -->",
+            "```bash",
+            *(cell["command"] for cell in row["cells"]),
+            "```",
+        ]
     if not names:
         (ROOT / "docs" / "gallery.md").write_text("\n".join(page) + "\n", encoding="utf-8")
 
