@@ -9,6 +9,7 @@ and made again when its command has changed or `.gallery/` is gone.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shlex
 import shutil
@@ -144,7 +145,25 @@ def closed(row: Row, results: list[list[Picture]]) -> str:
 NOT_RUN = "<!-- not run: docs/make_gallery.py runs these, tests/test_gallery.py reads them -->"
 """What the check that runs the commands of the documentation is to do with a row's; running all takes an hour."""
 
+
+def compared(row: Row, results: list[list[Picture]]) -> str:
+    """The table of benchmarks/style_losses.py: another run than the pictures', at its own size."""
+    measured = json.loads((ROOT / "benchmarks" / "results" / "style_losses.json").read_text(encoding="utf-8"))
+    lines = [
+        "What one judge says after as many steps of each (content and Gram loss in neural-style's units, in millions):",
+        "",
+    ]
+    lines += ["| loss | ms a step | content | style | objective |", "|---|---|---|---|---|"]
+    for one in measured["figures"]:
+        judged = " | ".join(f"{one[name] / 1e6:.2f}" for name in ("content", "style_gram", "objective"))
+        lines.append(f"| {one['loss']} | {one['ms_a_step']} | {judged} |")
+    return "\n".join(
+        [*lines, "", "`python -m benchmarks.style_losses --size 160 --steps 60`, kept in `benchmarks/results/style_losses.json`."]
+    )
+
+
 FIGURES: dict[str, Callable[[Row, list[list[Picture]]], str]] = {
+    "losses": compared,
     "reconstruction": reconstructed,
     "texture": seams,
     "framewise": flicker,
