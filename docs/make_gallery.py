@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vidstyle.evaluate import luma
 from vidstyle.media import read_style
 from vidstyle.pixels import resized
 
@@ -91,11 +92,6 @@ def picture_of(row: Row, results: list[list[Picture]]) -> Picture:
         picture = read_style(ROOT / front["path"])
         shown.insert(0, (front["caption"], resized(picture, (height, round(picture.shape[1] * height / picture.shape[0])))))
     return sheet(shown, row["columns"])
-
-
-def luma(picture: Picture) -> npt.NDArray[np.float64]:
-    """(H, W), 0-255."""
-    return np.asarray(picture.astype(np.float64) @ [0.299, 0.587, 0.114])
 
 
 def steps(pictures: list[Picture]) -> list[float]:

@@ -8,32 +8,22 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from tests.clips import make_clip
+from tests.jobs import Interrupted, Recorder, settings, write_png
 from tests.scenes import Scene, procedural_picture
 from vidstyle import pipeline
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError
 from vidstyle.flow import make_estimator, write_flow
 from vidstyle.frames import Frame
 from vidstyle.media import open_source
-from vidstyle.pipeline import FrameReport, JobOptions, stylize, stylize_image, workspace_path
+from vidstyle.pipeline import JobOptions, stylize, stylize_image, workspace_path
 from vidstyle.settings import RunSettings, Settings
 
 SCENE = Scene(size=(32, 48))
 OTHER = Scene(size=(32, 48), picture=procedural_picture(64, 96, seed=11)[:, :, ::-1].copy(), disc_radius=0)
-QUICK = {"iterations": 2, "first_iterations": 4}
-
-
-def settings(**sections: dict[str, object]) -> Settings:
-    return Settings.layered([{"optimize": QUICK}, sections])
-
-
-def write_png(path: Path, picture: np.ndarray) -> Path:
-    assert cv2.imwrite(str(path), picture[:, :, ::-1])
-    return path
 
 
 @pytest.fixture
@@ -44,31 +34,6 @@ def style(tmp_path: Path) -> Path:
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     return make_clip(tmp_path / "clip.mp4", [SCENE.frame(t) for t in range(4)], audio="aac")
-
-
-class Interrupted(Exception):
-    """Stands for a kill."""
-
-
-class Recorder:
-    def __init__(self, stop_after: int | None = None) -> None:
-        self.total: int | None = None
-        self.done = -1
-        self.reports: list[FrameReport] = []
-        self.fractions: list[float] = []
-        self._stop_after = stop_after
-
-    def start(self, total: int | None, done: int) -> None:
-        self.total, self.done = total, done
-
-    def step(self, fraction: float, objective: float) -> None:
-        assert objective > 0
-        self.fractions.append(fraction)
-
-    def frame(self, report: FrameReport) -> None:
-        self.reports.append(report)
-        if len(self.reports) == self._stop_after:
-            raise Interrupted
 
 
 def frames_of(path: Path) -> list[Frame]:

@@ -10,25 +10,16 @@ import numpy.typing as npt
 import pytest
 
 from tests.clips import make_clip
+from tests.jobs import QUICK, Interrupted, Recorder, settings, write_png
 from tests.scenes import Scene, procedural_picture
 from vidstyle.errors import UsageError
 from vidstyle.evaluate import content_and_style_of
 from vidstyle.media import open_source, read_style
-from vidstyle.pipeline import FrameReport, JobOptions, stylize, workspace_path
+from vidstyle.pipeline import JobOptions, stylize, workspace_path
 from vidstyle.settings import RunSettings, Settings
 from vidstyle.stylizer import Stylizer
 
 SCENE = Scene(size=(32, 48))
-QUICK = {"iterations": 2, "first_iterations": 4}
-
-
-def settings(**sections: dict[str, object]) -> Settings:
-    return Settings.layered([{"optimize": QUICK}, sections])
-
-
-def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> Path:
-    assert cv2.imwrite(str(path), picture[..., ::-1] if picture.ndim == 3 else picture)
-    return path
 
 
 @pytest.fixture
@@ -49,26 +40,6 @@ def clip(tmp_path: Path) -> Path:
 def pictures(path: Path) -> npt.NDArray[np.int64]:
     with open_source(path, RunSettings()) as medium:
         return np.stack([frame.rgb for frame in medium.frames()]).astype(np.int64)
-
-
-class Interrupted(Exception):
-    """Stands for a kill."""
-
-
-class StopAfter:
-    def __init__(self, frames: int) -> None:
-        self._left = frames
-
-    def start(self, total: int | None, done: int) -> None:
-        pass
-
-    def step(self, fraction: float, objective: float) -> None:
-        pass
-
-    def frame(self, report: FrameReport) -> None:
-        self._left -= 1
-        if not self._left:
-            raise Interrupted
 
 
 class TestStrength:
@@ -129,7 +100,7 @@ class TestMasks:
         path = write_png(tmp_path / "mask.png", mask)
         chosen = settings(mask={"paths": [str(path)]})
         with pytest.raises(Interrupted):
-            stylize(clip, style, tmp_path / "out", chosen, progress=StopAfter(2))
+            stylize(clip, style, tmp_path / "out", chosen, progress=Recorder(stop_after=2))
         mask[:16] = 0
         write_png(path, mask)
         stylize(clip, style, tmp_path / "out", chosen)
@@ -151,7 +122,7 @@ def test_going_on_gives_the_same_bytes(clip: Path, style: Path, other: Path, tmp
     styles = None if what == "schedule" else style
     stylize(clip, styles, tmp_path / "whole", chosen)
     with pytest.raises(Interrupted):
-        stylize(clip, styles, tmp_path / "resumed", chosen, progress=StopAfter(2))
+        stylize(clip, styles, tmp_path / "resumed", chosen, progress=Recorder(stop_after=2))
     assert workspace_path(tmp_path / "resumed").is_dir()
     stylize(clip, styles, tmp_path / "resumed", chosen)
     names = sorted(path.name for path in (tmp_path / "whole").iterdir())

@@ -35,7 +35,8 @@ def poisson(painted: torch.Tensor, source: torch.Tensor, coverage: torch.Tensor)
         source: the same.
         coverage: (1, 1, H, W) in [0, 1].
     """
-    mask = np.asarray((coverage[0, 0] >= 0.5).cpu().numpy(), dtype=np.uint8) * 255
+    inside = (coverage >= 0.5).cpu().float()
+    mask = np.asarray(inside[0, 0].numpy() * 255, dtype=np.uint8)
     if not mask.any():
         return source
     ours, theirs = (_continued(from_tensor(picture).astype(np.uint8, copy=False)) for picture in (painted, source))
@@ -44,7 +45,6 @@ def poisson(painted: torch.Tensor, source: torch.Tensor, coverage: torch.Tensor)
     x, y, width, height = cv2.boundingRect(mask)
     cloned = cv2.seamlessClone(ours, theirs, mask, (x + width // 2, y + height // 2), cv2.NORMAL_CLONE)
     clone = to_tensor(np.ascontiguousarray(cloned[_BORDER:-_BORDER, _BORDER:-_BORDER], dtype=np.uint8))
-    inside = (coverage >= 0.5).cpu().float()
     change = _spread((clone - painted.cpu()) * inside, _SMOOTH) / _spread(inside, _SMOOTH).clamp_min(1e-6)
     # Along a straight rim half of the neighbourhood lies outside.
     missing = 2 * _spread((source.cpu() - clone) * (1 - inside), _REACH)

@@ -337,20 +337,17 @@ class _Loop:
         left = self._count - frame.index
         if left > min(_LOOP, self._count // 2) or self.first is None:
             return None
-        if not self._flows.knows(frame, self.first):
-            if not self._warned:
-                logger.warning(
-                    "--loop: --flow has no files between frame %d and the first, so that the end cannot flow into it", frame.index + 1
-                )
-            self._warned = True
-            return None
-        motion = motions(frame, [self.first], self._flows, ())
-        if float(motion[0].trust.mean()) < _CLOSES:
-            if not self._warned:
-                logger.warning("--loop: the end of the film does not look like its beginning, so that it cannot flow into it")
-            self._warned = True
-            return None
-        return Closing(motion[0], workspace.frame(0), 1 / (left + 1))
+        known = motions(frame, [self.first], self._flows, ())
+        if not known:
+            reason = f"--flow has no files between frame {frame.index + 1} and the first, so that the end cannot flow into it"
+        elif float(known[0].trust.mean()) < _CLOSES:
+            reason = "the end of the film does not look like its beginning, so that it cannot flow into it"
+        else:
+            return Closing(known[0], workspace.frame(0), 1 / (left + 1))
+        if not self._warned:
+            logger.warning("--loop: %s", reason)
+        self._warned = True
+        return None
 
 
 def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float) -> FrameReport:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from vidstyle.evaluate.flicker import BANDS, FLICKER_FROM, FlickerMeter
 from vidstyle.evaluate.measures import luma, saturation, sharpness, structure, warping_error
 from vidstyle.flow import FlowEstimator, consistency
+from vidstyle.flow.sampling import end_points, inside
 from vidstyle.frames import FlowField, Frame
 from vidstyle.shots import mark_cuts
 
@@ -82,7 +83,7 @@ def evaluate(
 ) -> Evaluation:
     """Compares a result with its source, shot by shot (cuts are found in the source), pair by pair of frames.
 
-    Frames are paired in their order; the rest of the longer film is left and said. Beside twelve numbers a
+    Frames are paired in their order; the rest of the longer film is left and said. Beside some numbers a
     frame, no more than the frames of the longest gap are held.
 
     Args:
@@ -115,9 +116,10 @@ def evaluate(
             seen.clear()
         row = dict.fromkeys(columns, float("nan"))
         row["shot_start"] = float(shot_start)
-        for name, rgb in (("source", frame.rgb), ("result", picture)):
+        lumas = [luma(rgb) for rgb in (frame.rgb, picture)]
+        for name, rgb, grey in zip(("source", "result"), (frame.rgb, picture), lumas, strict=True):
             row[f"sharpness_{name}"] = sharpness(rgb)
-            row[f"luma_{name}"] = float(luma(rgb).mean())
+            row[f"luma_{name}"] = float(grey.mean())
             row[f"saturation_{name}"] = saturation(rgb)
         row["structure"] = structure(picture, frame.rgb)
         if judge is not None and len(frames["content"]) % judged_every == 0:
@@ -138,10 +140,10 @@ def evaluate(
             (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, pair)
         if truth is not None and seen and (field := truth(seen[-1].index)) is not None:
             flow, known = field
-            trust = (known & ~consistency(flow, flow).outside).astype(np.float32)
+            trust = (known & inside(end_points(flow), flow.size)).astype(np.float32)
             row["true_source"] = warping_error(seen[-1].source, frame.rgb, flow, trust)
             row["true_result"] = warping_error(seen[-1].result, picture, flow, trust)
-        flicker.add([luma(frame.rgb), luma(picture)], step[1] if step else None, step[0] if step else None)
+        flicker.add(lumas, step[1] if step else None, step[0] if step else None)
         seen.append(_Seen(frame.index, frame.rgb, picture))
         for name, value in row.items():
             frames[name].append(value)

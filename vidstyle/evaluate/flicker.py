@@ -36,7 +36,6 @@ class FlickerMeter:
     def __init__(self, rate: float, films: int = 2) -> None:
         self._rate = rate
         self._window = max(round(rate), _FEWEST)
-        self._films = films
         self._energy = np.zeros((films, len(BANDS)))
         self._above = np.zeros(films)
         self._weight = 0

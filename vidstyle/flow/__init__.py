@@ -49,7 +49,7 @@ __all__ = [
     "write_flow",
 ]
 
-ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {
+ESTIMATORS: dict[str, Callable[..., FlowEstimator]] = {
     "farneback": Refined,
     "farneback-raw": Farneback,
     "dis": DenseInverseSearch,
@@ -59,7 +59,7 @@ ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {
     "raft-small": partial(Raft, "small"),
     "none": NoFlow,
 }
-"""Value of `--flow` → what makes the estimator."""
+"""Value of `--flow` → what makes the estimator; those that are networks take the file of their `weights`."""
 
 
 def make_estimator(name: str, weights: Path | None = None) -> FlowEstimator:
@@ -77,7 +77,7 @@ def make_estimator(name: str, weights: Path | None = None) -> FlowEstimator:
         return ESTIMATORS[name]()
     if not name.startswith("raft"):
         raise UsageError(f"--flow-weights {weights}: --flow {name} has no weights; use --flow raft or raft-small")
-    return Raft("large" if name == "raft" else "small", weights)
+    return ESTIMATORS[name](weights=weights)
 
 
 def make_flows(name: str, weights: Path | None = None) -> Flows:
