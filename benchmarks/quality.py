@@ -4,8 +4,8 @@
 
 Each clip is stylised by the command, as its own process, into a directory of PNG frames. Then, shot by shot:
 warping errors at gaps 1 and 10 against the source's own (judged with DIS, optimised with the settings' flow),
-sharpness, drift of the luma, and the objective of the saved 8-bit frames beside that of a per-frame optimum:
-100 L-BFGS steps from the content, saved the same way, on some frames spread over the clip.
+sharpness, drift of the luma, and the objective and sharpness of the saved 8-bit frames beside those of a per-frame
+optimum: 100 L-BFGS steps from the content, saved the same way, on some frames spread over the clip.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.machine import describe_machine, save
-from vidstyle.evaluate import evaluate, objective_of
+from vidstyle.evaluate import evaluate, objective_of, sharpness
 from vidstyle.flow import make_estimator
 from vidstyle.frames import Frame
 from vidstyle.media import open_source, read_style
@@ -123,8 +123,12 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
     pairs_of = []
     for index in chosen:
         saved = objective_of(judge.network, result[index], source[index], targets)
-        optimum = objective_of(judge.network, per_frame_optimum(judge, source[index]), source[index], targets)
-        pairs_of.append({"frame": index, "saved": round(saved), "optimum": round(optimum), "ratio": round(saved / optimum, 3)})
+        alone = per_frame_optimum(judge, source[index])
+        optimum = objective_of(judge.network, alone, source[index], targets)
+        pairs_of.append(
+            {"frame": index, "saved": round(saved), "optimum": round(optimum), "ratio": round(saved / optimum, 3),
+             "sharpness": round(sharpness(result[index]) / sharpness(alone), 3)}
+        )  # fmt: skip
     figures["objective"] = pairs_of
     return figures
 
@@ -156,7 +160,10 @@ def main() -> None:
         print(f"  sharpness over the source's {row['sharpness_ratio']:.2f}, reliable {row['reliable_mean']:.2f}")
         print(f"  luma, first and last frame of each shot: {row['luma_first_last']} (source {row['source_luma_first_last']})")
         for pair in row["objective"]:
-            print(f"  frame {pair['frame']:3}: objective {pair['saved']:.3e}, optimum {pair['optimum']:.3e}, ratio {pair['ratio']:.3f}")
+            print(
+                f"  frame {pair['frame']:3}: objective {pair['saved']:.3e}, optimum {pair['optimum']:.3e}, "
+                f"ratio {pair['ratio']:.3f}, sharpness over the optimum's {pair['sharpness']:.2f}"
+            )
         print(
             f"  {row['seconds_total']:.0f} s in all, first frames {row['seconds_first_frames']} s, "
             f"then {row['seconds_a_frame_median']:.2f} s a frame (median), peak memory {row['peak_memory_mb']} MB",

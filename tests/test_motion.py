@@ -11,7 +11,7 @@ import torch
 from tests.scenes import Scene, procedural_picture
 from vidstyle.flow import Consistency, consistency, warp
 from vidstyle.frames import FlowField, Frame
-from vidstyle.motion import Motion, answering, drift_target, fill_new, mirrored
+from vidstyle.motion import Motion, answering, drift_target, fill_new, inwards
 from vidstyle.pixels import to_tensor
 
 SCENE = Scene(size=(48, 64))
@@ -121,12 +121,29 @@ class TestNewPixels:
         assert float(error.mean().abs()) < 0.02
         assert float(error.std()) > 0.01
 
-    def test_mirrored_ends_lie_inside(self) -> None:
+    def test_a_pan_over_plain_ground_brings_in_strokes_that_do_not_repeat(self) -> None:
+        """Mirrored at the border, the strokes of each frame are the last ones turned round: a pattern of twice the step."""
+        step, count, (height, width) = 5, 8, (64, 96)
+        plain = Frame(0, 0, Fraction(1, 24), np.full((height, width, 3), 120, np.uint8))
+        flow, back = (FlowField(np.broadcast_to(np.float32([[[x]], [[0]]]), (2, height, width)).copy()) for x in (step, -step))
+        painted = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+        for _ in range(count):
+            pan = Motion.between(plain, plain, flow, consistency(flow, back))
+            painted = fill_new(warp(painted, flow), pan, painted, to_tensor(plain.rgb))
+        entered = painted[..., -step * count :]
+        entered = entered - entered.mean()
+        for shift in range(1, step * count // 2 + 1):
+            product = (entered[..., shift:] * entered[..., :-shift]).mean()
+            assert abs(float(product / entered.square().mean())) < 0.2, shift
+
+    def test_ends_are_moved_inwards_by_halves(self) -> None:
         flow = FlowField(np.random.default_rng(0).uniform(-90, 90, (2, 20, 30)).astype(np.float32))
-        ends = mirrored(flow).data + np.stack(np.meshgrid(np.arange(30), np.arange(20)))
-        assert ends[0].min() >= -1e-3
-        assert ends[0].max() <= 29 + 1e-3
-        assert ends[1].min() >= -1e-3
-        assert ends[1].max() <= 19 + 1e-3
+        grid = np.stack(np.meshgrid(np.arange(30), np.arange(20)))
+        ends, before = inwards(flow).data + grid, flow.data + grid
+        for axis, length in ((0, 30), (1, 20)):
+            assert ends[axis].min() >= -1e-3
+            assert ends[axis].max() <= length - 1 + 1e-3
+            halves = (ends[axis] - before[axis]) / (length / 2)
+            np.testing.assert_allclose(halves, halves.round(), atol=1e-4)
         inside = FlowField(np.zeros((2, 20, 30), np.float32))
-        np.testing.assert_allclose(mirrored(inside).data, 0, atol=1e-6)
+        np.testing.assert_allclose(inwards(inside).data, 0, atol=1e-6)

@@ -16,12 +16,13 @@ from torch.nn import functional
 
 from vidstyle.color import linear_color_match, match_colors
 from vidstyle.flow import Consistency, stretched, warp
+from vidstyle.flow.sampling import end_points
 from vidstyle.frames import FlowField, Frame
 from vidstyle.losses import area_means
 from vidstyle.objective import Reference
 from vidstyle.pixels import to_tensor
 
-__all__ = ["Motion", "answering", "drift_target", "fill_new", "mirrored"]
+__all__ = ["Motion", "answering", "drift_target", "fill_new", "inwards"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,9 @@ def fill_new(moved: torch.Tensor, motion: Motion, painted: torch.Tensor, source:
 
     New pixels take the colours of what is really there (the source's, mapped to the painting's by a linear match of
     colour statistics between the frame before and its painting), and on them the *difference* between the painting and the
-    mapped source of the frame before, moved along the flow and mirrored at the border. Colours alone
-    leave flat patches that a dozen steps cannot paint over; pixels held from the border leave stripes.
+    mapped source of the frame before, moved along the flow, for what lies outside from half a picture further in. Colours alone
+    leave flat patches that a dozen steps cannot paint over; pixels held from the border leave stripes, and strokes mirrored
+    there repeat themselves with every frame of a pan.
 
     Args:
         moved: the frame before's painting, moved along the flow, (1, 3, H, W) in [0, 1].
@@ -125,17 +127,20 @@ def fill_new(moved: torch.Tensor, motion: Motion, painted: torch.Tensor, source:
     before = to_tensor(motion.source.rgb, source.device)
     matrix, offset = linear_color_match(before, painted)
     strokes = painted - match_colors(before, matrix, offset)
-    fill = match_colors(source, matrix, offset) + warp(strokes, mirrored(motion.flow))
+    fill = match_colors(source, matrix, offset) + warp(strokes, inwards(motion.flow))
     new = torch.from_numpy(motion.new)[None, None].to(source.device)
     return torch.where(new, fill.clamp(0, 1), moved)
 
 
-def mirrored(flow: FlowField) -> FlowField:
-    """The field with every end point that lies outside the picture mirrored back into it."""
-    height, width = flow.size
-    ends = flow.data + np.stack(np.meshgrid(np.arange(width), np.arange(height)))
-    for axis, length in ((0, width), (1, height)):
-        period = max(2 * (length - 1), 1)
-        wrapped = np.mod(ends[axis], period)
-        ends[axis] = np.minimum(wrapped, period - wrapped)
-    return FlowField((ends - np.stack(np.meshgrid(np.arange(width), np.arange(height)))).astype(np.float32))
+def inwards(flow: FlowField) -> FlowField:
+    """The field with every end point outside the picture moved by half a picture, once or more, so that it lies inside.
+
+    Neighbours keep together, from frame to frame too: what a pan brings in over many frames is one piece, as wide as half the picture.
+    """
+    ends = end_points(flow)
+    grid = ends - flow.data
+    for axis, length in enumerate(reversed(flow.size)):
+        half = length / 2
+        beyond = np.ceil(np.maximum(ends[axis] - (length - 1), 0) / half) - np.ceil(np.maximum(-ends[axis], 0) / half)
+        ends[axis] = (ends[axis] - half * beyond).clip(0, length - 1)
+    return FlowField((ends - grid).astype(np.float32))
