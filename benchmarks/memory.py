@@ -2,15 +2,13 @@
 
     python -m benchmarks.memory [SIZE ...]
 
-Each size is a square picture, painted in a process of its own with enough steps at full size to fill the history of
-L-BFGS; what is printed is the process's peak beside `pipeline.estimate_memory`.
+Each size is a square picture, and a film of it under a moving camera, painted by the command with enough steps to fill the
+history of L-BFGS, and enough frames to refer to; the process's peak stands beside `pipeline.estimate_memory`.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,25 +16,27 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import save
+from benchmarks.quality import STYLE, stylise
 from vidstyle.pipeline import estimate_memory
 from vidstyle.settings import Settings
 
-STYLE = Path(__file__).parent.parent / "sample_media" / "style.jpg"
-SETTINGS = Settings.from_mapping({"optimize": {"first_iterations": 23, "tolerance": 0}})
+STEPS = 23
+"""More than L-BFGS' history."""
+REFERENCES = (1, 2, 3, 4)
+FRAMES = 7
+FLAGS = ["--first-iterations", str(STEPS), "--iterations", str(STEPS), "--tolerance", "0", "--references", *map(str, REFERENCES)]
+SETTINGS = Settings.from_mapping({"temporal": {"references": REFERENCES}})
 
 
-def peak_mb(size: int) -> float:
-    """Peak resident memory, in MB, of painting a picture of size × size."""
+def peak_mib(size: int, frames: int) -> float:
+    """Peak resident memory, in MiB, of painting so many frames of size × size."""
+    ground = np.random.default_rng(0).integers(0, 255, (size + FRAMES, size + FRAMES, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as scratch:
-        photo = Path(scratch) / "photo.png"
-        cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8))
-        code = (
-            "import resource, sys; from vidstyle import Settings, stylize_image; "
-            f"stylize_image({str(photo)!r}, {str(STYLE)!r}, Settings.model_validate_json({SETTINGS.model_dump_json()!r})); "
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-        )
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return float(done.stdout)
+        source = Path(scratch) / "source"
+        source.mkdir()
+        for number in range(frames):
+            cv2.imwrite(str(source / f"{number}.png"), ground[number : number + size, number : number + size])
+        return float(stylise(source, STYLE, size, Path(scratch) / "painted", FLAGS)["peak_mib"])
 
 
 def main() -> None:
@@ -44,9 +44,17 @@ def main() -> None:
     parser.add_argument("sizes", nargs="*", type=int, default=[32, 256, 512])
     rows = []
     for size in parser.parse_args().sizes:
-        measured, estimated = peak_mb(size), estimate_memory(size, size, SETTINGS) / 2**20
-        rows.append({"size": size, "peak_mb": round(measured), "estimate_mb": round(estimated), "ratio": round(estimated / measured, 3)})
-        print(f"{size}×{size}: peak {measured:.0f} MB, estimate {estimated:.0f} MB, ratio {estimated / measured:.2f}", flush=True)
+        estimated = estimate_memory(size, size, SETTINGS) / 2**20
+        for frames in (1, FRAMES):
+            measured = peak_mib(size, frames)
+            rows.append(
+                {"size": size, "frames": frames, "peak_mib": round(measured), "estimate_mib": round(estimated),
+                 "ratio": round(estimated / measured, 3)}
+            )  # fmt: skip
+            print(
+                f"{size}×{size}, frames {frames}: peak {measured:.0f} MiB, estimate {estimated:.0f} MiB, ratio {estimated / measured:.2f}",
+                flush=True,
+            )
     print("written:", save("memory", rows).name)
 
 

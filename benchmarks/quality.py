@@ -73,7 +73,7 @@ def stylise(clip: Path, style: Path, size: int, output: Path, flags: list[str]) 
         raise subprocess.CalledProcessError(job.returncode, command)
     seconds = time.monotonic() - began
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    return {"seconds": seconds, "peak_mb": usage.ru_maxrss / 1024, "lines": lines}
+    return {"seconds": seconds, "peak_mib": usage.ru_maxrss / 1024, "lines": lines}
 
 
 def per_frame_optimum(judge: Stylizer, source: Picture) -> Picture:
@@ -109,7 +109,7 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
         "seconds_total": round(job["seconds"], 1),
         "seconds_first_frames": [line["seconds"] for line in lines if line["shot_start"]],
         "seconds_a_frame_median": round(float(np.median([line["seconds"] for line in lines if not line["shot_start"]])), 2),
-        "peak_memory_mb": round(job["peak_mb"]),
+        "peak_memory_mib": round(job["peak_mib"]),
         "reliable_mean": round(float(np.mean([line["reliable"] for line in lines if not line["shot_start"]])), 3),
     }  # fmt: skip
     for gap in GAPS:
@@ -166,7 +166,7 @@ def main() -> None:
             )
         print(
             f"  {row['seconds_total']:.0f} s in all, first frames {row['seconds_first_frames']} s, "
-            f"then {row['seconds_a_frame_median']:.2f} s a frame (median), peak memory {row['peak_memory_mb']} MB",
+            f"then {row['seconds_a_frame_median']:.2f} s a frame (median), peak memory {row['peak_memory_mib']} MiB",
             flush=True,
         )
     print(f"\nwritten: {save(options.name, figures).relative_to(HERE.parent)}")

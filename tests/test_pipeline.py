@@ -14,7 +14,7 @@ import pytest
 from tests.clips import make_clip
 from tests.jobs import Interrupted, Recorder, settings, write_png
 from tests.scenes import Scene, procedural_picture
-from vidstyle import pipeline
+from vidstyle import pipeline, plan
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError
 from vidstyle.flow import make_estimator, write_flow
 from vidstyle.frames import Frame
@@ -155,7 +155,7 @@ def test_a_cut_starts_a_shot_that_owes_nothing_to_the_one_before(style: Path, tm
 
 
 def test_a_collapse_of_the_flow_starts_afresh(clip: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "_COLLAPSE", 1.1)
+    monkeypatch.setattr(plan, "_COLLAPSE", 1.1)
     log = tmp_path / "log.jsonl"
     stylize(clip, [style], tmp_path / "out", settings(), JobOptions(log_json=log))
     assert all(json.loads(line)["shot_start"] for line in log.read_text().splitlines())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 
 from tests.scenes import Scene, procedural_picture
 from vidstyle.frames import Frame
+from vidstyle.media import open_source
+from vidstyle.settings import RunSettings
 from vidstyle.shots import mark_cuts, split_shots
 
+ROOT = Path(__file__).parent.parent
 PAN = Scene(size=(72, 128))
 OTHER = Scene(size=(72, 128), picture=255 - procedural_picture(144, 256, seed=3), pan=(-1.2, 0.5), disc_radius=0)
 
@@ -79,9 +83,16 @@ class TestNoCut:
     def test_in_a_fast_pan_drawn_on_twos(self) -> None:
         assert cuts([picture for picture in take(Scene(size=(72, 128), pan=(12.0, 3.0)), 8) for _ in (0, 1)]) == []
 
-    def test_at_a_flash(self) -> None:
+    @pytest.mark.parametrize("light", [-60, 60, 150])
+    @pytest.mark.parametrize("length", [1, 2, 4, 20])
+    def test_at_a_flash_or_a_change_of_light(self, length: int, light: int) -> None:
         pictures = take(PAN, 12)
-        pictures[6] = np.clip(pictures[6].astype(int) + 150, 0, 255).astype(np.uint8)
+        pictures[6 : 6 + length] = [np.clip(picture.astype(int) + light, 0, 255).astype(np.uint8) for picture in pictures[6 : 6 + length]]
+        assert cuts(pictures) == []
+
+    def test_at_a_flash_in_a_fast_pan(self) -> None:
+        pictures = take(Scene(size=(72, 128), pan=(9.0, 3.0)), 12)
+        pictures[6:8] = [np.clip(picture.astype(int) + 100, 0, 255).astype(np.uint8) for picture in pictures[6:8]]
         assert cuts(pictures) == []
 
     def test_in_a_dissolve(self) -> None:
@@ -97,6 +108,41 @@ class TestNoCut:
     @pytest.mark.parametrize("count", [0, 1, 2])
     def test_in_hardly_any_frames(self, count: int) -> None:
         assert cuts(take(PAN, count)) == []
+
+
+@pytest.mark.parametrize(
+    ("clip", "expected"),
+    [
+        ("sample_media/clip.mp4", []),
+        ("sample_media/cut.mp4", [12]),
+        ("sample_media/sway.mp4", []),
+        ("benchmarks/media/bbb_run_cut.mp4", [34]),
+        ("benchmarks/media/drone_city.mp4", []),
+    ],
+)
+class TestOwnClips:
+    """Precision and recall on film, as it is and with what is easily taken for a cut."""
+
+    def pictures(self, clip: str) -> list[np.ndarray]:
+        with open_source(ROOT / clip, RunSettings(size=192)) as medium:
+            return [frame.rgb for frame in medium.frames()]
+
+    def test_as_they_are(self, clip: str, expected: list[int]) -> None:
+        assert cuts(self.pictures(clip)) == expected
+
+    @pytest.mark.parametrize("light", [-60, 60, 150])
+    @pytest.mark.parametrize("length", [1, 2, 3])
+    def test_with_a_flash(self, clip: str, expected: list[int], length: int, light: int) -> None:
+        pictures = self.pictures(clip)
+        flash = slice(5, 5 + length)
+        pictures[flash] = [np.clip(picture.astype(int) + light, 0, 255).astype(np.uint8) for picture in pictures[flash]]
+        assert cuts(pictures) == expected
+
+    def test_fading_in_and_out(self, clip: str, expected: list[int]) -> None:
+        pictures = self.pictures(clip)
+        last = len(pictures) - 1
+        faded = [(picture * min(t / 8, (last - t) / 8, 1)).astype(np.uint8) for t, picture in enumerate(pictures)]
+        assert cuts(faded) == expected
 
 
 class TestShots:

@@ -145,9 +145,10 @@ class TestBadFiles:
         with pytest.raises(UsageError, match="no such file"):
             load_vgg19(str(tmp_path / "none.pth"))
 
-    def test_junk(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("content", [b"not weights at all", b"junk", b"\x80", b"\x80\x02.", b"cos\n", b"PK\x03\x04", bytes(range(256))])
+    def test_junk(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "junk.pth"
-        path.write_bytes(b"not weights at all")
+        path.write_bytes(content)
         with pytest.raises(WeightsError, match="no weights"):
             load_vgg19(str(path))
 

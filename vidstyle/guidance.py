@@ -161,7 +161,9 @@ def schedule_shares(begun: Sequence[Fraction], count: int, fade: float, now: Fra
 
 def _check_masks(settings: Settings, styles: int) -> None:
     count = len(settings.mask.paths or ())
-    if not styles or count not in (styles, styles - 1):
+    if not styles:
+        raise UsageError("--mask says where a style goes; name a style picture")
+    if count not in (styles, styles - 1):
         one_fewer = f", or {styles - 1} (the last style takes the rest)" if styles > 1 else ""
         raise UsageError(f"--mask names {count} masks for {styles} {'style' if styles == 1 else 'styles'}; give {styles}{one_fewer}")
     for flag, given in (("--style-blend", settings.style.blend), ("--style-schedule", settings.style.schedule)):

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -27,15 +26,14 @@ from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
 from vidstyle.device import available_memory, resolve_device
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
-from vidstyle.flow import ESTIMATORS, Flows, consistency, make_flows
+from vidstyle.flow import ESTIMATORS, Flows, make_flows
 from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
-from vidstyle.motion import Motion
 from vidstyle.pixels import from_tensor, to_tensor
+from vidstyle.plan import ahead, plan
 from vidstyle.settings import Settings, schedule_entries
-from vidstyle.shots import split_shots
 from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
 from vidstyle.workspace import Workspace, fingerprint_file
 
@@ -45,12 +43,6 @@ logger = logging.getLogger(__name__)
 
 PathLike = str | Path
 
-_COLLAPSE = 0.1
-"""Share of pixels with a reliable flow under which a frame starts a new shot: there is nothing to hold on to."""
-_LOOP = 24
-"""Frames at the end of a loop, at most, that go towards the first one."""
-_CLOSES = 0.25
-"""Share of the pixels with a reliable flow into the first frame from which the end of a loop can go towards it."""
 _BYTES_RESIDENT = 900e6
 """Memory of a job of one pixel: the process, its libraries and the network."""
 _BYTES_A_PIXEL = 3700.0
@@ -251,103 +243,36 @@ def estimate_memory(height: int, width: int, settings: Settings) -> int:
     return round(_BYTES_RESIDENT + height * width * (_BYTES_A_PIXEL + _BYTES_A_PAIR * pairs + earlier))
 
 
-def motions(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Sequence[int]) -> list[Motion]:
-    """The motion from `frame` to each earlier frame of its shot that is referred to, the frame before first.
-
-    Flow is estimated on the source frames in both directions, since the way back tells what can be trusted.
-
-    Args:
-        frame: the current frame.
-        earlier: the frames of the shot before it, the last one latest.
-        flows: between frames of the film; frames that it knows nothing of are not referred to.
-        references: distances in frames; 1, which the start needs, is always among them.
-    """
-    found = []
-    for distance in sorted({1, *references}):
-        if distance <= len(earlier) and flows.knows(frame, earlier[-distance]):
-            reference = earlier[-distance]
-            flow = flows(frame, reference)
-            found.append(Motion.between(frame, reference, flow, consistency(flow, flows(reference, frame))))
-    return found
-
-
 def _paint(
     medium: Source, flows: Flows, stylizer: Stylizer, guide: Guide, workspace: Workspace, progress: Progress
 ) -> Iterator[FrameReport]:
-    """Paints and stores every frame that the workspace does not hold yet.
-
-    The film is always decoded from its beginning, so that cuts are found, and masks move, as in a run without interruption.
-    """
+    """Paints and stores every frame that the workspace does not hold yet."""
     temporal = stylizer.settings.temporal
-    loop = _Loop(medium, flows) if temporal.loop else None
 
     def on_step(fraction: float, report: Any) -> None:
         progress.step(fraction, report.objective)
 
-    resumed = workspace.done
-    for shot in split_shots(medium.frames()):
-        earlier: deque[Frame] = deque(maxlen=max(temporal.references))
-        for frame in shot.frames:
-            if loop is not None and loop.first is None:
-                loop.first = frame
-            if frame.index < resumed:
-                shot_start = bool(workspace.record(frame.index)["shot_start"])
-                guide.at(frame, shot_start)
-                if shot_start:
-                    stylizer.begin_shot(frame)
-                    earlier.clear()
-                earlier.append(frame)
-                continue
+    painted_before = [_report(workspace, index).shot_start for index in range(workspace.done)]
+    began = time.monotonic()
+    for step in ahead(plan(medium, flows, guide, temporal, painted_before)):
+        frame, guidance = step.frame, step.guidance
+        if frame.index < len(painted_before):
+            if step.shot_start:
+                stylizer.begin_shot(frame)
             began = time.monotonic()
-            distances = (1,) if temporal.framewise else temporal.references
-            known = motions(frame, list(earlier), flows, distances) if earlier else []
-            if known and float(known[0].trust.mean()) < _COLLAPSE:
-                logger.info("frame %d: the flow is reliable at %.0f %% only, starting afresh", frame.index, 100 * known[0].trust.mean())
-                known = []
-                earlier.clear()
-            guidance = guide.at(frame, shot_start=not known)
-            if not known:
-                painted = stylizer.first(frame, on_step, guidance)
-            elif temporal.framewise:
-                painted = stylizer.smoothed(frame, known[0], workspace.frame(frame.index - 1), on_step, guidance)
-            else:
-                stored = {motion.distance: workspace.frame(frame.index - motion.distance) for motion in known}
-                closing = loop.closing(frame, workspace) if loop is not None else None
-                painted = stylizer.follow(frame, known, stored, workspace.state(), on_step, guidance, closing)
-            report = _frame_report(frame, painted, shot_start=not known, seconds=time.monotonic() - began)
-            workspace.append(frame.index, painted.picture, asdict(report), painted.state)
-            earlier.append(frame)
-            yield report
-
-
-class _Loop:
-    """The end of a film that is to flow into its beginning."""
-
-    def __init__(self, medium: Source, flows: Flows) -> None:
-        self._flows = flows
-        self._count = sum(1 for _ in medium.frames())  # a container's own count is an estimate
-        self._warned = False
-        self.first: Frame | None = None
-
-    def closing(self, frame: Frame, workspace: Workspace) -> Closing | None:
-        """How `frame` goes towards the first one, which would be shown after the last; None where it is too far from the end to do so.
-
-        Every frame goes on by one part of as many as there are frames left, so that the way is the same at each step.
-        """
-        left = self._count - frame.index
-        if left > min(_LOOP, self._count // 2) or self.first is None:
-            return None
-        known = motions(frame, [self.first], self._flows, ())
-        if not known:
-            reason = f"--flow has no files between frame {frame.index + 1} and the first, so that the end cannot flow into it"
-        elif float(known[0].trust.mean()) < _CLOSES:
-            reason = "the end of the film does not look like its beginning, so that it cannot flow into it"
+            continue
+        if step.shot_start:
+            painted = stylizer.first(frame, on_step, guidance)
+        elif temporal.framewise:
+            painted = stylizer.smoothed(frame, step.motions[0], workspace.frame(frame.index - 1), on_step, guidance)
         else:
-            return Closing(known[0], workspace.frame(0), 1 / (left + 1))
-        if not self._warned:
-            logger.warning("--loop: %s", reason)
-        self._warned = True
-        return None
+            stored = {motion.distance: workspace.frame(frame.index - motion.distance) for motion in step.motions}
+            closing = None if step.towards_first is None else Closing(step.towards_first[0], workspace.frame(0), step.towards_first[1])
+            painted = stylizer.follow(frame, step.motions, stored, workspace.state(), on_step, guidance, closing)
+        report = _frame_report(frame, painted, step.shot_start, seconds=time.monotonic() - began)
+        workspace.append(frame.index, painted.picture, asdict(report), painted.state)
+        yield report
+        began = time.monotonic()
 
 
 def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float) -> FrameReport:

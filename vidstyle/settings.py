@@ -55,7 +55,7 @@ VGG_LAYERS = tuple(f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4,
 def _known_layers(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in VGG_LAYERS:
-            near = difflib.get_close_matches(name.replace("conv", "relu"), VGG_LAYERS, n=1, cutoff=0.0)
+            near = difflib.get_close_matches(name.replace("conv", "relu").replace("pool", "relu"), VGG_LAYERS, n=1, cutoff=0.0)
             raise ValueError(f"there is no layer {name!r}; the nearest is {near[0]!r}")
     if len(set(names)) != len(names):
         raise ValueError(f"a layer is named twice in {' '.join(names)}")

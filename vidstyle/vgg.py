@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import pickle
+import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,7 +192,7 @@ def _read_file(path: Path) -> tuple[dict[str, _Convolution], Convention]:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, pickle.UnpicklingError):
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error, pickle.UnpicklingError):
         raise WeightsError(
             f"--weights {path}: holds no weights that can be read; give a state dict of VGG-19 (.pth), embedded, or torchvision"
         ) from None

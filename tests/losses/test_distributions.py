@@ -107,6 +107,13 @@ def test_patches_are_matched_with_the_most_alike() -> None:
     assert float(patch_loss(patches(f), patches(f))) == 0
 
 
+def test_patches_of_a_region_along_the_border_are_those_that_reach_into_it() -> None:
+    f = random(1, 2, 8, 8)
+    border = torch.zeros(1, 1, 8, 8)
+    border[..., 0] = 1
+    assert torch.equal(patches(f, border), patches(f).reshape(6, 6, -1)[:, 0])
+
+
 def test_too_many_patches_are_refused() -> None:
     with pytest.raises(UsageError, match=r"200×100 positions .*--style-layers relu3_1 relu4_1"):
         patches(torch.zeros(1, 2, 100, 200))

@@ -135,6 +135,38 @@ class TestReading:
         assert still.alpha is not None
         assert {10, 200} <= set(np.unique(still.alpha).tolist())
 
+    @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+    def test_a_grey_level_that_stands_for_transparent(self, tmp_path: Path, depth: int) -> None:
+        largest = (1 << depth) - 1
+        values = np.array([[0, largest], [largest, 0]] * 3, np.uint16)  # (6, 2)
+        bits = ((values[..., None] >> np.arange(depth - 1, -1, -1)) & 1).reshape(6, -1).astype(np.uint8)
+        rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
+        header = struct.pack(">IIBBBBB", 2, 6, depth, 0, 0, 0, 0)
+        path = tmp_path / "a.png"
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"tRNS", struct.pack(">H", largest))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+        )  # fmt: skip
+        still = read_still(path)
+        assert still.alpha is not None
+        np.testing.assert_array_equal(still.alpha == 0, values == largest)
+        np.testing.assert_array_equal(still.rgb[..., 0] == 0, values == 0)
+
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+    def test_targa(self, tmp_path: Path, mode: str) -> None:
+        image = photo().convert(mode)
+        if mode == "RGBA":
+            image.putalpha(90)
+        still = read_still(saved(tmp_path / "a.tga", image))
+        np.testing.assert_array_equal(still.rgb, np.asarray(image.convert("RGB")))
+        assert (still.alpha is not None) == (mode == "RGBA")
+        assert ImageSource(tmp_path / "a.tga", RunSettings()).info.width == 64
+
+    def test_what_is_called_otherwise_is_no_targa(self, tmp_path: Path) -> None:
+        saved(tmp_path / "a.tga", photo())
+        (tmp_path / "a.tga").rename(tmp_path / "a.dat")
+        assert read_header(tmp_path / "a.dat") is None
+
     def test_transparency_that_hides_nothing_is_none(self, tmp_path: Path) -> None:
         assert read_still(saved(tmp_path / "a.png", photo().convert("RGBA"))).alpha is None
 
@@ -298,6 +330,30 @@ class TestSink:
         assert "o.jpg" in caplog.text
         assert "transparency" in caplog.text
 
+    @pytest.mark.parametrize("directory", [False, True])
+    def test_transparency_that_a_video_loses_is_said_once(self, tmp_path: Path, caplog: pytest.LogCaptureFixture, directory: bool) -> None:
+        image = photo()
+        image.putalpha(100)
+        saved(tmp_path / "1.png", image)
+        saved(tmp_path / "2.png", image)
+        with open_source(tmp_path if directory else tmp_path / "1.png", RunSettings(), film=True) as medium:
+            for _ in range(2):
+                list(medium.frames())
+        assert len(caplog.records) == 1
+        assert "transparency" in caplog.text
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_a_transparent_tiff_says_so_in_its_tags(self, tmp_path: Path, dtype: type) -> None:
+        rgb = np.full((5, 6, 3), 200, dtype)
+        alpha = np.arange(30).reshape(5, 6).astype(dtype)
+        path = tmp_path / "a.tif"
+        path.write_bytes(encode(rgb, path, Still(rgb, alpha)))
+        with Image.open(path) as image:
+            assert image.tag_v2[338] == (2,)
+        still = read_still(path)
+        np.testing.assert_array_equal(still.alpha, alpha)
+        np.testing.assert_array_equal(still.rgb, rgb)
+
     def test_a_second_frame_is_refused(self, tmp_path: Path) -> None:
         source = saved(tmp_path / "in.png", photo())
         with pytest.raises(MediaError, match="one frame"), ImageSink(tmp_path / "o.png", info_of(source)) as sink:
@@ -368,6 +424,13 @@ class TestProfiles:
         np.testing.assert_array_equal(kept.rgb, values[..., :3])
         np.testing.assert_array_equal(kept.alpha, values[..., 3])
         assert kept.profile == self.PROFILE
+
+    def test_a_lost_profile_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        source = tmp_path / "photo.png"
+        photo().save(source, icc_profile=self.PROFILE)
+        write(tmp_path / "out.bmp", moving(2), source)
+        assert "out.bmp" in caplog.text
+        assert "profile" in caplog.text
 
     def test_one_of_another_colour_model_is_not(self, tmp_path: Path) -> None:
         source = tmp_path / "grey.png"

@@ -150,6 +150,12 @@ class TestCopied:
             assert [bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video] == [False, True]
         assert not caplog.records
 
+    def test_a_cover_picture_is_named_where_it_is_lost(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        before = film(tmp_path / "in.mp4", cover=True, chapters=None, subtitles=None)
+        after = rewrite(before, tmp_path / "out.mov")
+        assert "mjpeg" in caplog.text
+        assert read_packets(after, "audio") == read_packets(before, "audio")
+
     def test_sound_longer_than_the_film_stays_whole(self, tmp_path: Path) -> None:
         before = film(tmp_path / "in.mp4", seconds=3.0, subtitles=None)
         after = rewrite(before, tmp_path / "out.mp4")

@@ -172,7 +172,12 @@ def patches(features: torch.Tensor, weights: torch.Tensor | None = None) -> torc
         features = functional.pad(features, (1, 1, 1, 1), mode="replicate")
         weights = None if weights is None else functional.pad(weights, (1, 1, 1, 1), mode="replicate")
     found = functional.unfold(features, _PATCH)[0].T
-    return found if weights is None else found[_chosen(weights[..., 1:-1, 1:-1])]
+    if weights is None:
+        return found
+    middles = weights[..., 1:-1, 1:-1]
+    if not middles.any():  # a region along the border: the neighbourhoods that reach into it
+        middles = functional.max_pool2d(weights, _PATCH, stride=1)
+    return found[_chosen(middles)]
 
 
 def patch_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

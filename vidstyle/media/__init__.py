@@ -123,7 +123,7 @@ def open_source(path: Path, run: RunSettings, film: bool = False) -> Source:
     """
     kind = kind_of(path)
     if kind == "frames":
-        return FrameDirectorySource(path, run)
+        return FrameDirectorySource(path, run, film)
     if kind == "image":
         return ImageSource(path, run, film)
     return video.VideoSource(path, run)

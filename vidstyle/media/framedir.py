@@ -36,8 +36,8 @@ class FrameDirectorySource:
     The rate is `--fps`, else 24. Nothing but headers is read before the frames are asked for.
     """
 
-    def __init__(self, path: Path, run: RunSettings) -> None:
-        """Lists the directory and reads the header of every picture between `--start` and `--end`.
+    def __init__(self, path: Path, run: RunSettings, film: bool = False) -> None:
+        """Lists the directory and reads the header of every picture between `--start` and `--end`; `film` says that they become a video.
 
         Raises:
             UsageError: `--start` and `--end` leave no frame.
@@ -54,6 +54,7 @@ class FrameDirectorySource:
         if end <= start:
             raise UsageError(f"--end {run.end}: not after the start, so no frame is left")
         self._names = names[start:end]
+        self._film = film
         width, height = _common_size(path, self._names)
         width, height = even_size(width, height, run.size)
         self.info = MediaInfo(path, "frames", width, height, rate, 1 / rate, frames=len(self._names), duration=len(self._names) / rate)
@@ -66,7 +67,11 @@ class FrameDirectorySource:
         """
         for index in range(first, len(self._names)):
             name = self._names[index]
-            yield frame_of(index, read_still(self.info.path / name), self.info, name)
+            still = read_still(self.info.path / name)
+            if self._film and still.alpha is not None:
+                self._film = False  # told once
+                logger.warning("%s: the transparency of its pictures is left out, a video has none", self.info.path)
+            yield frame_of(index, still, self.info, name)
 
     def close(self) -> None:
         """Nothing is held open between frames."""

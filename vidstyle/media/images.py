@@ -13,7 +13,7 @@ from typing import Self
 from vidstyle.errors import MediaError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate, longest_side_size
-from vidstyle.media.stills import encode, frame_of, holds_transparency, original_of, read_header, read_still
+from vidstyle.media.stills import encode, frame_of, holds_profile, holds_transparency, original_of, read_header, read_still
 from vidstyle.settings import TILE, RunSettings
 
 __all__ = ["DEFAULT_RATE", "ImageSink", "ImageSource"]
@@ -44,11 +44,16 @@ class ImageSource:
             width, height = (max(round(side / TILE), 1) * TILE for side in (width, height))
         rate = exact_rate(run.fps or DEFAULT_RATE)
         self.info = MediaInfo(path, "image", width, height, rate, 1 / rate, frames=1, duration=1 / rate)
+        self._film = film
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
         """The picture, of the size in `info`; nothing where `first` is past it."""
         if first == 0:
-            yield frame_of(0, read_still(self.info.path), self.info, self.info.path.name)
+            still = read_still(self.info.path)
+            if self._film and still.alpha is not None:
+                self._film = False  # told once
+                logger.warning("%s: its transparency is left out, a video has none", self.info.path)
+            yield frame_of(0, still, self.info, self.info.path.name)
 
     def close(self) -> None:
         """Nothing is held open between frames."""
@@ -84,6 +89,9 @@ class ImageSink:
         original = read_still(path) if path is not None else None
         if original is not None and original.alpha is not None and not holds_transparency(self._path.suffix):
             logger.warning("%s: a %s picture has no transparency, that of %s is left out; write .png to keep it",
+                           self._path, self._path.suffix, path)  # fmt: skip
+        if original is not None and original.profile is not None and not holds_profile(self._path.suffix):
+            logger.warning("%s: a %s picture has no colour profile, that of %s is left out; write .png to keep it",
                            self._path, self._path.suffix, path)  # fmt: skip
         self._data = encode(picture, self._path, original)
 

@@ -10,7 +10,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ __all__ = [
     "encode",
     "fit",
     "frame_of",
+    "holds_profile",
     "holds_transparency",
     "original_of",
     "read_header",
@@ -42,7 +43,7 @@ __all__ = [
 
 READABLE: Final = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".tga"}
 )
 """File name endings, in lower case, of the pictures that can be read."""
 
@@ -57,7 +58,8 @@ _TRANSPARENT = frozenset({".png", ".webp", ".tif", ".tiff"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 _MOVING = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 _PROFILED = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-_WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG, _PROFILE_TAG = 256, 257, 274, 34675
+_WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG, _ALPHA_TAG, _PROFILE_TAG = 256, 257, 274, 338, 34675
+_TIFF_SIZES = {3: 2, 7: 1}  # bytes a value of SHORT and UNDEFINED
 _MODEL = slice(16, 20)  # of a profile: the colour model of its values
 
 # What Pillow raises on headers that are damaged, or of something else altogether.
@@ -118,8 +120,10 @@ def read_header(path: Path) -> Header | None:
             # Pillow warns of oddities in headers; what matters is whether the pixels can be decoded.
             warnings.simplefilter("ignore")
             Image.init()
+            # A TGA has no mark of its own: anything could pass for one.
+            formats = [*_FORMATS, "TGA"] if path.suffix.lower() == ".tga" else _FORMATS
             try:
-                with Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+                with Image.open(file, formats=[name for name in formats if name in Image.OPEN]) as image:
                     return _describe(image)
             except Image.DecompressionBombError:
                 raise MediaError(f"{path}: more pixels than a picture should have; shrink it first") from None
@@ -175,16 +179,22 @@ def read_still(path: Path) -> Still:
         raise MediaError(f"{path}: an animated picture where a still one is needed; give one of its frames")
     if header.format == "PNG":
         data = _critical_chunks(path, data)
+    pixels: npt.NDArray[Any] | None  # the stubs say that there is always an array; a picture that cannot be decoded gives None
     try:
         with _quiet_opencv():
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            if header.format == "TGA":
+                pixels = _by_pillow(path, data, "TGA")
+            else:
+                pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise MediaError(f"{path}: cannot be decoded: {error.err}") from None
-    # The stubs say that there is always an array; a picture that cannot be decoded gives None.
     if pixels is None or pixels.size == 0:
         raise MediaError(f"{path}: the {header.format} picture is damaged or incomplete; save it anew")
     if header.format == "TIFF" and pixels.dtype == np.uint8:
-        pixels = _transparent(path, data, pixels)
+        # OpenCV multiplies colours by the transparency, and drops that of grey.
+        pixels = _by_pillow(path, data, "TIFF", pixels)
+    if header.format == "PNG" and pixels.ndim == 2:
+        pixels = _with_grey_key(data, pixels)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise MediaError(f"{path}: pixels of type {pixels.dtype}; save the picture with 8 or 16 bits a channel")
     still = _split(_upright(pixels, header.orientation))
@@ -214,10 +224,8 @@ def _critical_chunks(path: Path, data: bytes) -> bytes:
     raise MediaError(f"{path}: the PNG picture is incomplete; save it anew")
 
 
-def _transparent(path: Path, data: bytes, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A transparent 8-bit TIFF as BGRA by Pillow, upright: OpenCV multiplies colours by the transparency, and drops that of grey.
-
-    Any other is what OpenCV made of it, `pixels`.
+def _by_pillow(path: Path, data: bytes, kind: str, opaque: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+    """An 8-bit picture as BGRA by Pillow, upright; where it is not transparent `opaque`, if that is given.
 
     Raises:
         MediaError: Pillow cannot read it.
@@ -225,13 +233,23 @@ def _transparent(path: Path, data: bytes, pixels: npt.NDArray[Any]) -> npt.NDArr
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=["TIFF"])
-            if image.mode not in ("RGBA", "RGBa", "LA", "La"):
-                return pixels
+            image = Image.open(io.BytesIO(data), formats=[kind])
+            if opaque is not None and image.mode not in ("RGBA", "RGBa", "LA", "La"):
+                return opaque
             image.load()
             return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))[..., [2, 1, 0, 3]]
     except _HEADER_ERRORS:
-        raise MediaError(f"{path}: the TIFF picture is damaged or incomplete; save it anew") from None
+        raise MediaError(f"{path}: the {kind} picture is damaged or incomplete; save it anew") from None
+
+
+def _with_grey_key(data: bytes, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A grey PNG, (H, W), with its transparency where one grey level stands for it (chunk tRNS), which OpenCV drops."""
+    place = data.find(b"tRNS")
+    if place < 0 or data.find(b"IDAT") < place:
+        return pixels
+    depth, largest = data[24], np.iinfo(pixels.dtype).max
+    key = int.from_bytes(data[place + 4 : place + 6], "big") * (largest // ((1 << depth) - 1))
+    return np.dstack([pixels, np.where(pixels == key, 0, largest).astype(pixels.dtype)])
 
 
 @contextmanager
@@ -329,26 +347,42 @@ def encode(picture: Picture, path: Path, original: Still | None = None) -> bytes
             done, data = cv2.imencode(suffix, np.ascontiguousarray(pixels), parameters)
     if not done:
         raise MediaError(f"{path}: a {suffix} picture cannot be {picture.shape[1]}×{picture.shape[0]}; write .png or a smaller --size")
-    encoded = data.tobytes()
-    return _with_tiff_profile(encoded, profile) if profile is not None and suffix in (".tif", ".tiff") else encoded
+    encoded: bytes = data.tobytes()
+    if suffix in (".tif", ".tiff"):
+        tags = [(_ALPHA_TAG, 3, (2).to_bytes(2, "little"))] if pixels.shape[2] == 4 else []
+        encoded = _with_tiff_tags(encoded, tags if profile is None else [*tags, (_PROFILE_TAG, 7, profile)])
+    return encoded
 
 
-def _with_tiff_profile(data: bytes, profile: bytes) -> bytes:
-    """A TIFF with an ICC profile, which OpenCV does not write: its directory, one entry longer, goes to the end of the file.
+def _with_tiff_tags(data: bytes, tags: Sequence[tuple[int, int, bytes]]) -> bytes:
+    """A TIFF with tags, (number, type, value), that OpenCV does not write: its directory, so much longer, goes to the end of the file.
 
-    TIFF 6.0, section 2; the profile is tag 34675 of type UNDEFINED (ICC.1:2010, annex B.4).
+    TIFF 6.0, section 2. The profile is tag 34675 of type UNDEFINED (ICC.1:2010, annex B.4); ExtraSamples is 338 of type SHORT, 2 where the
+    colours are not multiplied by the transparency (section 18).
     """
-    order = "<" if data[:2] == b"II" else ">"
-    (place,) = struct.unpack_from(order + "I", data, 4)
-    (count,) = struct.unpack_from(order + "H", data, place)
+    if not tags:
+        return data
+    assert data[:2] == b"II", "OpenCV writes the least significant byte first"
+    (place,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, place)
     entries = [data[place + 2 + 12 * number : place + 14 + 12 * number] for number in range(count)]
     following = data[place + 2 + 12 * count : place + 6 + 12 * count]
     data += b"\0" * (len(data) % 2)
-    entries.append(struct.pack(order + "HHII", _PROFILE_TAG, 7, len(profile), len(data)))
-    data += profile + b"\0" * (len(profile) % 2)
-    ordered: list[bytes] = sorted(entries, key=lambda entry: struct.unpack(order + "H", entry[:2])[0])
-    directory = struct.pack(order + "H", len(ordered)) + b"".join(ordered)
-    return data[:4] + struct.pack(order + "I", len(data)) + data[8:] + directory + following
+    for number, kind, value in tags:
+        length = len(value) // _TIFF_SIZES[kind]
+        if len(value) <= 4:
+            entries.append(struct.pack("<HHI", number, kind, length) + value.ljust(4, b"\0"))
+        else:
+            entries.append(struct.pack("<HHII", number, kind, length, len(data)))
+            data += value + b"\0" * (len(value) % 2)
+    ordered: list[bytes] = sorted(entries, key=lambda entry: int.from_bytes(entry[:2], "little"))
+    directory = struct.pack("<H", len(ordered)) + b"".join(ordered)
+    return data[:4] + struct.pack("<I", len(data)) + data[8:] + directory + following
+
+
+def holds_profile(suffix: str) -> bool:
+    """Whether pictures with this file name ending can carry an ICC profile."""
+    return suffix.lower() in _PROFILED | {".tif", ".tiff"}
 
 
 def holds_transparency(suffix: str) -> bool:

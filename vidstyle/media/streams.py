@@ -198,6 +198,8 @@ class Carrier:
             return None
         if stream.type == "attachment" and kind != "matroska":
             return None
+        if kind == "mov" and stream.type == "video":  # FFmpeg's MOV takes a cover picture and leaves it out
+            return None
         if stream.type != "attachment" and (stream.type == "data" or stream.codec_context is None):
             return None
         if _fits(stream, self._output.format.name):

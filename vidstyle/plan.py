@@ -1,0 +1,144 @@
+"""What is known of every frame before it is painted: its shot, how it relates to earlier frames, which styles go where.
+
+None of it looks at a painting, so it is worked out ahead, in a thread of its own, while the frame before is painted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vidstyle.flow import Flows, consistency
+from vidstyle.frames import Frame
+from vidstyle.guidance import Guidance, Guide
+from vidstyle.media.base import Source
+from vidstyle.motion import Motion
+from vidstyle.settings import TemporalSettings
+from vidstyle.shots import split_shots
+
+__all__ = ["Step", "ahead", "motions", "plan"]
+
+logger = logging.getLogger(__name__)
+
+_COLLAPSE = 0.1
+"""Share of pixels with a reliable flow under which a frame starts a new shot: there is nothing to hold on to."""
+_LOOP = 24
+"""Frames at the end of a loop, at most, that go towards the first one."""
+_CLOSES = 0.25
+"""Share of the pixels with a reliable flow into the first frame from which the end of a loop can go towards it."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One frame, and what its painting starts from and is held to."""
+
+    frame: Frame
+    motions: tuple[Motion, ...]
+    """To earlier frames of the shot, the frame before first; none where the frame starts a shot, or was painted before."""
+    guidance: Guidance
+    shot_start: bool
+    towards_first: tuple[Motion, float] | None = None
+    """Near the end of a loop: the motion to the first frame, and how far this one goes towards it, in (0, 1]."""
+
+
+def plan(medium: Source, flows: Flows, guide: Guide, temporal: TemporalSettings, painted: Sequence[bool]) -> Generator[Step]:
+    """A step for every frame of a film.
+
+    The film is always decoded from its beginning, so that cuts are found, and masks move, as in a run without interruption.
+
+    Args:
+        medium: the film.
+        flows: between its frames.
+        guide: which styles go where.
+        temporal: which earlier frames are looked at, and whether the film is a loop.
+        painted: for every frame that is painted already, whether it started a shot; its flow is not estimated again.
+    """
+    loop = _Loop(medium, flows) if temporal.loop and not temporal.framewise else None
+    distances = (1,) if temporal.framewise else temporal.references
+    for shot in split_shots(medium.frames()):
+        earlier: deque[Frame] = deque(maxlen=max(temporal.references))
+        for frame in shot.frames:
+            known: list[Motion] = []
+            if frame.index < len(painted):
+                shot_start = painted[frame.index]
+            else:
+                known = motions(frame, earlier, flows, distances) if earlier else []
+                if known and float(known[0].trust.mean()) < _COLLAPSE:
+                    logger.info("frame %d: the flow is reliable at %.0f %% only, starting afresh", frame.index, 100 * known[0].trust.mean())
+                    known = []
+                shot_start = not known
+            if shot_start:
+                earlier.clear()
+            guidance = guide.at(frame, shot_start)
+            towards_first = loop.towards_first(frame) if loop is not None and known else None
+            if loop is not None and loop.first is None:
+                loop.first = frame
+            earlier.append(frame)
+            yield Step(frame, tuple(known), guidance, shot_start, towards_first)
+
+
+def motions(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Sequence[int]) -> list[Motion]:
+    """The motion from `frame` to each earlier frame of its shot that is referred to, the frame before first.
+
+    Flow is estimated on the source frames in both directions, since the way back tells what can be trusted.
+
+    Args:
+        frame: the current frame.
+        earlier: the frames of the shot before it, the last one latest.
+        flows: between frames of the film; frames that it knows nothing of are not referred to.
+        references: distances in frames; 1, which the start needs, is always among them.
+    """
+    found = []
+    for distance in sorted({1, *references}):
+        if distance <= len(earlier) and flows.knows(frame, earlier[-distance]):
+            reference = earlier[-distance]
+            flow = flows(frame, reference)
+            found.append(Motion.between(frame, reference, flow, consistency(flow, flows(reference, frame))))
+    return found
+
+
+def ahead(items: Generator[Item]) -> Iterator[Item]:
+    """The same items in the same order, the next of which is worked out in a thread of its own while the caller is busy with one."""
+    end = object()
+    with closing(items), ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item  # type: ignore[misc]  # it is not `end`
+
+
+class _Loop:
+    """The end of a film that is to flow into its beginning."""
+
+    def __init__(self, medium: Source, flows: Flows) -> None:
+        self._flows = flows
+        self._count = sum(1 for _ in medium.frames())  # a container's own count is an estimate
+        self._warned = False
+        self.first: Frame | None = None
+
+    def towards_first(self, frame: Frame) -> tuple[Motion, float] | None:
+        """How `frame` goes towards the first one, which would be shown after the last; None where it is too far from the end to do so.
+
+        Every frame goes on by one part of as many as there are frames left, so that the way is the same at each step.
+        """
+        left = self._count - frame.index
+        if left > min(_LOOP, self._count // 2) or self.first is None:
+            return None
+        known = motions(frame, [self.first], self._flows, ())
+        if not known:
+            reason = f"--flow has no files between frame {frame.index + 1} and the first, so that the end cannot flow into it"
+        elif float(known[0].trust.mean()) < _CLOSES:
+            reason = "the end of the film does not look like its beginning, so that it cannot flow into it"
+        else:
+            return known[0], 1 / (left + 1)
+        if not self._warned:
+            logger.warning("--loop: %s", reason)
+        self._warned = True
+        return None
