@@ -43,14 +43,14 @@ logger = logging.getLogger(__name__)
 
 PathLike = str | Path
 
-_BYTES_RESIDENT = 900e6
+_BYTES_RESIDENT = 950e6
 """Memory of a job of one pixel: the process, its libraries and the network."""
 _BYTES_A_PIXEL = 3700.0
 """Further memory a pixel, float32: activations and their gradients; fitted to what benchmarks/ measured."""
 _BYTES_A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
-_BYTES_A_REFERENCE = 50.0
-"""Memory a pixel and earlier frame that is looked up in: flow, masks, change, and its painting as stored and moved."""
+_BYTES_A_REFERENCE = 100.0
+"""Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, of this frame and the next."""
 _BYTES_A_SOURCE = 3.0
 """Memory a pixel and source frame that is kept to be looked up in."""
 
