@@ -50,7 +50,7 @@ _BYTES_A_PIXEL = 3700.0
 _BYTES_A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
 _BYTES_A_REFERENCE = 100.0
-"""Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, of this frame and the next."""
+"""Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, for two frames."""
 _BYTES_A_SOURCE = 3.0
 """Memory a pixel and source frame that is kept to be looked up in."""
 
