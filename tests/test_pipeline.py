@@ -248,6 +248,11 @@ class TestRefusedBeforeTheWork:
         size = int(str(caught.value).split("--size ")[1].split()[0])
         assert 850 < size <= 900
 
+    def test_a_style_many_times_the_size_counts(self) -> None:
+        plain, large = (pipeline.estimate_memory(1000, 1000, settings(style={"scale": scale})) for scale in ([1.0], [0.5, 8.0]))
+        assert large > 64e6 * 64 * 4 > plain, "the first layer of the style alone"
+        assert pipeline.estimate_memory(1000, 1000, settings(style={"scale": [0.5]})) == plain
+
     def test_a_damaged_style(self, clip: Path, tmp_path: Path) -> None:
         (tmp_path / "style.jpg").write_bytes(b"\xff\xd8 not a picture")
         with pytest.raises((MediaError, UsageError), match=r"style\.jpg"):

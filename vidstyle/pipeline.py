@@ -54,6 +54,10 @@ _BYTES_A_REFERENCE = 100.0
 _BYTES_A_SOURCE = 3.0
 """Memory a pixel and source frame that is kept to be looked up in."""
 
+_BYTES_A_STYLE_PIXEL = {"gram": 800.0, "gatys": 800.0}
+_BYTES_A_STYLE_PIXEL_ELSE = 1300.0
+"""Memory a pixel of a style picture at its largest scale, whose statistics are taken before the work begins, by --style-loss."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
@@ -240,7 +244,11 @@ def estimate_memory(height: int, width: int, settings: Settings) -> int:
     pairs = settings.optimize.history + settings.optimize.carried if settings.optimize.optimizer == "lbfgs" else 2
     references = settings.temporal.references
     earlier = _BYTES_A_REFERENCE * len(references) + _BYTES_A_SOURCE * max(references)
-    return round(_BYTES_RESIDENT + height * width * (_BYTES_A_PIXEL + _BYTES_A_PAIR * pairs + earlier))
+    a_pixel = _BYTES_A_PIXEL + _BYTES_A_PAIR * pairs + earlier
+    if settings.style_layers:
+        of_style = _BYTES_A_STYLE_PIXEL.get(settings.style.loss, _BYTES_A_STYLE_PIXEL_ELSE)
+        a_pixel = max(a_pixel, max(settings.style.scale) ** 2 * of_style)
+    return round(_BYTES_RESIDENT + height * width * a_pixel)
 
 
 def _paint(
