@@ -133,9 +133,15 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
     return figures
 
 
-def main() -> None:
+def own_and_flags() -> tuple[list[str], list[str]]:
+    """The command line's arguments for the benchmark, and those behind `--` for vidstyle."""
     arguments = sys.argv[1:]
-    flags = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:end], arguments[end + 1 :]
+
+
+def main() -> None:
+    arguments, flags = own_and_flags()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="*", type=Path, default=CLIPS)
     parser.add_argument("--style", type=Path, default=STYLE)
@@ -143,7 +149,7 @@ def main() -> None:
     parser.add_argument("--optimum-frames", type=int, default=3, help="frames that are compared with a per-frame optimum (a minute each)")
     parser.add_argument("--name", default="quality", help="name of the JSON under benchmarks/results/")
     parser.add_argument("--keep", type=Path, help="directory that keeps the stylised frames")
-    options = parser.parse_args(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    options = parser.parse_args(arguments)
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
     print(json.dumps(describe_machine()))

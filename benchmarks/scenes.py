@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.machine import describe_machine, save
-from benchmarks.quality import STYLE, Picture, frames_of, per_frame_optimum, stylise
+from benchmarks.quality import STYLE, Picture, frames_of, own_and_flags, per_frame_optimum, stylise
 from tests.scenes import Scene
 from vidstyle.evaluate import luma, saturation, warping_error
 from vidstyle.losses import STYLE_LOSSES
@@ -200,8 +199,7 @@ def measured(options: argparse.Namespace, flags: Sequence[str]) -> Iterator[dict
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
-    flags = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
+    arguments, flags = own_and_flags()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", nargs="*", default=["disc", "pan", "still"], help="of disc, pan, still")
     parser.add_argument("--size", type=int, default=320)
@@ -210,7 +208,7 @@ def main() -> None:
     parser.add_argument("--still-frames", type=int, default=300)
     parser.add_argument("--name", default="scenes", help="name of the JSON under benchmarks/results/")
     parser.add_argument("--keep", type=Path, help="directory that keeps the stylised frames")
-    options = parser.parse_args(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    options = parser.parse_args(arguments)
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
     print(json.dumps(describe_machine()))
