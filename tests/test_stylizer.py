@@ -116,7 +116,7 @@ def test_a_still_scene_keeps_its_brightness() -> None:
     flow = scene.flow(1, 0)
     moved = []
     for weight in (0.0, 3e5):
-        chosen = settings(temporal={"drift_weight": weight}, optimize={"iterations": 8, "first_iterations": 60})
+        chosen = settings(temporal={"drift_weight": weight, "repaint_still": True}, optimize={"iterations": 8, "first_iterations": 60})
         stylizer = Stylizer(chosen, [STYLE], scene.size)
         painted = first = stylizer.first(still)
         for t in range(1, 7):

@@ -30,6 +30,9 @@ Mask = npt.NDArray[np.float32]
 _SETTLED = 12
 """Frames after a cross-fade in which the look may still settle."""
 
+_MASK_CHANGE = 0.5 / 255
+"""Change of a mask from one frame to the next that is no rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
@@ -43,6 +46,8 @@ class Guidance:
     masks: npt.NDArray[np.float32] | None = None
     changing: bool = False
     """Whether another style has been taking over: the painting is to become another one, and must not be held to what it was."""
+    moving: npt.NDArray[np.bool_] | None = None
+    """(H, W), where the masks are not those of the frame before; None where they have not changed."""
 
     @property
     def coverage(self) -> Mask | None:
@@ -78,6 +83,7 @@ class Guide:
         self._before = tuple(float(not number) for number in range(styles))
         self._changed = _SETTLED
         self._masks: _Masks | None = None
+        self._masks_before: npt.NDArray[np.float32] | None = None
         if settings.mask.paths is not None:
             _check_masks(settings, styles)
             self._masks = _Masks([Path(path) for path in settings.mask.paths], settings, info, flows)
@@ -108,7 +114,9 @@ class Guide:
         masks = self._masks.at(frame, shot_start)
         if len(masks) < self._styles:
             masks = np.concatenate([masks, (1 - masks.sum(axis=0, keepdims=True)).clip(0, 1)])
-        return Guidance(shares, masks)
+        moving = None if self._masks_before is None else (np.abs(masks - self._masks_before) > _MASK_CHANGE).any(axis=0)
+        self._masks_before = masks
+        return Guidance(shares, masks, moving=moving)
 
     def close(self) -> None:
         """Lets go of the masks' files."""

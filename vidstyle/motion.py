@@ -7,7 +7,7 @@ can be moved to the current one (`vidstyle.flow.warp`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,14 @@ from torch.nn import functional
 
 from vidstyle.color import linear_color_match, match_colors
 from vidstyle.flow import Consistency, stretched, warp
-from vidstyle.flow.sampling import end_points
+from vidstyle.flow.sampling import end_points, inside
 from vidstyle.frames import FlowField, Frame
 from vidstyle.losses import area_means
 from vidstyle.objective import Reference
 from vidstyle.pixels import to_tensor
+from vidstyle.stillness import stillness
 
-__all__ = ["Motion", "answering", "drift_target", "fill_new", "inwards"]
+__all__ = ["Motion", "answering", "at_rest", "drift_target", "fill_new", "inwards"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Motion:
 
     `distance` is how many frames back that one is. `flow` points from the current frame into it.
     `source` is the earlier source frame, `trust` what the temporal loss believes (0 or 1), `shown` what the way there and back
-    finds again, `new` what the earlier frame does not show at all. `change` is the current source frame less the
-    earlier one moved to it, (3, H, W) RGB on [0, 1].
+    finds again, `new` what the earlier frame does not show at all, `still` how surely (0 to 1) it shows the same in the same
+    place. `change` is the current source frame less the earlier one moved to it, (3, H, W) RGB on [0, 1].
     """
 
     distance: int
@@ -41,6 +42,7 @@ class Motion:
     trust: npt.NDArray[np.float32]
     shown: npt.NDArray[np.bool_]
     new: npt.NDArray[np.bool_]
+    still: npt.NDArray[np.float32]
     change: npt.NDArray[np.float32] = field(repr=False)
 
     @classmethod
@@ -53,7 +55,9 @@ class Motion:
         change = (to_tensor(frame.rgb) - warp(to_tensor(source.rgb), flow, mode="bilinear"))[0].numpy()
         new = tests.outside | (tests.disoccluded & (_difference(change) > _NEW_COLOR))
         shown = ~(tests.outside | tests.disoccluded)
-        return cls(frame.index - source.index, source, flow, tests.reliable * ~stretched(flow), shown, new, change)
+        distance = frame.index - source.index
+        still = stillness(frame.rgb, source.rgb, flow, max(abs(distance), 1))
+        return cls(distance, source, flow, tests.reliable * ~stretched(flow), shown, new, still, change)
 
     @property
     def difference(self) -> npt.NDArray[np.float32]:
@@ -82,6 +86,34 @@ def answering(motions: Sequence[Motion]) -> list[npt.NDArray[np.bool_]]:
         masks.append(mask)
         open_ = open_ & ~mask
     return masks
+
+
+def at_rest(motions: Sequence[Motion]) -> list[Motion]:
+    """The same motions, the first one knowing what the older ones say of its stillness.
+
+    A pixel has been standing still if the frame before says so and every older one in which it is not hidden. Its vector is noise,
+    which would have it moved to and fro and distrusted where it leaves the picture by a hair: it becomes 0, and is trusted. Pixels
+    that are not quite sure go by a part of their vector. The frame before alone must not say so: a slow pan would be seen as none,
+    frame after frame.
+
+    Args:
+        motions: from one frame, to the frame before first.
+    """
+    nearest, *older = motions
+    rest = nearest.still * (nearest.shown | (nearest.still == 1))
+    for motion in older:
+        hidden = ~motion.shown & inside(end_points(motion.flow), motion.flow.size)
+        rest = rest * np.where(hidden, 1, motion.still)
+    sure = rest == 1
+    settled = replace(
+        nearest,
+        flow=FlowField((nearest.flow.data * (1 - rest)).astype(np.float32)),
+        trust=np.where(sure, np.float32(1), nearest.trust),
+        shown=nearest.shown | sure,
+        new=nearest.new & ~sure,
+        still=rest.astype(np.float32),
+    )
+    return [settled, *older]
 
 
 def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:

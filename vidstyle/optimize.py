@@ -16,7 +16,7 @@ import torch
 from vidstyle.errors import NumericalError
 from vidstyle.objective import LossReport
 
-__all__ = ["OPTIMIZERS", "CurvaturePair", "Result", "adam", "lbfgs"]
+__all__ = ["OPTIMIZERS", "CurvaturePair", "ObjectiveFunction", "Result", "adam", "lbfgs"]
 
 ObjectiveFunction = Callable[[torch.Tensor], tuple[LossReport, torch.Tensor]]
 CurvaturePair = tuple[torch.Tensor, torch.Tensor]

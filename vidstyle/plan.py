@@ -17,7 +17,7 @@ from vidstyle.flow import Flows, consistency
 from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media.base import Source
-from vidstyle.motion import Motion
+from vidstyle.motion import Motion, at_rest
 from vidstyle.settings import TemporalSettings
 from vidstyle.shots import split_shots
 
@@ -74,6 +74,8 @@ def plan(medium: Source, flows: Flows, guide: Guide, temporal: TemporalSettings,
                     logger.info("frame %d: the flow is reliable at %.0f %% only, starting afresh", frame.index, 100 * known[0].trust.mean())
                     known = []
                 shot_start = not known
+                if known and temporal.holds_still:
+                    known = at_rest(known)
             if shot_start:
                 earlier.clear()
             guidance = guide.at(frame, shot_start)

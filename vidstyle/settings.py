@@ -206,11 +206,17 @@ class TemporalSettings(_Section):
     drift_weight: Weight = _setting(
         30000.0, "--drift-weight", "weight of slow changes of brightness and colour that the source does not make, on 0-255 values"
     )
+    repaint_still: bool = _setting(False, "--repaint-still", "what stands still is painted on in every frame too, and settles slowly")
     framewise: bool = _setting(False, "--framewise", "paint every frame by itself, as the first of a shot: the simple way, which flickers")
     smoothing: float = _setting(
         0.5, "--smoothing", "share of the frame before, moved along the flow, in each frame of --framewise", ge=0, lt=1
     )
     loop: bool = _setting(False, "--loop", "the last frames flow into the first one, for a film that is shown over and over")
+
+    @property
+    def holds_still(self) -> bool:
+        """Whether what stands still in the source keeps its painting."""
+        return self.weight > 0 and not self.repaint_still and not self.framewise
 
 
 class MaskSettings(_Section):

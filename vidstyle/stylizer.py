@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ from vidstyle.objective import (
     content_targets,
     style_statistics,
 )
-from vidstyle.optimize import OPTIMIZERS, CurvaturePair, Result
+from vidstyle.optimize import OPTIMIZERS, CurvaturePair, ObjectiveFunction, Result
 from vidstyle.pixels import from_tensor, resized, to_tensor
 from vidstyle.settings import TILE, Settings
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
@@ -103,6 +103,8 @@ class _Work:
     guidance: Guidance
     references: Sequence[Reference] = ()
     expected: Reference | None = None
+    freedom: torch.Tensor | None = None
+    """What a step is multiplied by at every pixel, (1, 1, H, W) in [0, 1]; None: 1."""
 
 
 def check_size(settings: Settings, size: tuple[int, int]) -> None:
@@ -233,7 +235,7 @@ class Stylizer:
         nearest = motions[0]
         source = to_tensor(frame.rgb, self.device)
         stored = {motion.distance: fade_finest(to_tensor(painted[motion.distance], self.device)) for motion in motions}
-        moved = {motion.distance: warp(stored[motion.distance], motion.flow).clamp(0, 1) for motion in motions}
+        moved = {motion.distance: self._moved(motion, painted[motion.distance], stored[motion.distance]) for motion in motions}
         start = fill_new(moved[nearest.distance], nearest, stored[nearest.distance], source)
         references = []
         for motion, mask in zip(motions, answering(motions), strict=True):
@@ -242,6 +244,7 @@ class Stylizer:
             if motion is not nearest:
                 start = torch.where(held, moved[motion.distance], start)
         expected: Reference | None = drift_target(moved[nearest.distance], nearest)
+        rest = self._rest(nearest, guidance) if closing is None else None
         if guidance is not None and guidance.changing:
             references = [Reference(one.warped, _CHANGING * one.trust) for one in references]
             expected = None
@@ -254,9 +257,27 @@ class Stylizer:
             expected = None
         pairs = [(warp(s, nearest.flow, "bilinear"), warp(y, nearest.flow, "bilinear")) for s, y in self._pairs(state)]
         iterations = self.settings.optimize.iterations
-        work = _Work(frame, source, guidance or self._default, references, expected)
+        work = _Work(frame, source, guidance or self._default, references, expected, None if rest is None else 1 - rest)
+        if rest is not None and float(rest.min()) == 1:
+            iterations = 1  # nothing may change; the one evaluation says what the picture costs
         result = self._optimise(work, start, iterations, pairs, _part(on_step, 0.0, 1 / iterations))
         return self._painted(result, result.steps, float(nearest.trust.mean()))
+
+    def _moved(self, motion: Motion, painted: npt.NDArray[np.uint16], stored: torch.Tensor) -> torch.Tensor:
+        """An earlier frame's painting, `stored` with its finest detail faded, where its pixels are now; where it stands still as it was."""
+        moved = warp(stored, motion.flow).clamp(0, 1)
+        if not self.settings.temporal.holds_still:
+            return moved
+        return torch.lerp(moved, to_tensor(painted, self.device), torch.from_numpy(motion.still)[None, None].to(self.device))
+
+    def _rest(self, nearest: Motion, guidance: Guidance | None) -> torch.Tensor | None:
+        """How much of its painting every pixel keeps whatever the losses say, (1, 1, H, W) in [0, 1]; None where no pixel has to."""
+        if not self.settings.temporal.holds_still or (guidance is not None and guidance.changing):
+            return None
+        rest = nearest.still
+        if guidance is not None and guidance.moving is not None:
+            rest = rest * ~guidance.moving
+        return torch.from_numpy(rest)[None, None].to(self.device) if rest.any() else None
 
     def smoothed(
         self,
@@ -366,9 +387,10 @@ class Stylizer:
         terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
         objective = Objective(self.network, terms, self._layers, self.settings.run.tileable)
         optimize = self.settings.optimize
+        within, placed = (objective, None) if work.freedom is None else _restrained(objective, start, work.freedom)
         try:
-            return OPTIMIZERS[optimize.optimizer](
-                objective,
+            result = OPTIMIZERS[optimize.optimizer](
+                within,
                 start,
                 iterations,
                 tolerance=optimize.tolerance,
@@ -379,6 +401,7 @@ class Stylizer:
             )
         except NumericalError as error:
             raise NumericalError(f"frame {work.frame.index}: {error}") from None
+        return result if placed is None else replace(result, image=placed(result.image))
 
     def _painted(self, result: Result, steps: int, reliable: float) -> Painted:
         kept = result.pairs[-self.settings.optimize.carried :] if self.settings.optimize.carried else ()
@@ -437,6 +460,24 @@ def enlarged_pair(pair: CurvaturePair, size: tuple[int, int], wraps: bool = Fals
     """
     share = pair[0].shape[-2] * pair[0].shape[-1] / (size[0] * size[1])
     return _spread(pair[0], size, wraps), share * _spread(pair[1], size, wraps)
+
+
+def _restrained(
+    objective: Objective, start: torch.Tensor, freedom: torch.Tensor
+) -> tuple[ObjectiveFunction, Callable[[torch.Tensor], torch.Tensor]]:
+    """The objective as a function of z, and the picture start + freedom · (z − start) that z stands for.
+
+    Where the freedom is 0 there is no gradient, and the optimiser need not know of it.
+    """
+
+    def placed(z: torch.Tensor) -> torch.Tensor:
+        return start + freedom * (z - start)
+
+    def within(z: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
+        report, gradient = objective(placed(z))
+        return report, freedom * gradient
+
+    return within, placed
 
 
 def _check_layer_weights(settings: Settings) -> None:

@@ -1,0 +1,84 @@
+"""Where a film stands still: what is there needs no new painting, and gets none.
+
+Held by a loss alone, the painting of a still scene goes on settling, a little every frame, and has darkened by the hundredth. So
+the optimiser is given no freedom there at all (`vidstyle.stylizer`).
+
+Convention: flow points from the current frame into the earlier one.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vidstyle.frames import FlowField
+
+__all__ = ["stillness"]
+
+_NEAR = 5
+"""Side in pixels of the squares over which a change of the source is told from noise."""
+_AREA = 33
+"""Side in pixels of the areas over which flow and light are averaged."""
+_WIDER = 0.03
+"""What an area of twice the side counts."""
+_SLOPE_OF_NOISE = 64.0
+"""Square of the gradient (Sobel) in units of the noise's square under which there is nothing to see: three times its mean."""
+_NOISE = 4.0
+"""Mean absolute change in levels of 255, at the calmest third of a frame, that is taken for noise at most."""
+_LIGHT = 0.5
+"""Change of an area's mean, in levels of 255, up to which light counts as the same from one frame to the next."""
+_LIGHT_FRAMES, _MOTION_FRAMES = 3, 5
+"""Frames over which change of light and motion may add up, however far back the earlier frame is."""
+_MOTION = 0.05
+"""Motion of an area, in pixels, up to which it counts as still from one frame to the next."""
+
+
+def stillness(current: npt.NDArray[np.uint8], earlier: npt.NDArray[np.uint8], flow: FlowField, distance: int) -> npt.NDArray[np.float32]:
+    """How surely two frames show the same in the same place, (H, W) in [0, 1].
+
+    Three tests, each 1 up to a limit and falling to 0 at twice as much: around the pixel the frames differ by no more than noise; over
+    an area the light is the same; over an area nothing has moved. Flow is averaged with the square of the gradient, less that of
+    noise, as its weight: only where there is something to see does it say anything. What moves or changes less than that over one
+    frame is found out by the comparison with older ones.
+
+    Args:
+        current: (H, W, 3) uint8 RGB.
+        earlier: the same place `distance` frames before.
+        flow: at `current`, into `earlier`.
+        distance: frames between them.
+    """
+    change = current.astype(np.float32) - earlier
+    near = _mean(np.abs(change).mean(axis=2), _NEAR)
+    noise = min(float(np.percentile(near, 33)), _NOISE)
+    light = np.abs(_mean(change, _AREA)).mean(axis=2)
+    grey = cv2.cvtColor(current, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    slope = cv2.Sobel(grey, -1, 1, 0) ** 2 + cv2.Sobel(grey, -1, 0, 1) ** 2
+    seen = np.maximum(_mean(slope, _NEAR) - _SLOPE_OF_NOISE * noise**2, 0) + 1e-3
+    weight = _widely(seen)
+    drift = np.hypot(*(_widely(seen * part) / weight for part in flow.data))
+    return np.asarray(
+        _up_to(near, 1 + 1.5 * noise)
+        * _up_to(light, _LIGHT * min(distance, _LIGHT_FRAMES))
+        * _up_to(drift, _MOTION * min(distance, _MOTION_FRAMES)),
+        dtype=np.float32,
+    )
+
+
+def _widely(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The mean over an area, and, counting far less, over ever larger ones: they speak where the small one has nothing to say."""
+    side, share, total = _AREA, 1.0, np.zeros_like(values)
+    while share == 1 or side < 2 * max(values.shape):
+        total += share * _mean(values, min(side, 2 * min(values.shape) - 1))
+        side, share = 2 * side, share * _WIDER
+    return total
+
+
+def _mean(values: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
+    """Over squares of `side` pixels around each pixel."""
+    return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), dtype=np.float32)
+
+
+def _up_to(values: npt.NDArray[np.float32], limit: float) -> npt.NDArray[np.float32]:
+    """1 up to the limit, 0 from twice the limit on, straight between."""
+    return np.asarray((2 - values / limit).clip(0, 1), dtype=np.float32)
