@@ -35,13 +35,13 @@ def state(index: int) -> dict[str, np.ndarray]:
     }
 
 
-def record(index: int, shots: tuple[int, ...] = (0,)) -> dict[str, Any]:
-    return {"pts": 512 * index, "loss": {"style": 0.1 + index}, "shot_start": index in shots}
+def record(index: int) -> dict[str, Any]:
+    return {"pts": 512 * index, "loss": {"style": 0.1 + index}}
 
 
 def fill(workspace: Workspace, count: int, shots: tuple[int, ...] = (0,)) -> None:
     for index in range(workspace.done, count):
-        workspace.append(index, picture(index), record(index, shots), state(index))
+        workspace.append(index, picture(index), record(index), state(index), afresh=index in shots)
 
 
 def check(workspace: Workspace, count: int) -> None:

@@ -31,6 +31,7 @@ from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
+from vidstyle.passes import Shot, sweep
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.plan import ahead, plan
 from vidstyle.settings import Settings, schedule_entries
@@ -91,7 +92,10 @@ class FrameReport:
     steps: int
     seconds: float
     reliable: float
-    """Share of the pixels whose flow to the frame before is trusted; 1 for the first frame of a shot."""
+    """Share of the pixels whose flow to the frame before is trusted; 1 for the first frame of a shot. In further passes the mean
+    over both neighbours."""
+    passed: int = 1
+    """In which pass over its shot this was made; the last one is what is written to the output."""
 
     @property
     def when(self) -> Fraction:
@@ -175,6 +179,8 @@ def stylize(
             raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
         if options.log_json.is_dir():
             raise UsageError(f"--log-json {options.log_json}: is a directory; name the file to write")
+    if settings.temporal.loop and settings.temporal.passes > 1:
+        raise UsageError("--loop with --passes: the way back to the first frame is painted in one pass; leave out one of the two")
     flows = _flows(settings)
     with ExitStack() as stack:
         medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
@@ -189,7 +195,8 @@ def stylize(
         fingerprint = _fingerprint(source, style_paths, settings)
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
         stack.callback(_remove_empty, workspace)
-        progress.start(medium.info.frames, workspace.done)
+        passes = 1 if settings.temporal.framewise or kind == "image" else settings.temporal.passes
+        progress.start(None if medium.info.frames is None else medium.info.frames * passes, workspace.done)
         log = (
             stack.enter_context(options.log_json.open("ab" if options.append_log else "wb", buffering=0))
             if options.log_json is not None
@@ -197,12 +204,12 @@ def stylize(
         )
         for index in range(workspace.done):
             _write_line(log, output, _report(workspace, index))
-        for report in _paint(medium, flows, stylizer, guide, workspace, progress):
+        for report in _paint(medium, flows, stylizer, guide, workspace, progress, passes):
             _write_line(log, output, report)
             progress.frame(report)
         with Guide(settings, len(style_paths), medium.info, flows) as again:
             _encode(medium, again, workspace, source, output, settings, options.overwrite)
-        frames = workspace.done
+        frames = len(_latest(workspace))
         if not options.keep_workspace:
             workspace.remove()
     return JobResult(output, frames, time.monotonic() - began)
@@ -252,38 +259,73 @@ def estimate_memory(height: int, width: int, settings: Settings) -> int:
 
 
 def _paint(
-    medium: Source, flows: Flows, stylizer: Stylizer, guide: Guide, workspace: Workspace, progress: Progress
+    medium: Source, flows: Flows, stylizer: Stylizer, guide: Guide, workspace: Workspace, progress: Progress, passes: int
 ) -> Iterator[FrameReport]:
-    """Paints and stores every frame that the workspace does not hold yet."""
+    """Paints and stores every frame that the workspace does not hold yet, shot by shot, each in all passes before the next."""
     temporal = stylizer.settings.temporal
 
     def on_step(fraction: float, report: Any) -> None:
         progress.step(fraction, report.objective)
 
-    painted_before = [_report(workspace, index).shot_start for index in range(workspace.done)]
-    began = time.monotonic()
-    for step in ahead(plan(medium, flows, guide, temporal, painted_before)):
-        frame, guidance = step.frame, step.guidance
-        if frame.index < len(painted_before):
-            if step.shot_start:
-                stylizer.begin_shot(frame)
+    reports = [_report(workspace, index) for index in range(workspace.done)]
+    at = {(report.passed, report.index): number for number, report in enumerate(reports)}
+
+    def stored(passed: int, index: int) -> npt.NDArray[np.uint16]:
+        return workspace.frame(at[passed, index])
+
+    def commit(painted: Painted, report: FrameReport) -> FrameReport:
+        at[report.passed, report.index] = workspace.done
+        afresh = report.shot_start and report.passed == 1
+        workspace.append(workspace.done, painted.picture, asdict(report), painted.state, afresh)
+        return report
+
+    def later_passes(shot: Shot) -> Iterator[FrameReport]:
+        """Goes over the frames of a shot again, from its end, from its beginning, and so on."""
+        for passed in range(2, passes + 1) if len(shot) > 1 else ():
+            done = sum((passed, index) in at for index in shot.indices)
             began = time.monotonic()
-            continue
-        if step.shot_start:
-            painted = stylizer.first(frame, on_step, guidance)
-        elif temporal.framewise:
-            painted = stylizer.smoothed(frame, step.motions[0], workspace.frame(frame.index - 1), on_step, guidance)
-        else:
-            stored = {motion.distance: workspace.frame(frame.index - motion.distance) for motion in step.motions}
-            closing = None if step.towards_first is None else Closing(step.towards_first[0], workspace.frame(0), step.towards_first[1])
-            painted = stylizer.follow(frame, step.motions, stored, workspace.state(), on_step, guidance, closing)
-        report = _frame_report(frame, painted, step.shot_start, seconds=time.monotonic() - began)
-        workspace.append(frame.index, painted.picture, asdict(report), painted.state)
-        yield report
-        began = time.monotonic()
+            for beside in ahead(sweep(shot, flows, passed % 2 == 0, done)):
+                index = beside.frame.index
+                neighbours = {
+                    motion.source.index: stored(of, motion.source.index)
+                    for of, motion in ((passed, beside.behind), (passed - 1, beside.coming))
+                    if motion is not None
+                }
+                painted = stylizer.again(beside, stored(passed - 1, index), neighbours, workspace.state(), on_step)
+                yield commit(painted, _frame_report(beside.frame, painted, beside.shot_start, time.monotonic() - began, passed))
+                began = time.monotonic()
+
+    painted_before = [report.shot_start for report in reports if report.passed == 1]
+    if passes > 1:  # of the shot that is not finished all is wanted again
+        del painted_before[max((index for index, start in enumerate(painted_before) if start), default=0) :]
+    began = time.monotonic()
+    with Shot(workspace.directory) as shot:
+        for step in ahead(plan(medium, flows, guide, temporal, painted_before)):
+            frame, guidance = step.frame, step.guidance
+            if step.shot_start:
+                yield from later_passes(shot)
+                shot.clear()
+            if passes > 1 and frame.index >= len(painted_before):
+                shot.append(frame, guidance, stylizer.rest(step.motions[0], guidance) if step.motions else None)
+            if (1, frame.index) in at:
+                if step.shot_start:
+                    stylizer.begin_shot(frame)
+                began = time.monotonic()
+                continue
+            if step.shot_start:
+                painted = stylizer.first(frame, on_step, guidance)
+            elif temporal.framewise:
+                painted = stylizer.smoothed(frame, step.motions[0], stored(1, frame.index - 1), on_step, guidance)
+            else:
+                earlier = {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions}
+                closing = None if step.towards_first is None else Closing(step.towards_first[0], stored(1, 0), step.towards_first[1])
+                painted = stylizer.follow(frame, step.motions, earlier, workspace.state(), on_step, guidance, closing)
+            yield commit(painted, _frame_report(frame, painted, step.shot_start, time.monotonic() - began))
+            began = time.monotonic()
+        yield from later_passes(shot)
 
 
-def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float) -> FrameReport:
+def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float, passed: int = 1) -> FrameReport:
     return FrameReport(
         index=frame.index,
         pts=frame.pts,
@@ -295,7 +337,14 @@ def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: flo
         steps=painted.steps,
         seconds=round(seconds, 3),
         reliable=painted.reliable,
+        passed=passed,
     )
+
+
+def _latest(workspace: Workspace) -> list[tuple[int, FrameReport]]:
+    """For every frame, where its last painting stands in the workspace, and its report."""
+    reports = [_report(workspace, number) for number in range(workspace.done)]
+    return list({report.index: (number, report) for number, report in enumerate(reports)}.values())
 
 
 def _encode(medium: Source, guide: Guide, workspace: Workspace, source: Path, output: Path, settings: Settings, overwrite: bool) -> None:
@@ -305,9 +354,8 @@ def _encode(medium: Source, guide: Guide, workspace: Workspace, source: Path, ou
     shows = settings.color.preserve != "off" or settings.color.strength < 1 or guide.leaves_source
     sources = medium.frames() if shows else None
     with open_sink(output, medium.info, settings.encode, source, settings.run, overwrite) as sink:
-        for index in range(workspace.done):
-            report = _report(workspace, index)
-            picture: npt.NDArray[Any] = workspace.frame(index)
+        for number, report in _latest(workspace):
+            picture: npt.NDArray[Any] = workspace.frame(number)
             if sources is not None:
                 frame = next(sources)
                 guidance = guide.at(frame, report.shot_start)
@@ -411,6 +459,8 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
     idle = [
         ("--loop", "with a picture as INPUT", temporal.loop and not film),
         ("--loop", "with --framewise", temporal.loop and temporal.framewise and film),
+        ("--passes", "with --framewise", temporal.passes > 1 and temporal.framewise and film),
+        ("--passes", "with a picture as INPUT", temporal.passes > 1 and not film),
         ("--mask-follow", "with a picture as INPUT", mask.follow and not film),
         *((f"--mask-{name}", "without --mask", mask.paths is None and getattr(mask, name) != getattr(default.mask, name))
           for name in ("feather", "follow", "blend")),

@@ -207,6 +207,9 @@ class TemporalSettings(_Section):
         30000.0, "--drift-weight", "weight of slow changes of brightness and colour that the source does not make, on 0-255 values"
     )
     repaint_still: bool = _setting(False, "--repaint-still", "what stands still is painted on in every frame too, and settles slowly")
+    passes: int = _setting(
+        1, "--passes", "times every shot is gone over, to and fro; from the second on neighbours are brought together", ge=1, le=20
+    )
     framewise: bool = _setting(False, "--framewise", "paint every frame by itself, as the first of a shot: the simple way, which flickers")
     smoothing: float = _setting(
         0.5, "--smoothing", "share of the frame before, moved along the flow, in each frame of --framewise", ge=0, lt=1

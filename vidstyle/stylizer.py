@@ -42,6 +42,7 @@ from vidstyle.objective import (
     style_statistics,
 )
 from vidstyle.optimize import OPTIMIZERS, CurvaturePair, ObjectiveFunction, Result
+from vidstyle.passes import Beside
 from vidstyle.pixels import from_tensor, resized, to_tensor
 from vidstyle.settings import TILE, Settings
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
@@ -244,7 +245,8 @@ class Stylizer:
             if motion is not nearest:
                 start = torch.where(held, moved[motion.distance], start)
         expected: Reference | None = drift_target(moved[nearest.distance], nearest)
-        rest = self._rest(nearest, guidance) if closing is None else None
+        kept = self.rest(nearest, guidance) if closing is None else None
+        rest = None if kept is None else torch.from_numpy(kept)[None, None].to(self.device)
         if guidance is not None and guidance.changing:
             references = [Reference(one.warped, _CHANGING * one.trust) for one in references]
             expected = None
@@ -255,7 +257,7 @@ class Stylizer:
             references.append(Reference(goal, _CLOSING * pull))
             start = torch.lerp(start, goal, pull)
             expected = None
-        pairs = [(warp(s, nearest.flow, "bilinear"), warp(y, nearest.flow, "bilinear")) for s, y in self._pairs(state)]
+        pairs = self._carried(self._pairs(state), nearest)
         iterations = self.settings.optimize.iterations
         work = _Work(frame, source, guidance or self._default, references, expected, None if rest is None else 1 - rest)
         if rest is not None and float(rest.min()) == 1:
@@ -270,14 +272,56 @@ class Stylizer:
             return moved
         return torch.lerp(moved, to_tensor(painted, self.device), torch.from_numpy(motion.still)[None, None].to(self.device))
 
-    def _rest(self, nearest: Motion, guidance: Guidance | None) -> torch.Tensor | None:
-        """How much of its painting every pixel keeps whatever the losses say, (1, 1, H, W) in [0, 1]; None where no pixel has to."""
+    def rest(self, nearest: Motion, guidance: Guidance | None = None) -> npt.NDArray[np.float32] | None:
+        """How much of the painting before every pixel keeps whatever the losses say, (H, W) in [0, 1]; None where no pixel has to."""
         if not self.settings.temporal.holds_still or (guidance is not None and guidance.changing):
             return None
-        rest = nearest.still
-        if guidance is not None and guidance.moving is not None:
-            rest = rest * ~guidance.moving
-        return torch.from_numpy(rest)[None, None].to(self.device) if rest.any() else None
+        rest = nearest.still if guidance is None or guidance.moving is None else nearest.still * ~guidance.moving
+        return np.asarray(rest, dtype=np.float32) if rest.any() else None
+
+    def again(
+        self,
+        beside: Beside,
+        own: npt.NDArray[np.uint16],
+        neighbours: Mapping[int, npt.NDArray[np.uint16]],
+        state: Mapping[str, npt.NDArray[np.float32]],
+        on_step: OnStep | None = None,
+    ) -> Painted:
+        """Paints a frame once more that an earlier pass has painted, brought together with its neighbours.
+
+        Args:
+            beside: the frame and the way to its neighbours.
+            own: what the pass before has made of it, (H, W, 3) uint16 RGB.
+            neighbours: index of the frame -> what there is of the neighbours, (H, W, 3) uint16 RGB: of this pass for the one behind, of the
+                pass before for the one that is coming.
+            state: what the frame behind left; at the beginning of the pass, what this one did.
+            on_step: see `OnStep`.
+
+        Raises:
+            NumericalError: the loss was not finite twice; the message names the frame.
+        """
+        source = to_tensor(beside.frame.rgb, self.device)
+        before = to_tensor(own, self.device)
+        references = []
+        for motion in (beside.behind, beside.coming):
+            if motion is not None:
+                moved = warp(fade_finest(to_tensor(neighbours[motion.source.index], self.device)), motion.flow).clamp(0, 1)
+                references.append(Reference(moved, torch.from_numpy(motion.trust)[None, None].to(self.device)))
+        total, weight = before, torch.ones_like(before[:, :1])
+        for one in references:
+            total, weight = total + one.trust * one.warped, weight + one.trust
+        rest = torch.from_numpy(beside.rest)[None, None].to(self.device)
+        start = torch.lerp(total / weight, before, rest)
+        if beside.guidance.changing:
+            references = [Reference(one.warped, _CHANGING * one.trust) for one in references]
+        pairs = self._pairs(state)
+        if beside.behind is not None:
+            pairs = self._carried(pairs, beside.behind)
+        work = _Work(beside.frame, source, beside.guidance, references, None, 1 - rest)
+        iterations = 1 if float(rest.min()) == 1 else self.settings.optimize.iterations
+        result = self._optimise(work, start, iterations, pairs, _part(on_step, 0.0, 1 / iterations))
+        reliable = float(np.mean([float(one.trust.mean()) for one in references]))
+        return self._painted(result, result.steps, reliable)
 
     def smoothed(
         self,
@@ -410,6 +454,10 @@ class Stylizer:
             state = {"s": torch.cat([s for s, _ in kept]).cpu().numpy(), "y": torch.cat([y for _, y in kept]).cpu().numpy()}
         picture = from_tensor(result.image, bits=16)
         return Painted(picture.astype(np.uint16, copy=False), result.report, steps, reliable, state)
+
+    def _carried(self, pairs: Sequence[CurvaturePair], motion: Motion) -> list[CurvaturePair]:
+        """What was learned of the frame that `motion` leads to, where its pixels are now."""
+        return [(warp(s, motion.flow, "bilinear"), warp(y, motion.flow, "bilinear")) for s, y in pairs]
 
     def _pairs(self, state: Mapping[str, npt.NDArray[np.float32]]) -> list[CurvaturePair]:
         if not state:

@@ -24,7 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -39,7 +39,7 @@ __all__ = ["Workspace", "fingerprint_file"]
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK = 1 << 20
 _OWN_NAMES = {"lock", "job.json", "job.json.part", "journal.jsonl", "journal.jsonl.part", "frames", "state"}
 
@@ -53,10 +53,12 @@ class _Line:
     """CRC-32 of the frame's file."""
     state: int | None
     """CRC-32 of the state's file; None where nothing is carried on."""
+    afresh: bool
+    """Whether the frame could be made without any frame or state before it."""
     record: dict[str, Any]
 
     def encode(self) -> bytes:
-        values = {"index": self.index, "frame": self.frame, "state": self.state, "record": self.record}
+        values = {"index": self.index, "frame": self.frame, "state": self.state, "afresh": self.afresh, "record": self.record}
         return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -67,8 +69,8 @@ class _Line:
             line = cls(**values)
         except (ValueError, TypeError):
             return None
-        sound = isinstance(line.frame, int) and isinstance(line.state, int | None) and isinstance(line.record, dict)
-        return line if sound else None
+        sound = isinstance(line.frame, int) and isinstance(line.state, int | None) and isinstance(line.afresh, bool)
+        return line if sound and isinstance(line.record, dict) else None
 
 
 class Workspace:
@@ -94,8 +96,7 @@ class Workspace:
             fresh: start empty in any case.
 
         Frames are checked against their checksums; the first damaged one and all after it are dropped, and
-        so are those that cannot be followed because the carried state is gone, back to the last frame
-        whose record says `"shot_start": true` (it needs no state).
+        so are those that cannot be followed because the carried state is gone, back to the last frame that was made `afresh`.
 
         Raises:
             WorkspaceError: another process holds it, it cannot be written, or the directory is something else.
@@ -154,15 +155,22 @@ class Workspace:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
 
-    def append(self, index: int, picture: npt.NDArray[np.uint16], record: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def append(
+        self,
+        index: int,
+        picture: npt.NDArray[np.uint16],
+        record: Mapping[str, Any],
+        state: Mapping[str, npt.NDArray[Any]],
+        afresh: bool = False,
+    ) -> None:
         """Commits one frame: when this returns, it survives a kill.
 
         Args:
             index: the next frame, `done`.
             picture: (H, W, 3) uint16, RGB.
-            record: JSON values to keep with the frame. `"shot_start": True` says that the frame could be
-                made without any frame or state before it.
+            record: JSON values to keep with the frame.
             state: arrays (no objects) that the next frame needs; they come back bit-identical from `state`.
+            afresh: whether the frame could be made without any frame or state before it.
 
         Raises:
             WorkspaceError: the disk is full or cannot be written; the frames before are unharmed.
@@ -175,7 +183,7 @@ class Workspace:
         with _explained(self.directory):
             state_sum = _commit(self._state_path(index), lambda file: _write_arrays(file, state)) if state else None
             frame_sum = _commit(self._frame_path(index), lambda file: file.write(_encode_png(picture)))
-            line = _Line(index, frame_sum, state_sum, kept)
+            line = _Line(index, frame_sum, state_sum, afresh, kept)
             written = self._write_line(line)
         self._lines.append(line)
         self._journal_size += written
@@ -246,7 +254,7 @@ class Workspace:
             logger.warning("%s: %s, going on from frame %d", self.directory, what, done + 1)
         if kept and not self._state_intact(kept[-1]):
             # The next frame starts a shot and needs no state; without this the next opening would go back a shot more.
-            kept[-1] = _Line(kept[-1].index, kept[-1].frame, None, kept[-1].record)
+            kept[-1] = replace(kept[-1], state=None)
         wanted = b"".join(line.encode() for line in kept)
         self._journal_size = len(wanted)
         if wanted != content:
@@ -255,8 +263,7 @@ class Workspace:
 
     def _can_follow(self, lines: list[_Line], index: int) -> bool:
         """Whether frame `index` can be made from what there is."""
-        starts_shot = index < len(lines) and lines[index].record.get("shot_start") is True
-        return starts_shot or self._state_intact(lines[index - 1])
+        return (index < len(lines) and lines[index].afresh) or self._state_intact(lines[index - 1])
 
     def _state_intact(self, line: _Line) -> bool:
         return line.state is None or _intact(self._state_path(line.index), line.state)

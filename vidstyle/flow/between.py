@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import cv2
@@ -35,12 +36,14 @@ class Flows(Protocol):
 class EstimatedFlows:
     """What an estimator finds in the pictures of one film.
 
-    The fields between the last two neighbouring frames are kept: masks that follow the film ask for them once more.
+    The fields between the last two neighbouring frames are kept: masks that follow the film ask for them once more. Several threads
+    may ask.
     """
 
     def __init__(self, estimator: FlowEstimator) -> None:
         self._estimator = estimator
         self._latest: dict[tuple[int, int], FlowField] = {}
+        self._turn = Lock()
 
     def knows(self, current: Frame, reference: Frame) -> bool:
         """Always."""
@@ -49,12 +52,13 @@ class EstimatedFlows:
     def __call__(self, current: Frame, reference: Frame) -> FlowField:
         """See `Flows`."""
         pair, back = (current.index, reference.index), (reference.index, current.index)
-        if abs(current.index - reference.index) != 1:
-            return self._estimator(current.rgb, reference.rgb)
-        if pair not in self._latest:
-            kept = {back: self._latest[back]} if back in self._latest else {}
-            self._latest = {**kept, pair: self._estimator(current.rgb, reference.rgb)}
-        return self._latest[pair]
+        with self._turn:
+            if abs(current.index - reference.index) != 1:
+                return self._estimator(current.rgb, reference.rgb)
+            if pair not in self._latest:
+                kept = {back: self._latest[back]} if back in self._latest else {}
+                self._latest = {**kept, pair: self._estimator(current.rgb, reference.rgb)}
+            return self._latest[pair]
 
 
 class FlowFiles:

@@ -1,0 +1,175 @@
+"""Further passes over a shot: their order, what they bring, and that a job that was killed in one goes on to the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.clips import make_clip
+from tests.jobs import Interrupted, Recorder, settings, write_png
+from tests.scenes import Scene, procedural_picture
+from vidstyle.errors import UsageError
+from vidstyle.flow import make_flows
+from vidstyle.frames import FlowField, Frame
+from vidstyle.guidance import Guidance
+from vidstyle.media import open_source
+from vidstyle.passes import Shot, sweep
+from vidstyle.pipeline import JobOptions, stylize, workspace_path
+from vidstyle.settings import RunSettings
+
+SCENE = Scene(size=(32, 48))
+OTHER = Scene(size=(32, 48), picture=procedural_picture(64, 96, seed=11)[:, :, ::-1].copy(), disc_radius=0)
+FILM = [SCENE.frame(t) for t in range(3)] + [OTHER.frame(t) for t in range(2)]
+ORDER = [(1, 0), (1, 1), (1, 2), (2, 2), (2, 1), (2, 0), (3, 0), (3, 1), (3, 2), (1, 3), (1, 4), (2, 4), (2, 3), (3, 3), (3, 4)]
+"""Pass and frame of every painting of `FILM` in three passes."""
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> Path:
+    return write_png(tmp_path / "style.png", procedural_picture(40, 40, seed=3)[:, :, ::-1])
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return make_clip(tmp_path / "clip.mkv", FILM, codec="ffv1", pix_fmt="bgr0")
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    with open_source(path, RunSettings()) as medium:
+        return [frame.rgb for frame in medium.frames()]
+
+
+class TestShot:
+    def test_what_is_put_in_comes_out(self, tmp_path: Path) -> None:
+        masks = np.random.default_rng(0).random((2, 32, 48)).astype(np.float32)
+        rest = np.random.default_rng(1).random((32, 48)).astype(np.float32)
+        with Shot(tmp_path) as shot:
+            shot.append(Frame(7, 70, Fraction(1, 25), FILM[0]), Guidance((0.5, 0.5), masks), None)
+            shot.append(Frame(8, 80, Fraction(1, 25), FILM[1]), Guidance((1.0, 0.0), changing=True), rest)
+            assert len(shot) == 2
+            assert shot.indices == [7, 8]
+            assert not list(tmp_path.iterdir())  # its file has no name
+            one, guidance, nowhere = shot[0]
+            assert (one.index, one.seconds) == (7, Fraction(70, 25))
+            np.testing.assert_array_equal(one.rgb, FILM[0])
+            assert guidance.shares == (0.5, 0.5)
+            np.testing.assert_array_equal(guidance.masks, masks)
+            assert nowhere.max() == 0
+            two, guidance, where = shot[1]
+            np.testing.assert_array_equal(two.rgb, FILM[1])
+            assert guidance.changing
+            assert guidance.masks is None
+            np.testing.assert_array_equal(where, rest)
+            shot.clear()
+            assert len(shot) == 0
+
+
+class TestSweep:
+    @pytest.fixture
+    def shot(self, tmp_path: Path) -> Iterator[Shot]:
+        with Shot(tmp_path) as shot:
+            for t in range(4):
+                rest = np.full((32, 48), 0.1 * t, np.float32)
+                shot.append(Frame(t, t, Fraction(1, 24), SCENE.frame(t)), Guidance((1.0,)), rest)
+            yield shot
+
+    @pytest.mark.parametrize("backward", [False, True])
+    def test_each_frame_has_the_neighbour_behind_it_and_the_one_that_comes(self, shot: Shot, backward: bool) -> None:
+        step = -1 if backward else 1
+        seen = list(sweep(shot, make_flows("none"), backward))
+        assert [beside.frame.index for beside in seen] == [0, 1, 2, 3][::step]
+        for beside in seen:
+            index = beside.frame.index
+            for motion, other in ((beside.behind, index - step), (beside.coming, index + step)):
+                assert (None if motion is None else motion.source.index) == (other if 0 <= other < 4 else None)
+            assert beside.shot_start == (index == 0)
+
+    def test_a_frame_stands_still_where_one_of_its_neighbours_has_the_same_painting(self, shot: Shot) -> None:
+        rests = [float(beside.rest.max()) for beside in sweep(shot, make_flows("none"), backward=False)]
+        assert rests == pytest.approx([0.1, 0.2, 0.3, 0.3])
+
+    def test_frames_that_are_done_are_left_out(self, shot: Shot) -> None:
+        assert [beside.frame.index for beside in sweep(shot, make_flows("none"), backward=True, done=3)] == [0]
+
+    def test_the_flow_leads_to_the_neighbour(self, shot: Shot) -> None:
+        class Difference:
+            def knows(self, current: Frame, reference: Frame) -> bool:
+                return True
+
+            def __call__(self, current: Frame, reference: Frame) -> FlowField:
+                return FlowField(np.full((2, 32, 48), current.index - reference.index, np.float32))
+
+        middle = list(sweep(shot, Difference(), backward=True))[1]
+        assert middle.frame.index == 2
+        assert middle.behind is not None
+        assert middle.behind.flow.data.min() == middle.behind.flow.data.max() == -1
+        assert middle.coming is not None
+        assert middle.coming.flow.data.min() == middle.coming.flow.data.max() == 1
+
+
+def test_passes_go_to_and_fro_shot_by_shot(clip: Path, style: Path, tmp_path: Path) -> None:
+    log, recorder = tmp_path / "log.jsonl", Recorder()
+    chosen = settings(temporal={"passes": 3})
+    result = stylize(clip, [style], tmp_path / "out", chosen, JobOptions(log_json=log, keep_workspace=True), recorder)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["passed"], line["index"]) for line in lines] == ORDER
+    assert [line["index"] for line in lines if line["shot_start"]] == [0, 0, 0, 3, 3, 3]
+    assert (result.frames, recorder.total) == (5, 15)
+    assert all("temporal_2" in line["terms"] for line in lines if (line["passed"], line["index"]) == (2, 1))
+    once = settings()
+    stylize(clip, [style], tmp_path / "once", once)
+    for last, first in zip(pictures(tmp_path / "out"), pictures(tmp_path / "once"), strict=True):
+        assert (last != first).mean() > 0.2
+
+
+@pytest.mark.parametrize("stop_after", [2, 3, 4, 6, 8, 9, 10, 13, 15])
+def test_going_on_in_any_pass_gives_the_same_bytes(clip: Path, style: Path, tmp_path: Path, stop_after: int) -> None:
+    chosen = settings(temporal={"passes": 3})
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    stylize(clip, [style], whole, chosen)
+    with pytest.raises(Interrupted):
+        stylize(clip, [style], resumed, chosen, progress=Recorder(stop_after))
+    recorder = Recorder()
+    stylize(clip, [style], resumed, chosen, progress=recorder)
+    assert recorder.done == stop_after
+    assert [(report.passed, report.index) for report in recorder.reports] == ORDER[stop_after:]
+    for a, b in zip(pictures(whole), pictures(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not workspace_path(resumed).exists()
+
+
+def test_a_second_pass_brings_neighbours_together(style: Path, tmp_path: Path) -> None:
+    """The temporal deviation that the last pass leaves is below that of the first, with the same number of steps."""
+    clip = make_clip(tmp_path / "scene.mkv", [SCENE.frame(t) for t in range(5)], codec="ffv1", pix_fmt="bgr0")
+    log = tmp_path / "log.jsonl"
+    chosen = settings(temporal={"passes": 2}, optimize={"iterations": 8, "first_iterations": 20})
+    stylize(clip, [style], tmp_path / "out", chosen, JobOptions(log_json=log))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    first, second = ([line for line in lines if line["passed"] == passed and line["index"] in (1, 2, 3)] for passed in (1, 2))
+    assert np.mean([line["objective"] for line in second]) < np.mean([line["objective"] for line in first])
+    assert np.mean([line["terms"]["temporal_1"] for line in second]) < np.mean([line["terms"]["temporal_1"] for line in first])
+
+
+def test_what_stands_still_is_left_alone_in_every_pass(style: Path, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "still.mkv", [FILM[0]] * 3, codec="ffv1", pix_fmt="bgr0")
+    log = tmp_path / "log.jsonl"
+    stylize(clip, [style], tmp_path / "out", settings(temporal={"passes": 2}), JobOptions(log_json=log))
+    first, *others = pictures(tmp_path / "out")
+    assert all((other == first).all() for other in others)
+    assert [json.loads(line)["steps"] for line in log.read_text().splitlines()] == [4, 1, 1, 1, 1, 1]
+
+
+def test_passes_and_loop_are_refused_together(clip: Path, style: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--loop with --passes"):
+        stylize(clip, [style], tmp_path / "out", settings(temporal={"passes": 2, "loop": True}))
+
+
+def test_a_picture_has_one_pass(style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photo = write_png(tmp_path / "photo.png", FILM[0])
+    stylize(photo, [style], tmp_path / "out.png", settings(temporal={"passes": 2}))
+    assert "--passes does nothing with a picture as INPUT" in caplog.text
