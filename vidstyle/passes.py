@@ -1,8 +1,8 @@
 """Going over a shot again, to and fro: what is kept of it for that, and what each frame is set beside.
 
-A frame that was painted forward in time knows nothing of what comes. In a further pass it begins as the pass before has left it, half way
-towards its neighbours, and is held to both of them (the multi-pass algorithm of Ruder, Dosovitskiy & Brox 2016, section 3.4, which
-holds it to the one it comes from). The first pass goes forward, the second backward, and so on.
+A frame that was painted forward in time knows nothing of what comes. In a further pass it begins half way between what the pass before has
+left and the neighbour that this pass has painted already, and is held to that neighbour (the multi-pass algorithm of Ruder, Dosovitskiy &
+Brox 2016, section 3.4). The first pass goes forward, the second backward, and so on.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ __all__ = ["Beside", "Shot", "sweep"]
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """One frame of a shot that is gone over again, and its neighbours.
+    """One frame of a shot that is gone over again, and the neighbour that this pass has painted just before.
 
-    `behind` leads to the neighbour that this pass has painted already, `coming` to the one that only the pass before has; at
-    the ends of the shot one of them is None. `rest` is how surely the first pass found the frame standing still between its
-    neighbours, (H, W) in [0, 1].
+    `behind` leads to that one; None at the beginning of the pass. `rest` is how surely the first pass found the frame standing still
+    beside either of its neighbours, (H, W) in [0, 1].
     """
 
     frame: Frame
@@ -41,7 +40,6 @@ class Beside:
     shot_start: bool
     rest: npt.NDArray[np.float32]
     behind: Motion | None
-    coming: Motion | None
 
 
 class Shot:
@@ -121,10 +119,9 @@ def sweep(shot: Shot, flows: Flows, backward: bool, done: int = 0) -> Generator[
         frame, guidance, rest = shot[position]
         if position + 1 < count:
             rest = np.maximum(rest, shot[position + 1][2])
-        behind, coming = (_motion(frame, shot[order[other]][0], flows) if 0 <= other < count else None for other in (place - 1, place + 1))
-        yield Beside(frame, guidance, position == 0, rest, behind, coming)
-
-
-def _motion(frame: Frame, other: Frame, flows: Flows) -> Motion:
-    flow = flows(frame, other)
-    return Motion.between(frame, other, flow, consistency(flow, flows(other, frame)))
+        behind = None
+        if place:
+            neighbour, *_ = shot[order[place - 1]]
+            flow = flows(frame, neighbour)
+            behind = Motion.between(frame, neighbour, flow, consistency(flow, flows(neighbour, frame)))
+        yield Beside(frame, guidance, position == 0, rest, behind)

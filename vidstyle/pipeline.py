@@ -92,8 +92,8 @@ class FrameReport:
     steps: int
     seconds: float
     reliable: float
-    """Share of the pixels whose flow to the frame before is trusted; 1 for the first frame of a shot. In further passes the mean
-    over both neighbours."""
+    """Share of the pixels whose flow to the frame before is trusted; 1 for the first frame of a shot. In further passes, to the
+    frame that the pass has come from."""
     passed: int = 1
     """In which pass over its shot this was made; the last one is what is written to the output."""
 
@@ -285,13 +285,9 @@ def _paint(
             done = sum((passed, index) in at for index in shot.indices)
             began = time.monotonic()
             for beside in ahead(sweep(shot, flows, passed % 2 == 0, done)):
-                index = beside.frame.index
-                neighbours = {
-                    motion.source.index: stored(of, motion.source.index)
-                    for of, motion in ((passed, beside.behind), (passed - 1, beside.coming))
-                    if motion is not None
-                }
-                painted = stylizer.again(beside, stored(passed - 1, index), neighbours, workspace.state(), on_step)
+                own = stored(passed - 1, beside.frame.index)
+                neighbour = None if beside.behind is None else stored(passed, beside.behind.source.index)
+                painted = stylizer.again(beside, own, neighbour, workspace.state(), on_step)
                 yield commit(painted, _frame_report(beside.frame, painted, beside.shot_start, time.monotonic() - began, passed))
                 began = time.monotonic()
 

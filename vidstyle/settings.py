@@ -208,7 +208,7 @@ class TemporalSettings(_Section):
     )
     repaint_still: bool = _setting(False, "--repaint-still", "what stands still is painted on in every frame too, and settles slowly")
     passes: int = _setting(
-        1, "--passes", "times every shot is gone over, to and fro; from the second on neighbours are brought together", ge=1, le=20
+        1, "--passes", "times every shot is gone over, to and fro; each further time with half the --iterations", ge=1, le=20
     )
     framewise: bool = _setting(False, "--framewise", "paint every frame by itself, as the first of a shot: the simple way, which flickers")
     smoothing: float = _setting(

@@ -62,6 +62,8 @@ _CHANGING = 0.1
 """Share of the temporal weight while another style takes over."""
 _CLOSING = 10.0
 """Weight of the pull towards the beginning of a loop over that of the frame before: with 1 the look went on settling the other way."""
+_AGAIN = 0.5
+"""Share of the steps of the first pass that a frame gets in each further one."""
 _DETAIL = -1
 """Number of the picture that fine detail is taken from, where the styles count from 0."""
 _MOST_TARGETS = 64
@@ -283,44 +285,35 @@ class Stylizer:
         self,
         beside: Beside,
         own: npt.NDArray[np.uint16],
-        neighbours: Mapping[int, npt.NDArray[np.uint16]],
+        neighbour: npt.NDArray[np.uint16] | None,
         state: Mapping[str, npt.NDArray[np.float32]],
         on_step: OnStep | None = None,
     ) -> Painted:
-        """Paints a frame once more that an earlier pass has painted, brought together with its neighbours.
+        """Paints a frame once more that an earlier pass has painted, brought together with the neighbour behind it.
 
         Args:
-            beside: the frame and the way to its neighbours.
-            own: what the pass before has made of it, (H, W, 3) uint16 RGB.
-            neighbours: index of the frame -> what there is of the neighbours, (H, W, 3) uint16 RGB: of this pass for the one behind, of the
-                pass before for the one that is coming.
+            beside: the frame and the way to that neighbour.
+            own: what the pass before has made of the frame, (H, W, 3) uint16 RGB.
+            neighbour: what this pass has made of the one behind, (H, W, 3) uint16 RGB; None at the beginning of the pass.
             state: what the frame behind left; at the beginning of the pass, what this one did.
             on_step: see `OnStep`.
 
         Raises:
             NumericalError: the loss was not finite twice; the message names the frame.
         """
-        source = to_tensor(beside.frame.rgb, self.device)
-        before = to_tensor(own, self.device)
-        references = []
-        for motion in (beside.behind, beside.coming):
-            if motion is not None:
-                moved = warp(fade_finest(to_tensor(neighbours[motion.source.index], self.device)), motion.flow).clamp(0, 1)
-                references.append(Reference(moved, torch.from_numpy(motion.trust)[None, None].to(self.device)))
-        total, weight = before, torch.ones_like(before[:, :1])
-        for one in references:
-            total, weight = total + one.trust * one.warped, weight + one.trust
+        source, start = to_tensor(beside.frame.rgb, self.device), to_tensor(own, self.device)
         rest = torch.from_numpy(beside.rest)[None, None].to(self.device)
-        start = torch.lerp(total / weight, before, rest)
-        if beside.guidance.changing:
-            references = [Reference(one.warped, _CHANGING * one.trust) for one in references]
-        pairs = self._pairs(state)
-        if beside.behind is not None:
+        references, pairs, reliable = [], self._pairs(state), 1.0
+        if beside.behind is not None and neighbour is not None:
+            moved = warp(fade_finest(to_tensor(neighbour, self.device)), beside.behind.flow).clamp(0, 1)
+            trust = torch.from_numpy(beside.behind.trust)[None, None].to(self.device)
+            start = torch.lerp(start, moved, (1 - rest) * trust / 2)
+            references = [Reference(moved, (_CHANGING if beside.guidance.changing else 1.0) * trust)]
             pairs = self._carried(pairs, beside.behind)
+            reliable = float(beside.behind.trust.mean())
         work = _Work(beside.frame, source, beside.guidance, references, None, 1 - rest)
-        iterations = 1 if float(rest.min()) == 1 else self.settings.optimize.iterations
+        iterations = 1 if float(rest.min()) == 1 else max(round(_AGAIN * self.settings.optimize.iterations), 1)
         result = self._optimise(work, start, iterations, pairs, _part(on_step, 0.0, 1 / iterations))
-        reliable = float(np.mean([float(one.trust.mean()) for one in references]))
         return self._painted(result, result.steps, reliable)
 
     def smoothed(
