@@ -73,7 +73,15 @@ def stylise(clip: Path, style: Path, size: int, output: Path, flags: list[str]) 
         raise subprocess.CalledProcessError(job.returncode, command)
     seconds = time.monotonic() - began
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    return {"seconds": seconds, "peak_mib": usage.ru_maxrss / 1024, "lines": lines}
+    return {"seconds": seconds, "peak_mib": usage.ru_maxrss / 1024, "lines": frames_in(lines)}
+
+
+def frames_in(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line a frame: that of the first pass, with the seconds of all of them."""
+    frames = [line for line in lines if line["passed"] == 1]
+    for line in frames:
+        line["seconds"] = sum(other["seconds"] for other in lines if other["index"] == line["index"])
+    return frames
 
 
 def per_frame_optimum(judge: Stylizer, source: Picture) -> Picture:

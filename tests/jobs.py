@@ -14,7 +14,7 @@ QUICK = {"iterations": 2, "first_iterations": 4}
 
 
 def settings(**sections: dict[str, object]) -> Settings:
-    return Settings.layered([{"optimize": QUICK}, sections])
+    return Settings.layered([{"optimize": QUICK, "temporal": {"passes": 1}}, sections])
 
 
 def write_png(path: Path, picture: np.ndarray) -> Path:
@@ -32,12 +32,12 @@ class Recorder:
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.total: int | None = None
-        self.done = -1
+        self.done = -1.0
         self.reports: list[FrameReport] = []
         self.fractions: list[float] = []
         self._stop_after = stop_after
 
-    def start(self, total: int | None, done: int) -> None:
+    def start(self, total: int | None, done: float) -> None:
         self.total, self.done = total, done
 
     def step(self, fraction: float, objective: float) -> None:

@@ -26,13 +26,16 @@ from vidstyle.motion import Motion
 
 __all__ = ["Beside", "Shot", "sweep"]
 
+_CLOSES = 0.25
+"""Share of the pixels with a reliable flow from which the ends of a loop are neighbours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Beside:
     """One frame of a shot that is gone over again, and the neighbour that this pass has painted just before.
 
-    `behind` leads to that one; None at the beginning of the pass. `rest` is how surely the first pass found the frame standing still
-    beside either of its neighbours, (H, W) in [0, 1].
+    `behind` leads to that one; None at the beginning of the pass, but in a loop, where it is the other end. `rest` is how surely the
+    first pass found the frame standing still beside either of its neighbours, (H, W) in [0, 1].
     """
 
     frame: Frame
@@ -109,8 +112,11 @@ class Shot:
         self.close()
 
 
-def sweep(shot: Shot, flows: Flows, backward: bool, done: int = 0) -> Generator[Beside]:
-    """The frames of a shot once more, from its end if `backward`, without the first `done` of them."""
+def sweep(shot: Shot, flows: Flows, backward: bool, loop: bool = False, done: int = 0) -> Generator[Beside]:
+    """The frames of a shot once more, from its end if `backward`, without the first `done` of them.
+
+    In a `loop` the ends are neighbours too, if the flow finds the one in the other.
+    """
     count = len(shot)
     order = list(reversed(range(count))) if backward else list(range(count))
     for place, position in enumerate(order):
@@ -120,8 +126,11 @@ def sweep(shot: Shot, flows: Flows, backward: bool, done: int = 0) -> Generator[
         if position + 1 < count:
             rest = np.maximum(rest, shot[position + 1][2])
         behind = None
-        if place:
+        if place or loop:
             neighbour, *_ = shot[order[place - 1]]
-            flow = flows(frame, neighbour)
-            behind = Motion.between(frame, neighbour, flow, consistency(flow, flows(neighbour, frame)))
+            if place or flows.knows(frame, neighbour):
+                flow = flows(frame, neighbour)
+                behind = Motion.between(frame, neighbour, flow, consistency(flow, flows(neighbour, frame)))
+                if not place and float(behind.trust.mean()) < _CLOSES:
+                    behind = None
         yield Beside(frame, guidance, position == 0, rest, behind)

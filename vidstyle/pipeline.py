@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -96,6 +96,8 @@ class FrameReport:
     frame that the pass has come from."""
     passed: int = 1
     """In which pass over its shot this was made; the last one is what is written to the output."""
+    share: float = 1.0
+    """What this painting is of the work that its frame takes in all passes."""
 
     @property
     def when(self) -> Fraction:
@@ -106,21 +108,21 @@ class FrameReport:
 class Progress(Protocol):
     """What a job tells while it runs."""
 
-    def start(self, total: int | None, done: int) -> None:
-        """The job has `total` frames (an estimate, or None), of which `done` were finished before."""
+    def start(self, total: int | None, done: float) -> None:
+        """The job has `total` frames (an estimate, or None), of which `done` were finished before, in parts after each pass."""
         ...
 
     def step(self, fraction: float, objective: float) -> None:
-        """A step is done; `fraction` of the current frame's steps, its loss being `objective`."""
+        """A step is done; the painting in work has come to `fraction` of its frame's work, its loss being `objective`."""
         ...
 
     def frame(self, report: FrameReport) -> None:
-        """A frame is finished and stored."""
+        """A painting is finished and stored, which is `report.share` of its frame's work."""
         ...
 
 
 class _Silent:
-    def start(self, total: int | None, done: int) -> None:
+    def start(self, total: int | None, done: float) -> None:
         pass
 
     def step(self, fraction: float, objective: float) -> None:
@@ -179,8 +181,6 @@ def stylize(
             raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
         if options.log_json.is_dir():
             raise UsageError(f"--log-json {options.log_json}: is a directory; name the file to write")
-    if settings.temporal.loop and settings.temporal.passes > 1:
-        raise UsageError("--loop with --passes: the way back to the first frame is painted in one pass; leave out one of the two")
     flows = _flows(settings)
     with ExitStack() as stack:
         medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
@@ -195,8 +195,8 @@ def stylize(
         fingerprint = _fingerprint(source, style_paths, settings)
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
         stack.callback(_remove_empty, workspace)
-        passes = 1 if settings.temporal.framewise or kind == "image" else settings.temporal.passes
-        progress.start(None if medium.info.frames is None else medium.info.frames * passes, workspace.done)
+        passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
+        progress.start(medium.info.frames, sum(_report(workspace, number).share for number in range(workspace.done)))
         log = (
             stack.enter_context(options.log_json.open("ab" if options.append_log else "wb", buffering=0))
             if options.log_json is not None
@@ -265,7 +265,7 @@ def _paint(
     temporal = stylizer.settings.temporal
 
     def on_step(fraction: float, report: Any) -> None:
-        progress.step(fraction, report.objective)
+        progress.step(fraction / passes, report.objective)
 
     reports = [_report(workspace, index) for index in range(workspace.done)]
     at = {(report.passed, report.index): number for number, report in enumerate(reports)}
@@ -276,17 +276,22 @@ def _paint(
     def commit(painted: Painted, report: FrameReport) -> FrameReport:
         at[report.passed, report.index] = workspace.done
         afresh = report.shot_start and report.passed == 1
+        report = replace(report, share=1 / passes)
         workspace.append(workspace.done, painted.picture, asdict(report), painted.state, afresh)
         return report
 
     def later_passes(shot: Shot) -> Iterator[FrameReport]:
         """Goes over the frames of a shot again, from its end, from its beginning, and so on."""
-        for passed in range(2, passes + 1) if len(shot) > 1 else ():
+        if len(shot) < 2 or (temporal.loop and shot.indices[0] > 0):  # the end of a loop leads to a frame of another shot, which is done
+            return
+        for passed in range(2, passes + 1):
             done = sum((passed, index) in at for index in shot.indices)
             began = time.monotonic()
-            for beside in ahead(sweep(shot, flows, passed % 2 == 0, done)):
+            for beside in ahead(sweep(shot, flows, passed % 2 == 0, temporal.loop, done)):
                 own = stored(passed - 1, beside.frame.index)
-                neighbour = None if beside.behind is None else stored(passed, beside.behind.source.index)
+                neighbour = None
+                if beside.behind is not None:  # of this pass, but where a loop has come round
+                    neighbour = stored(passed if (passed, beside.behind.source.index) in at else passed - 1, beside.behind.source.index)
                 painted = stylizer.again(beside, own, neighbour, workspace.state(), on_step)
                 yield commit(painted, _frame_report(beside.frame, painted, beside.shot_start, time.monotonic() - began, passed))
                 began = time.monotonic()
@@ -455,8 +460,8 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
     idle = [
         ("--loop", "with a picture as INPUT", temporal.loop and not film),
         ("--loop", "with --framewise", temporal.loop and temporal.framewise and film),
-        ("--passes", "with --framewise", temporal.passes > 1 and temporal.framewise and film),
-        ("--passes", "with a picture as INPUT", temporal.passes > 1 and not film),
+        ("--passes", "with --framewise", temporal.passes != default.temporal.passes and temporal.framewise and film),
+        ("--passes", "with a picture as INPUT", temporal.passes != default.temporal.passes and not film),
         ("--mask-follow", "with a picture as INPUT", mask.follow and not film),
         *((f"--mask-{name}", "without --mask", mask.paths is None and getattr(mask, name) != getattr(default.mask, name))
           for name in ("feather", "follow", "blend")),

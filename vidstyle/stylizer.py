@@ -62,8 +62,6 @@ _CHANGING = 0.1
 """Share of the temporal weight while another style takes over."""
 _CLOSING = 10.0
 """Weight of the pull towards the beginning of a loop over that of the frame before: with 1 the look went on settling the other way."""
-_AGAIN = 0.5
-"""Share of the steps of the first pass that a frame gets in each further one."""
 _DETAIL = -1
 """Number of the picture that fine detail is taken from, where the styles count from 0."""
 _MOST_TARGETS = 64
@@ -312,7 +310,7 @@ class Stylizer:
             pairs = self._carried(pairs, beside.behind)
             reliable = float(beside.behind.trust.mean())
         work = _Work(beside.frame, source, beside.guidance, references, None, 1 - rest)
-        iterations = 1 if float(rest.min()) == 1 else max(round(_AGAIN * self.settings.optimize.iterations), 1)
+        iterations = 1 if float(rest.min()) == 1 else self.settings.optimize.iterations
         result = self._optimise(work, start, iterations, pairs, _part(on_step, 0.0, 1 / iterations))
         return self._painted(result, result.steps, reliable)
 

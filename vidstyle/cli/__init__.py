@@ -278,9 +278,9 @@ class _Bar:
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
-        self._done = 0
+        self._done = 0.0
 
-    def start(self, total: int | None, done: int) -> None:
+    def start(self, total: int | None, done: float) -> None:
         """A job begins; `done` of its `total` frames lie in the workspace already."""
         self.close()
         self._done = done
@@ -288,12 +288,12 @@ class _Bar:
         self._bar = tqdm(total=total, initial=done, file=sys.stderr, leave=False, bar_format=self.FORMAT, **width)
 
     def step(self, fraction: float, objective: float) -> None:
-        """The frame in work has come so far (0 to 1)."""
+        """So much of a frame (0 to 1) is done of the painting in work."""
         self._show(self._done + min(max(fraction, 0.0), 1.0), objective)
 
     def frame(self, report: FrameReport) -> None:
-        """A frame is finished."""
-        self._done += 1
+        """A painting is finished."""
+        self._done += report.share
         self._show(self._done, report.objective)
 
     def close(self) -> None:
@@ -316,10 +316,10 @@ class _Lines:
 
     def __init__(self) -> None:
         self._total: int | None = None
-        self._done = self._begun = 0
+        self._done = self._begun = 0.0
         self._started = self._said = 0.0
 
-    def start(self, total: int | None, done: int) -> None:
+    def start(self, total: int | None, done: float) -> None:
         """A job begins; `done` of its `total` frames lie in the workspace already."""
         self._total, self._done, self._begun = total, done, done
         self._started, self._said = time.monotonic(), float("-inf")
@@ -328,15 +328,17 @@ class _Lines:
         """Parts of a frame are not worth a line."""
 
     def frame(self, report: FrameReport) -> None:
-        """A frame is finished."""
-        self._done += 1
+        """A painting is finished."""
+        self._done += report.share
         now = time.monotonic()
-        if self._done != self._total and now - self._said < self.EVERY:
+        to_do = max(self._total - self._done, 0) if self._total else 0
+        last = self._total is not None and to_do < 1e-6
+        if not last and now - self._said < self.EVERY:
             return
         self._said = now
         each = (now - self._started) / (self._done - self._begun)
-        left = f", about {duration(each * (self._total - self._done))} left" if self._total and self._total > self._done else ""
-        say(f"vidstyle: frame {self._done} of {self._total or '?'}, loss {report.objective:.4g}{left}")
+        left = f", about {duration(each * to_do)} left" if to_do and not last else ""
+        say(f"vidstyle: frame {self._done:.{0 if last else 1}f} of {self._total or '?'}, loss {report.objective:.4g}{left}")
 
     def close(self) -> None:
         """Nothing to take away."""
@@ -345,7 +347,7 @@ class _Lines:
 class _Silent:
     """No progress: `-q`."""
 
-    def start(self, total: int | None, done: int) -> None:
+    def start(self, total: int | None, done: float) -> None:
         """Shows nothing."""
 
     def step(self, fraction: float, objective: float) -> None:
