@@ -24,7 +24,7 @@ import torch
 from benchmarks.machine import describe_machine, save
 from benchmarks.quality import CLIPS, STYLE, frames_of
 from vidstyle.evaluate import NetworkJudge, evaluate
-from vidstyle.flow import make_estimator, warp
+from vidstyle.flow import make_flows, warp
 from vidstyle.media import read_style
 from vidstyle.pipeline import stylize
 from vidstyle.settings import Settings
@@ -89,7 +89,7 @@ def measure(name: str, clip: Path, size: int, frames: int) -> dict[str, Any]:
         painted = frames_of(Path(scratch) / "frames", None)
     source = frames_of(clip, size)[:frames]
     judge = NetworkJudge([read_style(STYLE)], source[0].rgb.shape[:2])
-    found = evaluate(source, painted, 24.0, make_estimator("dis"))
+    found = evaluate(source, painted, 24.0, make_flows("dis"))
     losses = [sum(part or 0 for part in judge(b.rgb, a.rgb)) for a, b in zip(source[-JUDGED:], painted[-JUDGED:], strict=True)]
     summary = found.summary
     return {

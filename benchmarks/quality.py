@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from benchmarks.machine import describe_machine, save
 from vidstyle.evaluate import evaluate, objective_of, sharpness
-from vidstyle.flow import make_estimator
+from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
 from vidstyle.media import open_source, read_style
 from vidstyle.objective import Objective, Region, build_terms, content_targets
@@ -107,7 +107,7 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
         job = stylise(clip, style, size, output, flags)
         painted = frames_of(output, None)
     film = frames_of(clip, size)
-    measured = evaluate(film, painted, 24.0, make_estimator("dis"), gaps=GAPS)
+    measured = evaluate(film, painted, 24.0, make_flows("dis"), gaps=GAPS)
     source, result = ([frame.rgb for frame in frames] for frames in (film, painted))
     lines, shots = job["lines"], shots_of(job["lines"])
     judge = Stylizer(Settings(), [read_style(style)], source[0].shape[:2])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,8 +17,10 @@ import pytest
 from tests.clips import make_clip
 from tests.scenes import Scene, procedural_picture
 from vidstyle.cli.evaluate import main
-from vidstyle.flow import write_flow
+from vidstyle.flow import make_estimator, write_flow
+from vidstyle.frames import FlowField
 from vidstyle.media import open_source
+from vidstyle.pixels import resized
 from vidstyle.settings import RunSettings
 
 
@@ -81,6 +85,101 @@ def test_true_flow_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert "with the true flow" in capsys.readouterr().out
 
 
+def test_flow_from_files_is_taken(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_source(place / "clip.mp4", RunSettings()) as medium:
+        film = [frame.rgb for frame in medium.frames()]
+    dis = make_estimator("dis")
+    Path("flow").mkdir()
+    for number in range(1, 14):
+        write_flow(Path(f"flow/backward_{number + 1}_{number}.flo"), dis(film[number], film[number - 1]))
+        write_flow(Path(f"flow/forward_{number}_{number + 1}.flo"), dis(film[number - 1], film[number]))
+    for flow in ("flow", "dis"):
+        assert main(["clip.mp4", "painted", "--flow", flow, "--no-losses", "--json", f"{flow}.json"]) == 0
+    files, estimated = (json.loads(Path(f"{flow}.json").read_text()) for flow in ("flow", "dis"))
+    assert files["gap1"] == estimated["gap1"]
+    assert (files["gap10"]["pairs"], estimated["gap10"]["pairs"]) == (0, 4)
+    assert "motion by flow" in capsys.readouterr().out
+    assert main(["clip.mp4", "painted", "--ground-truth", "flow", "--no-losses"]) == 2
+    assert "go with --flow" in capsys.readouterr().err
+
+
+def true_flow(count: int) -> None:
+    Path("truth").mkdir()
+    for index in range(count):
+        write_flow(Path(f"truth/frame_{index + 1:04}.flo"), FlowField(np.zeros((2, 48, 64), np.float32)))
+
+
+def test_fields_that_are_missing_or_too_few_are_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    true_flow(10)
+    assert main(["clip.mp4", "painted", "--ground-truth", "truth", "--no-losses"]) == 0
+    assert "10 fields for 14 frames" in capsys.readouterr().err
+    Path("truth/frame_0004.flo").unlink()
+    assert main(["clip.mp4", "painted", "--ground-truth", "truth", "--no-losses"]) == 2
+    assert "between frame_0003.flo and frame_0005.flo fields are missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "painted/0.png", "style.jpg"])
+def test_an_input_is_never_written_over(name: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(name).read_bytes()
+    words = ["clip.mp4", name if name.startswith("painted") else "painted", "--style", "style.jpg", "--json", name]
+    assert main(words) == 2
+    assert "is an input" in capsys.readouterr().err
+    assert Path(name).read_bytes() == before
+
+
+def test_a_link_is_followed_and_stays(place: Path) -> None:
+    Path("real.json").write_text("{}")
+    Path("link.json").symlink_to("real.json")
+    assert main(["clip.mp4", "painted", "--no-losses", "-q", "--json", "link.json"]) == 0
+    assert Path("link.json").is_symlink()
+    assert json.loads(Path("real.json").read_text())["compared"] == 14
+
+
+def test_a_dash_prints_the_json_alone(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clip.mp4", "painted", "--no-losses", "--json", "-", "--judge-every", "3"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["options"]["judge_every"] == 3
+    assert report["options"]["start"] is None
+    assert not Path("-").exists()
+
+
+def test_another_rate_is_said_and_can_be_given(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_source(place / "clip.mp4", RunSettings(fps=12)) as medium:
+        half = [frame.rgb for frame in medium.frames()]
+    make_clip(place / "half.mkv", half, rate=12, codec="ffv1", pix_fmt="bgr0")
+    assert main(["clip.mp4", "half.mkv", "--no-losses"]) == 0
+    assert "12 frames a second" in capsys.readouterr().err
+    assert main(["clip.mp4", "half.mkv", "--no-losses", "--fps", "12", "--json", "half.json"]) == 0
+    assert capsys.readouterr().err == ""
+    report = json.loads(Path("half.json").read_text())
+    assert report["gap1"]["ratio"] == pytest.approx(1)
+    assert report["rate"] == 12
+
+
+def test_a_result_of_odd_height_is_compared_with_the_source_resized_once(place: Path) -> None:
+    Path("odd").mkdir()
+    with open_source(place / "clip.mp4", RunSettings()) as medium:
+        for frame in medium.frames():
+            cv2.imwrite(f"odd/{frame.index}.png", resized(frame.rgb, (23, 31))[..., ::-1])
+    assert main(["clip.mp4", "odd", "--no-losses", "-q", "--json", "odd.json"]) == 0
+    assert json.loads(Path("odd.json").read_text())["gap1"]["ratio"] == pytest.approx(1)
+
+
+def test_the_module_runs_too(place: Path) -> None:
+    told = subprocess.run([sys.executable, "-m", "vidstyle.cli.evaluate", "clip.mp4", "none"], capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert "none: no such file" in told.stderr
+
+
+def test_figures_beyond_their_column_stay_apart() -> None:
+    from vidstyle.cli.evaluate import _figure
+
+    assert _figure(21.9411, 9, 3) == "   21.941"
+    assert _figure(1.08e32, 9, 3) == " 1.08e+32"
+    assert _figure(-123456.7, 9, 3) == "-1.23e+05"
+    assert _figure(None, 9, 3) == "        –"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -95,6 +194,7 @@ def test_true_flow_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
         (["clip.mp4", "painted", "--ground-truth", "painted/"], 1, "no flow field"),
         (["clip.mp4", "painted", "--occlusions", "painted"], 2, "go with --ground-truth"),
         (["clip.mp4", "painted", "--json", "nowhere/a.json"], 2, "its directory does not exist"),
+        (["clip.mp4", "painted", "--json", "painted"], 2, "is a directory"),
         (["clip.mp4", "style.jpg"], 2, "another shape"),
         (["clip.mp4", "painted", "--start", "soon"], 2, "--start"),
     ],

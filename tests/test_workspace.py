@@ -375,6 +375,18 @@ class TestKill:
             with Workspace.open(twin, {**JOB, "settings": "new"}) as again:
                 check(again, 0)
 
+    def test_at_any_line_of_dropping(self, directory: Path, tmp_path: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 4)
+            for copy, _ in snapshots(lambda: workspace.drop([0, 2]), directory, tmp_path / "copies"):
+                with Workspace.open(copy, JOB) as again:
+                    assert again.done == 4
+                    for index in (1, 3):
+                        np.testing.assert_array_equal(again.frame(index), picture(index))
+                    fill(again, 5)
+                    again.drop([0, 2])
+                assert {path.name for path in copy.rglob("*.png")} == {"000001.png", "000003.png", "000004.png"}
+
     def test_at_any_line_of_going_back_a_shot(self, directory: Path, tmp_path: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
             fill(workspace, 4, shots=(0, 2))
@@ -398,6 +410,30 @@ class TestKill:
         )
         ended = subprocess.run([sys.executable, "-c", script, str(directory)], check=False)
         assert ended.returncode == -9
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 1
+
+
+class TestDrop:
+    def test_the_picture_is_gone_and_the_record_stays(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 3)
+            workspace.drop([1])
+            fill(workspace, 4)
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 4
+            assert workspace.record(1) == record(1)
+            with pytest.raises(IndexError, match="frame 1 was dropped"):
+                workspace.frame(1)
+            np.testing.assert_array_equal(workspace.frame(2), picture(2))
+            with pytest.raises(IndexError):
+                workspace.drop([4])
+
+    def test_damage_behind_it_goes_back_to_what_needs_nothing(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 4, shots=(0, 1))
+            workspace.drop([1])
+        (directory / "frames" / "000003.png").write_bytes(b"no picture")
         with Workspace.open(directory, JOB) as workspace:
             assert workspace.done == 1
 

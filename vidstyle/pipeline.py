@@ -295,6 +295,7 @@ def _paint(
                 painted = stylizer.again(beside, own, neighbour, workspace.state(), on_step)
                 yield commit(painted, _frame_report(beside.frame, painted, beside.shot_start, time.monotonic() - began, passed))
                 began = time.monotonic()
+            workspace.drop(at[passed - 1, index] for index in shot.indices)
 
     painted_before = [report.shot_start for report in reports if report.passed == 1]
     if passes > 1:  # of the shot that is not finished all is wanted again

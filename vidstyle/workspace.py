@@ -22,7 +22,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,8 +49,8 @@ class _Line:
     """One line of the journal."""
 
     index: int
-    frame: int
-    """CRC-32 of the frame's file."""
+    frame: int | None
+    """CRC-32 of the frame's file; None once the picture was dropped."""
     state: int | None
     """CRC-32 of the state's file; None where nothing is carried on."""
     afresh: bool
@@ -69,7 +69,7 @@ class _Line:
             line = cls(**values)
         except (ValueError, TypeError):
             return None
-        sound = isinstance(line.frame, int) and isinstance(line.state, int | None) and isinstance(line.afresh, bool)
+        sound = isinstance(line.frame, int | None) and isinstance(line.state, int | None) and isinstance(line.afresh, bool)
         return line if sound and isinstance(line.record, dict) else None
 
 
@@ -129,9 +129,11 @@ class Workspace:
         """A finished frame, (H, W, 3) uint16, RGB, exactly as it was given to `append`.
 
         Raises:
-            IndexError: the frame is not finished.
+            IndexError: the frame is not finished, or its picture was dropped.
             WorkspaceError: its file was damaged or removed since the workspace was opened.
         """
+        if self._line(index).frame is None:
+            raise IndexError(f"the picture of frame {index} was dropped")
         line, path = self._line(index), self._frame_path(index)
         with _explained(path):
             content = path.read_bytes()
@@ -191,6 +193,22 @@ class Workspace:
             with _explained(self.directory):
                 self._state_path(index - 1).unlink(missing_ok=True)
 
+    def drop(self, indices: Iterable[int]) -> None:
+        """Deletes the pictures of finished frames that nothing will ask for any more; their records stay.
+
+        Raises:
+            IndexError: one of them is not finished.
+            WorkspaceError: the disk is full or cannot be written.
+        """
+        wanted = {self._line(index).index for index in indices}
+        lines = [replace(line, frame=None) if line.index in wanted else line for line in self._lines]
+        content = b"".join(line.encode() for line in lines)
+        with _explained(self.directory):
+            _commit(self.directory / "journal.jsonl", lambda file: file.write(content))
+            self._lines, self._journal_size = lines, len(content)
+            for index in wanted:
+                self._frame_path(index).unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Deletes the workspace and lets go of it; files of others that lie in the directory stay."""
         with _explained(self.directory):
@@ -243,7 +261,7 @@ class Workspace:
         if len(lines) < content.count(b"\n"):
             logger.warning("%s: line %d is damaged, what follows is made anew", journal, len(lines) + 1)
         intact = 0
-        while intact < len(lines) and _intact(self._frame_path(intact), lines[intact].frame):
+        while intact < len(lines) and self._frame_intact(lines[intact]):
             intact += 1
         done = intact
         while done and not self._can_follow(lines, done):
@@ -265,6 +283,9 @@ class Workspace:
         """Whether frame `index` can be made from what there is."""
         return (index < len(lines) and lines[index].afresh) or self._state_intact(lines[index - 1])
 
+    def _frame_intact(self, line: _Line) -> bool:
+        return line.frame is None or _intact(self._frame_path(line.index), line.frame)
+
     def _state_intact(self, line: _Line) -> bool:
         return line.state is None or _intact(self._state_path(line.index), line.state)
 
@@ -284,7 +305,7 @@ class Workspace:
         """Removes what a kill left behind: unfinished files, frames without a line, states of the past."""
         for path in self._own_files():
             index = int(path.stem) if re.fullmatch(r"\d{6,}", path.stem) else -1
-            finished_frame = path.suffix == ".png" and 0 <= index < self.done
+            finished_frame = path.suffix == ".png" and 0 <= index < self.done and self._lines[index].frame is not None
             current_state = path.suffix == ".npz" and index == self.done - 1
             if not (finished_frame or current_state):
                 path.unlink()

@@ -12,6 +12,7 @@ import pytest
 from tests.scenes import Scene, procedural_picture
 from vidstyle.evaluate import evaluate
 from vidstyle.flow import make_estimator
+from vidstyle.flow.between import EstimatedFlows
 from vidstyle.frames import FlowField, Frame
 
 SCENE = Scene(size=(64, 96))
@@ -24,7 +25,7 @@ def frames(pictures: list[np.ndarray]) -> list[Frame]:
 
 
 def evaluated(source: list[np.ndarray], result: list[np.ndarray], **more):  # type: ignore[no-untyped-def]
-    return evaluate(iter(frames(source)), iter(frames(result)), 24.0, more.pop("estimator", DIS), **more)
+    return evaluate(iter(frames(source)), iter(frames(result)), 24.0, EstimatedFlows(more.pop("estimator", DIS)), **more)
 
 
 def still(current: np.ndarray, reference: np.ndarray, initial: FlowField | None = None) -> FlowField:
@@ -74,6 +75,56 @@ def test_flicker_at_gap_one_is_no_error_at_a_gap_of_two() -> None:
     assert summary["gap2"]["ratio"] < 1.5
     assert summary["flicker"]["result"] > 100
     assert summary["flicker"]["source"] < 20
+
+
+def test_what_can_be_trusted_nowhere_is_no_error_of_zero() -> None:
+    """A flow that leads out of the picture: nothing is known of such a pair."""
+
+    def out(current: np.ndarray, reference: np.ndarray, initial: FlowField | None = None) -> FlowField:
+        return FlowField(np.full((2, *current.shape[:2]), 500, np.float32))
+
+    summary = evaluated(FILM, FILM, estimator=out).summary
+    assert summary["gap1"]["reliable"] == 0
+    assert summary["gap1"]["result"] is summary["gap1"]["ratio"] is summary["gap1"]["e_stab"] is None
+    assert summary["gap1"]["pairs"] == 0
+    assert summary["worst_pairs"] == []
+    field = FlowField(np.zeros((2, 64, 96), np.float32))
+    unknown = evaluated(FILM, FILM, truth=lambda index: (field, np.zeros((64, 96), bool))).summary["true_flow"]
+    assert unknown["result"] is None
+
+
+def test_a_still_film_is_as_steady_as_itself() -> None:
+    assert evaluated([FILM[0]] * 12, [FILM[0]] * 12).summary["gap1"]["ratio"] == 1
+    assert evaluated([FILM[0]] * 12, FILM[:12], estimator=still).summary["gap1"]["ratio"] is None
+
+
+def test_a_colour_that_changes_at_equal_brightness_is_drift() -> None:
+    turned = [np.full((64, 96, 3), (200 - 10 * t, 100 + 5 * t, 60), np.uint8) for t in range(5)]
+    found = evaluated([turned[0]] * 5, turned, estimator=still).summary
+    assert abs(found["luma_drift"][0]["result"]) < 0.01
+    assert found["color_drift"][0]["source"] == 0
+    # Cr falls by 0.5 · 40 · (1 − 0.299) / 0.701 and a bit for green; Cb hardly moves
+    assert found["color_drift"][0]["result"] == pytest.approx(28.6, abs=0.5)
+
+
+def test_true_flow_of_another_size_is_scaled() -> None:
+    whole_pixels = Scene(size=(64, 96), pan=(2, 0), zoom=1, turn=0, disc_radius=0)
+    film = [whole_pixels.frame(t) for t in range(4)]
+    half = FlowField(np.ascontiguousarray(whole_pixels.flow(0, 1).data[:, ::2, ::2] / 2))
+    known = np.ones((32, 48), bool)
+    found = evaluated(film, film, truth=lambda index: (half, known) if index < 3 else None).summary["true_flow"]
+    assert found["source"] == pytest.approx(0, abs=1e-9)
+    assert found["pairs"] == 3
+
+
+def test_pairs_that_the_flow_knows_nothing_of_are_left_out() -> None:
+    class Neighbours(EstimatedFlows):
+        def knows(self, current: Frame, reference: Frame) -> bool:
+            return abs(current.index - reference.index) == 1
+
+    summary = evaluate(iter(frames(FILM)), iter(frames(FILM)), 24.0, Neighbours(DIS)).summary
+    assert (summary["gap1"]["pairs"], summary["gap10"]["pairs"]) == (13, 0)
+    assert summary["gap10"]["ratio"] is None
 
 
 def test_the_worst_pairs_are_named() -> None:
@@ -152,5 +203,5 @@ def test_frames_are_let_go() -> None:
             most = max(most, sum(one() is not None for one in alive))
             yield Frame(index, index, Fraction(1, 24), picture)
 
-    evaluate(stream(), stream(), 24.0, still, gaps=(1, 4))
+    evaluate(stream(), stream(), 24.0, EstimatedFlows(still), gaps=(1, 4))
     assert most <= 2 * (4 + 5 + 2)

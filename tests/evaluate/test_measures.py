@@ -72,8 +72,8 @@ def plain_structure(x: np.ndarray, y: np.ndarray) -> float:
             a, b = x[top : top + 11, left : left + 11], y[top : top + 11, left : left + 11]
             mean_a, mean_b = (window * a).sum(), (window * b).sum()
             covariance = (window * (a - mean_a) * (b - mean_b)).sum()
-            spread = np.sqrt((window * (a - mean_a) ** 2).sum() * (window * (b - mean_b) ** 2).sum())
-            values.append((covariance + 7.65**2 / 2) / (spread + 7.65**2 / 2))
+            spread = [(window * (c - mean) ** 2).sum() + 7.65**2 / 2 for c, mean in ((a, mean_a), (b, mean_b))]
+            values.append((covariance + 7.65**2 / 2) / np.sqrt(spread[0] * spread[1]))
     return float(np.mean(values))
 
 
@@ -85,8 +85,12 @@ class TestStructure:
     def test_brightness_and_contrast_are_no_structure(self) -> None:
         dimmer = (FRAMES[0] * 0.5 + 60).round().astype(np.uint8)
         assert structure(FRAMES[0], FRAMES[0]) == pytest.approx(1)
-        assert structure(dimmer, FRAMES[0]) > 0.97
+        assert structure(dimmer, FRAMES[0]) > 0.95
         assert structure(255 - FRAMES[0], FRAMES[0]) < 0
+
+    def test_a_flat_result_has_none(self) -> None:
+        assert structure(np.full_like(FRAMES[0], 120), FRAMES[0]) < 0.6
+        assert structure(np.full_like(FRAMES[0], 120), np.full_like(FRAMES[0], 7)) == pytest.approx(1)
 
 
 def test_saturation_of_known_colours() -> None:

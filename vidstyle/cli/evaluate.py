@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -19,6 +19,8 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame, MediaInfo
 
 __all__ = ["main"]
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
 Measures how steady, how sharp and how well painted a result is, against its source.
@@ -39,16 +41,24 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("source", metavar="SOURCE", type=Path, help="video or directory of frames")
     parser.add_argument("result", metavar="RESULT", type=Path, help="what was made of it, by whatever program")
     parser.add_argument("--style", metavar="STYLE", type=Path, nargs="+", default=[], help="its style pictures, for the style loss")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write everything, with the curves over the frames")
     parser.add_argument(
-        "--flow", default="dis", help="how the judge sees motion: dis (default), farneback, farneback-raw, raft, raft-small, deepflow, tvl1"
+        "--json", metavar="FILE", type=Path, help="write everything, with the curves over the frames; - prints it instead of the table"
+    )
+    parser.add_argument(
+        "--flow",
+        default="dis",
+        help="how the judge sees motion: dis (default), farneback, farneback-raw, raft, raft-small, deepflow, tvl1, none, or a directory "
+        "of .flo files both ways (backward_2_1.flo: at frame 2, into frame 1)",
     )
     parser.add_argument("--flow-weights", metavar="FILE", type=Path, help="weights of raft or raft-small (default: a download)")
     parser.add_argument("--gaps", metavar="N", type=_gap, nargs="+", default=[1, 10], help="frames between those compared (default: 1 10)")
-    parser.add_argument("--ground-truth", metavar="DIR", type=Path, help="true flow, .flo or KITTI's PNG: a field a frame, into the next")
+    parser.add_argument(
+        "--ground-truth", metavar="DIR", type=Path, help="true flow, .flo or KITTI's PNG: a field a frame of RESULT, into the next"
+    )
     parser.add_argument("--occlusions", metavar="DIR", type=Path, help="pictures, white where the next frame hides what is there")
     parser.add_argument("--start", metavar="TIME", help="moment of SOURCE at which RESULT begins: seconds, [HH:]MM:SS.mmm, or 48f")
     parser.add_argument("--end", metavar="TIME", help="moment of SOURCE to stop before")
+    parser.add_argument("--fps", metavar="N", type=float, help="frames a second that RESULT was made at, if not those of SOURCE")
     parser.add_argument("--judge-every", metavar="N", type=_gap, default=1, help="content and style loss of one frame in N (default: 1)")
     parser.add_argument("--no-losses", action="store_true", help="leave content and style loss out, which take most of the time")
     parser.add_argument("-q", "--quiet", action="store_true", help="no table and no progress")
@@ -77,30 +87,59 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
     ending.verbose = arguments.verbose
     if arguments.occlusions and not arguments.ground_truth:
         raise UsageError("--occlusions go with --ground-truth; name the directory of the flow fields too")
-    if arguments.json and not arguments.json.absolute().parent.is_dir():
-        raise UsageError(f"--json {arguments.json}: its directory does not exist; make it first")
+    printed = arguments.json == Path("-")
+    if arguments.json and not printed:
+        _check_json(arguments)
     with logging_to_terminal(logging.ERROR if arguments.quiet else logging.WARNING):
         report = _evaluated(arguments)
-    if arguments.json:
-        text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-        beside = arguments.json.with_name(f"{arguments.json.name}.part")
-        try:
-            if arguments.json.exists() and not arguments.json.is_file():  # a pipe or a device is written to, never replaced
-                with arguments.json.open("w", encoding="utf-8") as stream:
-                    stream.write(text + "\n")
-            else:
-                beside.write_text(text + "\n", encoding="utf-8")
-                beside.replace(arguments.json)
-        except OSError as error:
-            raise MediaError(f"--json {arguments.json}: cannot be written: {error.strerror or error}") from None
-    if not arguments.quiet:
+    if not arguments.quiet and not printed:
         for line in _table(report):
             say(line, sys.stdout)
+    if printed:
+        _dump(report, sys.stdout)
+    elif arguments.json:
+        _write(report, arguments.json.resolve())  # what a link leads to is written, the link stays
     return 0
 
 
+def _check_json(arguments: argparse.Namespace) -> None:
+    """Refuses a place for the JSON that is an input, or cannot be written to, before the work."""
+    from vidstyle.media.base import check_place
+
+    path: Path = arguments.json
+    if path.is_dir():
+        raise UsageError(f"--json {path}: is a directory; name the file to write")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--json {path}: its directory does not exist; make it first")
+    if path.exists():
+        for other in (arguments.source, arguments.result, *arguments.style):
+            if other.exists() and path.samefile(other):
+                raise UsageError(f"--json {path}: is an input; choose another file")
+    if not path.exists() or path.is_file():
+        check_place(path.resolve())
+
+
+def _write(report: dict[str, Any], path: Path) -> None:
+    """Writes the JSON in one step; a pipe or a device is written to, never replaced."""
+    ordinary = path.is_file() or not path.exists()
+    beside = path.with_name(f"{path.name}.part") if ordinary else path
+    try:
+        with beside.open("w", encoding="utf-8") as stream:
+            _dump(report, stream)
+        if ordinary:
+            beside.replace(path)
+    except OSError as error:
+        raise MediaError(f"--json {path}: cannot be written: {error.strerror or error}") from None
+
+
+def _dump(report: dict[str, Any], stream: TextIO) -> None:
+    """Piece by piece: the text of an hour's curves is larger than they are."""
+    json.dump(report, stream, indent=1, ensure_ascii=False, allow_nan=False)
+    stream.write("\n")
+
+
 def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
-    from vidstyle.flow import make_estimator
+    from vidstyle.flow import make_flows
     from vidstyle.media import check_style, kind_of, open_source, silence_codecs
     from vidstyle.settings import RunSettings, Settings
 
@@ -109,46 +148,63 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
         kind_of(path)
     for path in arguments.style:
         check_style(path)
-    estimator = make_estimator(arguments.flow, arguments.flow_weights)
+    flows = make_flows(arguments.flow, arguments.flow_weights)
 
     from vidstyle.evaluate import FlowDirectory, NetworkJudge, evaluate
     from vidstyle.media import read_style
 
     truth = FlowDirectory(arguments.ground_truth, arguments.occlusions) if arguments.ground_truth else None
     part = Settings.from_mapping(
-        {"run": {name: value for name in ("start", "end") if (value := getattr(arguments, name))}}, "--start, --end"
+        {"run": {name: value for name in ("start", "end", "fps") if (value := getattr(arguments, name))}}, "--start, --end, --fps"
     ).run
     with contextlib.ExitStack() as stack:
         result = stack.enter_context(open_source(arguments.result, RunSettings()))
         size = result.info.height, result.info.width
-        source = stack.enter_context(open_source(arguments.source, part.model_copy(update={"size": max(size)})))
-        _check_shape(arguments, source.info, result.info)
+        source = stack.enter_context(open_source(arguments.source, part))
+        _check_films(arguments, source.info, result.info)
         judge = None if arguments.no_losses else NetworkJudge([read_style(path) for path in arguments.style], size)
         rate = float(source.info.rate)
         with tqdm(total=result.info.frames, unit="frame", leave=False, disable=arguments.quiet or not sys.stderr.isatty()) as bar:
             found = evaluate(
-                _sized(source.frames(), size, bar), result.frames(), rate, estimator,
+                _sized(source.frames(), size, bar), result.frames(), rate, flows,
                 gaps=arguments.gaps, judge=judge, judged_every=arguments.judge_every, truth=truth,
             )  # fmt: skip
     if not found.summary["compared"]:
         raise MediaError(f"{arguments.source} and {arguments.result}: no frame to compare")
+    if truth is not None and len(truth) not in (found.summary["compared"] - 1, found.summary["compared"]):
+        logger.warning(
+            "--ground-truth %s: %d fields for %d frames; the first one is taken for the first frame that is compared",
+            arguments.ground_truth, len(truth), found.summary["compared"],
+        )  # fmt: skip
+    options = ("start", "end", "fps", "judge_every", "flow_weights", "ground_truth", "occlusions")
     return {
         "vidstyle": __version__, "source": str(arguments.source), "result": str(arguments.result),
         "styles": [str(path) for path in arguments.style],
         "width": size[1], "height": size[0], "rate": rate, "flow": arguments.flow,
-        "normalisation": "VGG-19 of the Oxford group, activations of the 0-255 BGR input, mean subtracted: 5·MSE of relu4_2 and "
+        "options": {name: value if value is None or isinstance(value, int | float) else str(value)
+                    for name in options for value in [getattr(arguments, name)]},
+        "normalisation": "VGG-19 of the Oxford group (stored as 8-bit codebooks), activations of the 0-255 BGR input, "
+        "mean subtracted: 5·MSE of relu4_2 and "
         "100·Σ MSE of Gram/(C·H·W) over relu1_1 … relu5_1; pictures in [0, 1] for the warping errors",
         **found.to_json(),
     }  # fmt: skip
 
 
-def _check_shape(arguments: argparse.Namespace, source: MediaInfo, result: MediaInfo) -> None:
-    """Two pixels may differ by rounding, or where a codec wanted even sides; more is another picture."""
-    if abs(source.width - result.width) > 2 or abs(source.height - result.height) > 2:
+def _check_films(arguments: argparse.Namespace, source: MediaInfo, result: MediaInfo) -> None:
+    """Shapes must agree; two pixels may differ by rounding, or where a codec wanted even sides. Rates that differ are said."""
+    from vidstyle.media.base import longest_side_size
+
+    width, height = longest_side_size(source.width, source.height, max(result.width, result.height))
+    if abs(width - result.width) > 2 or abs(height - result.height) > 2:
         raise UsageError(
             f"{arguments.result}: frames of {result.width}×{result.height} have another shape than those of {arguments.source}, "
-            f"which would be {source.width}×{source.height} at that size"
+            f"which would be {width}×{height} at that size"
         )
+    if source.kind == result.kind == "video" and abs(source.rate / result.rate - 1) > 0.01:
+        logger.warning(
+            "%s has %.4g frames a second, %s %.4g; frames are paired in their order. If it was made at another rate, give --fps",
+            arguments.result, float(result.rate), arguments.source, float(source.rate),
+        )  # fmt: skip
 
 
 def _sized(frames: Iterator[Frame], size: tuple[int, int], bar: Any) -> Iterator[Frame]:
@@ -162,29 +218,33 @@ def _sized(frames: Iterator[Frame], size: tuple[int, int], bar: Any) -> Iterator
 
 def _table(report: dict[str, Any]) -> Iterator[str]:
     """The report, as lines for people."""
-    yield f"{report['result']} against {report['source']}: {report['compared']} frames of {report['width']}×{report['height']}"
-    yield f"{len(report['shots'])} shot{'s' * (len(report['shots']) != 1)}, motion by {report['flow']}"
+    frames, shots = (
+        f"{count} {name}{'s' * (count != 1)}" for count, name in ((report["compared"], "frame"), (len(report["shots"]), "shot"))
+    )
+    yield f"{report['result']} against {report['source']}: {frames} of {report['width']}×{report['height']}"
+    yield f"{shots}, motion by {report['flow']}"
     yield ""
     yield f"{'':24}{'source':>12}{'result':>12}{'ratio':>9}{'norm':>9}{'e_stab':>9}{'reliable':>10}"
-    for gap in sorted(int(name[3:]) for name in report if name.startswith("gap") and name[3:].isdigit()):
-        row = report[f"gap{gap}"]
-        yield (
-            f"{f'warping error, gap {gap}':24}{_figure(row['source'], 12, 6)}{_figure(row['result'], 12, 6)}{_figure(row['ratio'], 9, 3)}"
-            f"{_figure(row['norm'], 9, 3)}{_figure(row['e_stab'], 9, 4)}{_figure(row['reliable'], 10, 3)}"
-        )
-    if "true_flow" in report:
-        row = report["true_flow"]
-        yield f"{'  with the true flow':24}{_figure(row['source'], 12, 6)}{_figure(row['result'], 12, 6)}{_figure(row['ratio'], 9, 3)}"
+    rows = {f"warping error, gap {gap}": f"gap{gap}" for gap in sorted(int(name[3:]) for name in report if name.startswith("gap"))}
+    for label, name in {**rows, "  with the true flow": "true_flow"}.items():
+        if row := report.get(name):
+            yield (
+                f"{label:24}{_figure(row['source'], 12, 6)}{_figure(row['result'], 12, 6)}{_figure(row['ratio'], 9, 3)}"
+                f"{_figure(row['norm'], 9, 3)}{_figure(row['e_stab'], 9, 4)}{_figure(row['reliable'], 10, 3)}"
+            )
     row = report["sharpness"]
     yield f"{'sharpness':24}{_figure(row['source'], 12, 1)}{_figure(row['result'], 12, 1)}{_figure(row['ratio'], 9, 3)}"
     if flicker := report["flicker"]:
-        label = f"flicker above {flicker['above_hz']:g} Hz"
+        label = f"flicker from {flicker['above_hz']:g} Hz on"
         ratio = flicker["result"] / flicker["source"] if flicker["source"] else None
         yield f"{label:24}{_figure(flicker['source'], 12, 3)}{_figure(flicker['result'], 12, 3)}{_figure(ratio, 9, 3)}"
     for name in ("luma", "saturation"):
         for shot, row in zip(report["shots"], report[f"{name}_drift"], strict=True):
             label = f"{name} drift" + (f", {shot[0]}-{shot[1] - 1}" if len(report["shots"]) > 1 else "")
             yield f"{label:24}{_percent(row['source'])}{_percent(row['result'])}"
+    for shot, row in zip(report["shots"], report["color_drift"], strict=True):
+        label = "colour drift, levels" + (f", {shot[0]}-{shot[1] - 1}" if len(report["shots"]) > 1 else "")
+        yield f"{label:24}{_figure(row['source'], 12, 2)}{_figure(row['result'], 12, 2)}"
     yield f"{'structure (SSIM)':24}{'':12}{_figure(report['structure'], 12, 3)}"
     for name in ("content", "style"):
         if report[name] is not None:
@@ -195,8 +255,15 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _figure(value: float | None, width: int, digits: int) -> str:
-    return f"{'–':>{width}}" if value is None else f"{value:{width}.{digits}f}"
+    if value is None:
+        return f"{'–':>{width}}"
+    text = f"{value:{width}.{digits}f}"
+    return text if len(text) <= width and text.startswith(" ") else f"{value:>{width}.3g}"
 
 
 def _percent(value: float | None) -> str:
     return f"{'–':>12}" if value is None else f"{value:>+11.2%} "
+
+
+if __name__ == "__main__":
+    sys.exit(main())

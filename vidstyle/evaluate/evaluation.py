@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle.evaluate.flicker import BANDS, FLICKER_FROM, FlickerMeter
-from vidstyle.evaluate.measures import luma, saturation, sharpness, structure, warping_error
-from vidstyle.flow import FlowEstimator, consistency
+from vidstyle.evaluate.measures import chroma, luma, saturation, sharpness, structure, warping_error
+from vidstyle.flow import Flows, consistency, resized_flow
 from vidstyle.flow.sampling import end_points, inside
 from vidstyle.frames import FlowField, Frame
 from vidstyle.shots import mark_cuts
@@ -25,6 +25,8 @@ __all__ = ["Evaluation", "Judge", "TrueFlow", "evaluate"]
 logger = logging.getLogger(__name__)
 
 _WORST = 10
+_NOTHING = 1e-12
+"""A warping error up to this is rounding."""
 
 
 class Judge(Protocol):
@@ -65,8 +67,7 @@ class Evaluation:
 class _Seen:
     """What is kept of a frame while later ones are compared with it."""
 
-    index: int
-    source: npt.NDArray[np.uint8]
+    frame: Frame
     result: npt.NDArray[np.uint8]
 
 
@@ -74,7 +75,7 @@ def evaluate(
     source: Iterable[Frame],
     result: Iterable[Frame],
     rate: float,
-    estimator: FlowEstimator,
+    flows: Flows,
     *,
     gaps: Sequence[int] = (1, 10),
     judge: Judge | None = None,
@@ -90,7 +91,7 @@ def evaluate(
         source: its frames.
         result: the stylised frames, of the same size.
         rate: frames a second.
-        estimator: finds the flow, on the source, both ways.
+        flows: between frames of the source; pairs that it knows nothing of are left out.
         gaps: frames between those that are compared; 1 is always among them.
         judge: content and style loss; None leaves them out.
         judged_every: one frame in so many is judged.
@@ -100,10 +101,13 @@ def evaluate(
         ValueError: the pictures differ in size.
     """
     gaps = sorted({1, *gaps})
-    columns = ["shot_start", *(f"{name}_{film}" for name in ("sharpness", "luma", "saturation") for film in ("source", "result"))]
+    columns = [
+        "shot_start",
+        *(f"{name}_{film}" for name in ("sharpness", "luma", "saturation", "cb", "cr") for film in ("source", "result")),
+    ]
     columns += ["structure", "content", "style"]
     columns += [f"{name}_{gap}" for gap in gaps for name in ("warping_source", "warping_result", "reliable")]
-    columns += ["true_source", "true_result"] if truth is not None else []
+    columns += ["true_source", "true_result", "true_reliable"] if truth is not None else []
     frames = {name: array("f") for name in columns}
     flicker = FlickerMeter(rate)
     seen: deque[_Seen] = deque(maxlen=max(gaps))
@@ -116,38 +120,46 @@ def evaluate(
             seen.clear()
         row = dict.fromkeys(columns, float("nan"))
         row["shot_start"] = float(shot_start)
-        lumas = [luma(rgb) for rgb in (frame.rgb, picture)]
-        for name, rgb, grey in zip(("source", "result"), (frame.rgb, picture), lumas, strict=True):
+        for name, rgb in (("source", frame.rgb), ("result", picture)):
             row[f"sharpness_{name}"] = sharpness(rgb)
-            row[f"luma_{name}"] = float(grey.mean())
+            row[f"luma_{name}"] = float(luma(rgb).mean())
             row[f"saturation_{name}"] = saturation(rgb)
+            row[f"cb_{name}"], row[f"cr_{name}"] = chroma(rgb)
         row["structure"] = structure(picture, frame.rgb)
         if judge is not None and len(frames["content"]) % judged_every == 0:
             content, style = judge(picture, frame.rgb)
             row["content"], row["style"] = content, float("nan") if style is None else style
         step: tuple[FlowField, FlowField] | None = None
         for gap in gaps:
-            if len(seen) >= gap:
+            if len(seen) >= gap and flows.knows(frame, seen[-gap].frame):
                 before = seen[-gap]
-                flow, back = estimator(frame.rgb, before.source), estimator(before.source, frame.rgb)
+                flow, back = flows(frame, before.frame), flows(before.frame, frame)
                 step = (flow, back) if gap == 1 else step
                 trust = consistency(flow, back).reliable
-                row[f"warping_source_{gap}"] = warping_error(frame.rgb, before.source, flow, trust)
+                row[f"warping_source_{gap}"] = warping_error(frame.rgb, before.frame.rgb, flow, trust)
                 row[f"warping_result_{gap}"] = warping_error(picture, before.result, flow, trust)
                 row[f"reliable_{gap}"] = float(trust.mean())
-        if step is not None:
+        if row["warping_result_1"] == row["warping_result_1"]:
             pair = (row["warping_result_1"], frame.index, row["warping_source_1"])
             (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, pair)
-        if truth is not None and seen and (field := truth(seen[-1].index)) is not None:
-            flow, known = field
+        if truth is not None and seen and (field := truth(seen[-1].frame.index)) is not None:
+            flow, known = resized_flow(field[0], frame.rgb.shape[:2]), _resized_mask(field[1], frame.rgb.shape[:2])
             trust = (known & inside(end_points(flow), flow.size)).astype(np.float32)
-            row["true_source"] = warping_error(seen[-1].source, frame.rgb, flow, trust)
+            row["true_source"] = warping_error(seen[-1].frame.rgb, frame.rgb, flow, trust)
             row["true_result"] = warping_error(seen[-1].result, picture, flow, trust)
-        flicker.add(lumas, step[1] if step else None, step[0] if step else None)
-        seen.append(_Seen(frame.index, frame.rgb, picture))
+            row["true_reliable"] = float(trust.mean())
+        channels = [np.moveaxis(rgb, 2, 0) for rgb in (frame.rgb, picture)]
+        flicker.add(channels, step[1] if step else None, step[0] if step else None)
+        seen.append(_Seen(frame, picture))
         for name, value in row.items():
             frames[name].append(value)
     return Evaluation(_summary(frames, gaps, flicker, sorted(worst, reverse=True)), frames)
+
+
+def _resized_mask(mask: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """The mask at another (height, width): the nearest of its pixels."""
+    rows, columns = ((np.arange(new) * old) // new for new, old in zip(size, mask.shape, strict=True))
+    return mask[np.ix_(rows, columns)]
 
 
 def _paired(source: Iterable[Frame], result: Iterable[Frame]) -> Iterator[tuple[Frame, npt.NDArray[np.uint8], bool]]:
@@ -184,24 +196,20 @@ def _summary(
         "structure": _mean(columns["structure"]),
     }
     for gap in gaps:
-        own, painted = _mean(columns[f"warping_source_{gap}"]), _mean(columns[f"warping_result_{gap}"])
-        ratio = _over(painted, own)
-        stable = columns[f"warping_result_{gap}"]
-        summary[f"gap{gap}"] = {
-            "source": own, "result": painted, "ratio": ratio, "norm": _over(ratio, sharper),
-            "e_stab": None if painted is None else float(np.sqrt(painted)), "reliable": _mean(columns[f"reliable_{gap}"]),
-            "pairs": int(np.isfinite(stable).sum()),
-        }  # fmt: skip
+        summary[f"gap{gap}"] = _steadiness(columns, (f"warping_source_{gap}", f"warping_result_{gap}", f"reliable_{gap}"), sharper)
     for name in ("luma", "saturation"):
         summary[f"{name}_drift"] = [
             {film: _drift(columns[f"{name}_{film}"][start : end + 1]) for film in ("source", "result")}
             for start, end in zip(starts, ends, strict=True)
         ]
+    summary["color_drift"] = [
+        {film: _color_drift(*(columns[f"{name}_{film}"][start : end + 1] for name in ("cb", "cr"))) for film in ("source", "result")}
+        for start, end in zip(starts, ends, strict=True)
+    ]
     for name in ("content", "style"):
         summary[name] = _mean(columns[name])
     if "true_source" in columns:
-        own, painted = _mean(columns["true_source"]), _mean(columns["true_result"])
-        summary["true_flow"] = {"source": own, "result": painted, "ratio": _over(painted, own)}
+        summary["true_flow"] = _steadiness(columns, ("true_source", "true_result", "true_reliable"), sharper)
     measured = flicker.result()
     summary["flicker"] = measured and {
         "above_hz": FLICKER_FROM, "source": measured[0][0], "result": measured[0][1],
@@ -211,17 +219,40 @@ def _summary(
     return summary
 
 
+def _steadiness(columns: dict[str, npt.NDArray[np.float64]], names: tuple[str, str, str], sharper: float | None) -> dict[str, Any]:
+    """The warping errors of pairs of frames, summed up.
+
+    Args:
+        columns: a value a frame, by name.
+        names: of the source's errors, the result's, and the share that the flow is trusted in.
+        sharper: the result's sharpness over the source's.
+    """
+    own, painted, reliable = (_mean(columns[name]) for name in names)
+    still = own is not None and painted is not None and max(own, painted) <= _NOTHING
+    ratio = 1.0 if still else _over(painted, own, _NOTHING)  # both stand still, the one as much as the other
+    return {
+        "source": own, "result": painted, "ratio": ratio, "norm": _over(ratio, sharper),
+        "e_stab": None if painted is None else float(np.sqrt(painted)), "reliable": reliable,
+        "pairs": int(np.isfinite(columns[names[1]]).sum()),
+    }  # fmt: skip
+
+
 def _mean(values: npt.NDArray[np.float64]) -> float | None:
     """Over what was measured; None where nothing was."""
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if len(finite) else None
 
 
-def _over(value: float | None, floor: float | None) -> float | None:
-    """value / floor; None where there is no such figure (a source that stands still to the bit has no floor)."""
-    return None if value is None or not floor else value / floor
+def _over(value: float | None, floor: float | None, nothing: float = 0.0) -> float | None:
+    """value / floor; None where there is no such figure (a source that stands still has no floor: it is up to `nothing`)."""
+    return None if value is None or floor is None or abs(floor) <= nothing else value / floor
 
 
 def _drift(values: npt.NDArray[np.float64]) -> float | None:
     """Change from the first frame of a shot to its last, over the first."""
     return _over(float(values[-1] - values[0]), float(values[0]))
+
+
+def _color_drift(blue: npt.NDArray[np.float64], red: npt.NDArray[np.float64]) -> float:
+    """How far the mean colour moves from the first frame of a shot to its last in the plane of Cb and Cr, in levels of 255."""
+    return float(np.hypot(blue[-1] - blue[0], red[-1] - red[0]))

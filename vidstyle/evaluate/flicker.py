@@ -1,6 +1,9 @@
-"""How fast the brightness of what is seen changes, along its way through the film."""
+"""How fast the colour of what is seen changes, along its way through the film."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +28,8 @@ class FlickerMeter:
     """Follows points of the source along the flow, and takes the spectrum of what source and result show at them.
 
     A grid of points is set out, followed for about a second, each as long as the flow can be trusted, and set out again. Of every
-    point that lasts the window the luma is read (bilinear) in both films, its linear trend taken off, and
-    the energy of its changes summed by frequency: the mean square, in grey levels, that the changes of a band contribute (Parseval).
+    point that lasts the window each channel is read (bilinear) in both films, its linear trend taken off, and the energy of
+    its changes summed by frequency: the mean square over the channels, in levels of 255, that the changes of a band contribute (Parseval).
 
     Args:
         rate: frames a second.
@@ -45,15 +48,15 @@ class FlickerMeter:
         self._points: npt.NDArray[np.float64] | None = None
         self._values: list[list[npt.NDArray[np.float32]]] = []
 
-    def add(self, luma: list[npt.NDArray[np.float64]], onward: FlowField | None, back: FlowField | None) -> None:
+    def add(self, pictures: Sequence[npt.NDArray[Any]], onward: FlowField | None, back: FlowField | None) -> None:
         """The next frame.
 
         Args:
-            luma: (H, W), 0-255, of every film.
+            pictures: (channels, H, W), 0-255, of every film.
             onward: flow at the frame before, into this one; None at the beginning of a shot.
             back: flow at this frame, into the one before.
         """
-        height, width = luma[0].shape
+        height, width = pictures[0].shape[1:]
         if onward is None or back is None:
             self._end_window()  # nothing goes on across a cut
         elif self._points is not None:
@@ -63,13 +66,13 @@ class FlickerMeter:
             moved = self._points + sample(onward.data, self._points[:, None])[:, 0]
             kept &= (moved[0] >= 0) & (moved[0] <= width - 1) & (moved[1] >= 0) & (moved[1] <= height - 1)
             self._points = moved[:, kept]
-            self._values = [[at[kept] for at in film] for film in self._values]
+            self._values = [[at[:, kept] for at in film] for film in self._values]
         if self._points is None:
             y, x = np.mgrid[_SPACING // 2 : height : _SPACING, _SPACING // 2 : width : _SPACING]
             self._points = np.stack([x.ravel(), y.ravel()]).astype(np.float64)
-            self._values = [[] for _ in luma]
-        for film, picture in zip(self._values, luma, strict=True):
-            film.append(sample(picture[None].astype(np.float32), self._points[:, None])[0, 0])
+            self._values = [[] for _ in pictures]
+        for film, picture in zip(self._values, pictures, strict=True):
+            film.append(sample(picture.astype(np.float32), self._points[:, None])[:, 0])
         if len(self._values[0]) >= self._window:
             self._end_window()
 
@@ -80,14 +83,14 @@ class FlickerMeter:
             frequencies = np.fft.rfftfreq(count, 1 / self._rate)
             band = np.searchsorted(BANDS, frequencies, side="right") - 1
             for number, film in enumerate(self._values):
-                power = _power(np.stack(film).astype(np.float64))
+                power = _power(np.stack(film).astype(np.float64).reshape(count, -1))
                 self._energy[number] += points * np.bincount(band, power, len(BANDS))
-                self._above[number] += points * power[frequencies > FLICKER_FROM].sum()
+                self._above[number] += points * power[frequencies >= FLICKER_FROM].sum()
             self._weight += points
         self._begin_window()
 
     def result(self) -> tuple[list[float], list[list[float]]] | None:
-        """Of every film the energy above 3 Hz, and in each of `BANDS`, in grey levels squared; None where nothing lasted."""
+        """Of every film the energy from 3 Hz on, and in each of `BANDS`, in levels squared; None where nothing lasted."""
         self._end_window()
         if not self._weight or self._rate / 2 <= FLICKER_FROM:
             return None
@@ -95,7 +98,7 @@ class FlickerMeter:
 
 
 def _power(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(frames, points) -> (frequencies,): mean square that each frequency contributes, over the points, without their linear trends."""
+    """(frames, values) -> (frequencies,): mean square that each frequency contributes, over the values, without their linear trends."""
     count = len(values)
     time = np.arange(count) - (count - 1) / 2
     flat = values - values.mean(axis=0)

@@ -14,7 +14,7 @@ from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19
 
-__all__ = ["content_and_style_of", "luma", "objective_of", "saturation", "sharpness", "structure", "warping_error"]
+__all__ = ["chroma", "content_and_style_of", "luma", "objective_of", "saturation", "sharpness", "structure", "warping_error"]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -26,11 +26,11 @@ def warping_error(current: Picture, reference: Picture, flow: FlowField, trust: 
         current: (H, W, 3) uint8 RGB.
         reference: the same, at an earlier moment.
         flow: from `current` into `reference`, estimated on the *source*.
-        trust: (H, W) in [0, 1], M.
+        trust: (H, W) in [0, 1], M. Where it is 0 everywhere nothing is known of the error, which is NaN then.
     """
     moved = warp(to_tensor(reference), flow, mode="bilinear")
     error = (to_tensor(current) - moved).square().mean(dim=1)[0].double().numpy()
-    return float((error * trust).sum() / max(float(trust.sum()), 1.0))
+    return float((error * trust).sum() / trust.sum()) if trust.any() else float("nan")
 
 
 def sharpness(picture: Picture) -> float:
@@ -42,9 +42,10 @@ def sharpness(picture: Picture) -> float:
 def structure(result: Picture, source: Picture) -> float:
     """Mean of SSIM's structure term on the luma, in [-1, 1]: are edges where they were, whatever colour and contrast.
 
-        s = (σ_xy + C) / (σ_x σ_y + C),   C = (0.03 · 255)² / 2
+        s = (σ_xy + C) / √((σ_x² + C) (σ_y² + C)),   C = (0.03 · 255)² / 2
 
-    Wang et al. 2004, with their window: Gaussian, 11 × 11, σ = 1.5.
+    Wang et al. 2004, with their window: Gaussian, 11 × 11, σ = 1.5. They have the constant beside the product, σ_x σ_y + C, by which a
+    result that is flat everywhere would be perfect.
     """
     x, y = luma(result), luma(source)
     mean_x, mean_y = _windowed(x), _windowed(y)
@@ -52,7 +53,7 @@ def structure(result: Picture, source: Picture) -> float:
     variance_y = (_windowed(y * y) - mean_y**2).clip(0)
     covariance = _windowed(x * y) - mean_x * mean_y
     small = (0.03 * 255) ** 2 / 2
-    return float(((covariance + small) / (np.sqrt(variance_x * variance_y) + small)).mean())
+    return float(((covariance + small) / np.sqrt((variance_x + small) * (variance_y + small))).mean())
 
 
 def _windowed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -62,6 +63,13 @@ def _windowed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def luma(picture: Picture) -> npt.NDArray[np.float64]:
     """(H, W), 0-255, BT.601."""
     return np.asarray(picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
+
+
+def chroma(picture: Picture) -> tuple[float, float]:
+    """Means of Cb and Cr (BT.601, full range), 0-255 with 128 for grey."""
+    red, green, blue = picture.reshape(-1, 3).mean(axis=0, dtype=np.float64)
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    return float(128 + 0.5 * (blue - grey) / (1 - 0.114)), float(128 + 0.5 * (red - grey) / (1 - 0.299))
 
 
 def saturation(picture: Picture) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -24,14 +26,18 @@ class FlowDirectory:
         occlusions: directory of pictures, one a field, not black where the next frame does not show what is there (Sintel).
 
     Raises:
-        UsageError: a directory is missing or empty, or the two differ in number.
+        UsageError: a directory is missing or empty, its numbers have gaps or are of pairs, or the two differ in number.
     """
 
     def __init__(self, fields: Path, occlusions: Path | None = None) -> None:
         self._fields = _files(fields, FLOW_SUFFIXES, "flow fields (.flo, .png)")
+        _check_numbers(fields, self._fields)
         self._occlusions = None if occlusions is None else _files(occlusions, (".png",), "pictures (.png)")
         if self._occlusions is not None and len(self._occlusions) != len(self._fields):
             raise UsageError(f"{occlusions}: {len(self._occlusions)} pictures for {len(self._fields)} flow fields in {fields}")
+
+    def __len__(self) -> int:
+        return len(self._fields)
 
     def __call__(self, index: int) -> tuple[FlowField, npt.NDArray[np.bool_]] | None:
         """At frame `index`, into the next one, and where it is known and not occluded; None behind the last field.
@@ -49,6 +55,23 @@ class FlowDirectory:
                 raise MediaError(f"{path}: no picture of {field.size[1]}×{field.size[0]}, the size of {self._fields[index].name}")
             known &= hidden == 0
         return field, known
+
+
+def _check_numbers(directory: Path, files: list[Path]) -> None:
+    """Fields belong to frames by their place in the order, so a missing one would shift all after it."""
+    numbers = [[int(digits) for digits in re.findall(r"[0-9]+", path.stem)] for path in files]
+    if len({len(found) for found in numbers}) != 1:
+        return
+    varying = [column for column in zip(*numbers, strict=True) if len(set(column)) > 1]
+    if len(varying) > 1:
+        raise UsageError(
+            f"{directory}: {files[0].name} and {files[1].name} differ in more than one number; fields into the next frame are wanted, "
+            "one a frame. Fields both ways, named as artistic-videos names them, go with --flow"
+        )
+    for column in varying:
+        for (number, path), (following, after) in pairwise(zip(column, files, strict=True)):
+            if following != number + 1:
+                raise UsageError(f"{directory}: between {path.name} and {after.name} fields are missing; every frame needs one")
 
 
 def _files(directory: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:

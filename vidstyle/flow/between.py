@@ -6,12 +6,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.flow.base import FlowEstimator
-from vidstyle.flow.files import read_flow
+from vidstyle.flow.files import read_flow, resized_flow
 from vidstyle.frames import FlowField, Frame
 
 __all__ = ["EstimatedFlows", "FlowFiles", "Flows"]
@@ -92,12 +91,7 @@ class FlowFiles:
         field, known = read_flow(path)
         if not known.all():  # a vector out of the picture is trusted nowhere
             field = FlowField(np.where(known, field.data, np.float32(4 * max(field.size))).astype(np.float32))
-        height, width = current.rgb.shape[:2]
-        if field.size == (height, width):
-            return field
-        scale = width / field.size[1], height / field.size[0]
-        scaled = [cv2.resize(field.data[axis], (width, height), interpolation=cv2.INTER_LINEAR) * scale[axis] for axis in (0, 1)]
-        return FlowField(np.stack(scaled).astype(np.float32))
+        return resized_flow(field, (current.rgb.shape[0], current.rgb.shape[1]))
 
     def _path(self, current: Frame, reference: Frame) -> Path:
         direction = "backward" if current.index > reference.index else "forward"

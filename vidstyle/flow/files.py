@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vidstyle.errors import MediaError
 from vidstyle.frames import FlowField
 
-__all__ = ["FLOW_SUFFIXES", "read_flow", "write_flow"]
+__all__ = ["FLOW_SUFFIXES", "read_flow", "resized_flow", "write_flow"]
 
 FLOW_SUFFIXES = (".flo", ".png")
 _MAGIC = b"PIEH"
@@ -55,6 +55,15 @@ def _from_png(path: Path, data: bytes) -> tuple[FlowField, npt.NDArray[np.bool_]
     known = blue > 0
     values = (np.stack([red, green]) - 32768) / 64
     return FlowField(np.where(known, values, np.float32(0)).astype(np.float32)), known
+
+
+def resized_flow(field: FlowField, size: tuple[int, int]) -> FlowField:
+    """The field for frames of another `size` (height, width): read bilinearly, its vectors scaled too."""
+    if field.size == size:
+        return field
+    scale = size[1] / field.size[1], size[0] / field.size[0]
+    scaled = [cv2.resize(field.data[axis], size[::-1], interpolation=cv2.INTER_LINEAR) * scale[axis] for axis in (0, 1)]
+    return FlowField(np.stack(scaled).astype(np.float32))
 
 
 def write_flow(path: Path, field: FlowField) -> None:
