@@ -48,14 +48,28 @@ def from_content(start: Any, known: Any, painted: Any, source: Any) -> Any:
     return torch.lerp(source, start, trust)
 
 
+def from_source(start: Any, known: Any, painted: Any, source: Any) -> Any:
+    """No start at all from the frame before."""
+    return source
+
+
 def not_stretched(flow: Any) -> Any:
     return np.zeros(flow.size, bool)
 
 
+ONE_PASS: dict[str, Any] = {"temporal": {"passes": 1}, "optimize": {"iterations": 39}}
+LOSS_ALONE: tuple[dict[str, Any], dict[str, Any]] = (ONE_PASS, {"vidstyle.stylizer.fill_new": from_source})
 PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "all": ("the method", {}, {}),
     "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
-    "start": ("no temporal loss, the start alone (--temporal-weight 0)", {"temporal": {"weight": 0, "drift_weight": 0}}, {}),
+    "start": (
+        "no temporal loss, the start alone, one pass of 39 (--temporal-weight 0)",
+        {"temporal": {"weight": 0, "drift_weight": 0, "passes": 1}, "optimize": {"iterations": 39}},
+        {},
+    ),
+    "loss": ("no start, the temporal loss alone: frames start from the source, one pass of 39", *LOSS_ALONE),
+    "one-pass": ("one pass of 39 steps (--passes 1 --iterations 39)", ONE_PASS, {}),
+    "still": ("what stands still is painted on (--repaint-still)", {"temporal": {"repaint_still": True}}, {}),
     "references": ("no older frames (--references 1)", {"temporal": {"references": [1]}}, {}),
     "drift": ("no drift term (--drift-weight 0)", {"temporal": {"drift_weight": 0}}, {}),
     "curvature": ("no curvature carried (--carried 0)", {"optimize": {"carried": 0}}, {}),
@@ -66,7 +80,7 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "fill": ("new pixels not filled", {}, {"vidstyle.stylizer.fill_new": plain_fill}),
     "content-fill": ("distrusted pixels start from the source", {}, {"vidstyle.stylizer.fill_new": from_content}),
     "stretched": ("stretched flow trusted", {}, {"vidstyle.motion.stretched": not_stretched}),
-    "settled": ("first frame not settled (--first-iterations 36)", {"optimize": {"first_iterations": 36}}, {}),
+    "settled": ("first frame not settled (--first-iterations 39)", {"optimize": {"first_iterations": 39}}, {}),
 }
 """Name → what is left out, by settings, by replacement."""
 
