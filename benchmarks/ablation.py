@@ -57,18 +57,16 @@ def not_stretched(flow: Any) -> Any:
     return np.zeros(flow.size, bool)
 
 
-ONE_PASS: dict[str, Any] = {"temporal": {"passes": 1}, "optimize": {"iterations": 39}}
-LOSS_ALONE: tuple[dict[str, Any], dict[str, Any]] = (ONE_PASS, {"vidstyle.stylizer.fill_new": from_source})
 PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "all": ("the method", {}, {}),
     "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
     "start": (
-        "no temporal loss, the start alone, one pass of 39 (--temporal-weight 0)",
-        {"temporal": {"weight": 0, "drift_weight": 0, "passes": 1}, "optimize": {"iterations": 39}},
+        "no temporal loss, the start alone (--temporal-weight 0)",
+        {"temporal": {"weight": 0, "drift_weight": 0}},
         {},
     ),
-    "loss": ("no start, the temporal loss alone: frames start from the source, one pass of 39", *LOSS_ALONE),
-    "one-pass": ("one pass of 39 steps (--passes 1 --iterations 39)", ONE_PASS, {}),
+    "loss": ("no start, the loss alone: from the source", {}, {"vidstyle.stylizer.fill_new": from_source}),
+    "passes": ("three passes (--passes 3 --iterations 12)", {"temporal": {"passes": 3}, "optimize": {"iterations": 12}}, {}),
     "still": ("what stands still is painted on (--repaint-still)", {"temporal": {"repaint_still": True}}, {}),
     "references": ("no older frames (--references 1)", {"temporal": {"references": [1]}}, {}),
     "drift": ("no drift term (--drift-weight 0)", {"temporal": {"drift_weight": 0}}, {}),
@@ -80,7 +78,7 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "fill": ("new pixels not filled", {}, {"vidstyle.stylizer.fill_new": plain_fill}),
     "content-fill": ("distrusted pixels start from the source", {}, {"vidstyle.stylizer.fill_new": from_content}),
     "stretched": ("stretched flow trusted", {}, {"vidstyle.motion.stretched": not_stretched}),
-    "settled": ("first frame not settled (--first-iterations 39)", {"optimize": {"first_iterations": 39}}, {}),
+    "settled": ("first frame not settled (--first-iterations 36)", {"optimize": {"first_iterations": 36}}, {}),
 }
 """Name → what is left out, by settings, by replacement."""
 

@@ -208,7 +208,11 @@ class TemporalSettings(_Section):
     )
     repaint_still: bool = _setting(False, "--repaint-still", "what stands still is painted on in every frame too, and settles slowly")
     passes: int = _setting(
-        3, "--passes", "times every shot is gone over, forward, backward and so on; 1 paints each frame once", ge=1, le=20
+        1,
+        "--passes",
+        "times every shot is gone over, forward, backward and so on; 3 with a third of the --iterations flicker less",
+        ge=1,
+        le=20,
     )
     framewise: bool = _setting(False, "--framewise", "paint every frame by itself, as the first of a shot: the simple way, which flickers")
     smoothing: float = _setting(
@@ -250,9 +254,7 @@ class OptimizeSettings(_Section):
     """How the picture is optimised."""
 
     optimizer: Literal["lbfgs", "adam"] = _setting("lbfgs", "--optimizer", "L-BFGS or Adam")
-    iterations: int = _setting(
-        13, "--iterations", "steps (looks at the loss) for a frame that starts from the one before, in each of the --passes", ge=1
-    )
+    iterations: int = _setting(36, "--iterations", "steps (looks at the loss) for a frame that starts from the one before, a pass", ge=1)
     first_iterations: int = _setting(
         150, "--first-iterations", "steps for the first frame of a shot, at full size and at each coarser one", ge=1
     )
