@@ -462,7 +462,6 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
         ("--loop", "with a picture as INPUT", temporal.loop and not film),
         ("--loop", "with --framewise", temporal.loop and temporal.framewise and film),
         ("--passes", "with --framewise", temporal.passes != default.temporal.passes and temporal.framewise and film),
-        ("--passes", "with a picture as INPUT", temporal.passes != default.temporal.passes and not film),
         ("--mask-follow", "with a picture as INPUT", mask.follow and not film),
         *((f"--mask-{name}", "without --mask", mask.paths is None and getattr(mask, name) != getattr(default.mask, name))
           for name in ("feather", "follow", "blend")),
