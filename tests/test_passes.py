@@ -48,13 +48,13 @@ class TestShot:
         masks = np.random.default_rng(0).random((2, 32, 48)).astype(np.float32)
         rest = np.random.default_rng(1).random((32, 48)).astype(np.float32)
         with Shot(tmp_path) as shot:
-            shot.append(Frame(7, 70, Fraction(1, 25), FILM[0]), Guidance((0.5, 0.5), masks), None)
+            shot.append(Frame(7, 70, Fraction(1, 25), FILM[0], "a7.png"), Guidance((0.5, 0.5), masks), None)
             shot.append(Frame(8, 80, Fraction(1, 25), FILM[1]), Guidance((1.0, 0.0), changing=True), rest)
             assert len(shot) == 2
             assert shot.indices == [7, 8]
             assert not list(tmp_path.iterdir())  # its file has no name
             one, guidance, nowhere = shot[0]
-            assert (one.index, one.seconds) == (7, Fraction(70, 25))
+            assert (one.index, one.seconds, one.name) == (7, Fraction(70, 25), "a7.png")
             np.testing.assert_array_equal(one.rgb, FILM[0])
             assert guidance.shares == (0.5, 0.5)
             np.testing.assert_array_equal(guidance.masks, masks)
@@ -190,6 +190,17 @@ class TestLoop:
         with self.shot(tmp_path, OTHER.frame(0)) as shot:
             assert next(sweep(shot, Lost(), True, loop=True)).behind is None
 
+    def test_its_end_can_lead_to_another_shot(self, style: Path, tmp_path: Path) -> None:
+        """The first frame is by then as its last pass has left it; the pictures of the passes before are gone."""
+        first, other = [self.SWAY.frame(0)] * 3, [OTHER.frame(t) for t in range(3)]
+        clip = make_clip(tmp_path / "shots.mkv", first + other + first, codec="ffv1", pix_fmt="bgr0")
+        log = tmp_path / "log.jsonl"
+        stylize(clip, [style], tmp_path / "out", settings(temporal={"passes": 2, "loop": True}), JobOptions(log_json=log))
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [(line["passed"], line["index"]) for line in lines[:6]] == [(1, 0), (1, 1), (1, 2), (2, 2), (2, 1), (2, 0)]
+        closing = [line for line in lines if line["index"] == 8]
+        assert "temporal_2" in closing[0]["terms"]
+
     def test_it_is_gone_over_again_and_goes_on_where_it_was(self, style: Path, tmp_path: Path) -> None:
         scene = Scene(size=(32, 48), pan=(0, 0), zoom=1, turn=0, disc_step=(1, 0))
         clip = make_clip(tmp_path / "loop.mkv", [scene.frame(t) for t in (0, 1, 2, 1)], codec="ffv1", pix_fmt="bgr0")
@@ -205,6 +216,15 @@ class TestLoop:
             stylize(clip, [style], output, chosen)
             for a, b in zip(pictures(tmp_path / "whole"), pictures(output), strict=True):
                 np.testing.assert_array_equal(a, b)
+
+
+def test_frames_keep_their_names(style: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for number, name in enumerate(["a2.png", "a7.png", "a10.png"]):
+        write_png(folder / name, SCENE.frame(number))
+    stylize(folder, [style], tmp_path / "out", settings(temporal={"passes": 2}))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a10.png", "a2.png", "a7.png"]
 
 
 def test_a_picture_has_one_pass(style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,7 @@ import io
 import tempfile
 from collections.abc import Generator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -53,7 +54,7 @@ class Shot:
         self._directory = directory
         self._file: Any = None
         self._places: list[tuple[int, int]] = []
-        self._frames: list[tuple[int, int, Any, tuple[float, ...], bool]] = []
+        self._frames: list[tuple[int, int, Fraction, str, tuple[float, ...], bool]] = []
 
     def __len__(self) -> int:
         return len(self._places)
@@ -83,16 +84,16 @@ class Shot:
         except OSError as error:
             raise WorkspaceError(f"{self._directory}: cannot be written: {error.strerror or error}; free space and run again") from None
         self._places.append((begin, packed.tell()))
-        self._frames.append((frame.index, frame.pts, frame.time_base, guidance.shares, guidance.changing))
+        self._frames.append((frame.index, frame.pts, frame.time_base, frame.name, guidance.shares, guidance.changing))
 
     def __getitem__(self, position: int) -> tuple[Frame, Guidance, npt.NDArray[np.float32]]:
         begin, length = self._places[position]
         self._file.seek(begin)
         with np.load(io.BytesIO(self._file.read(length)), allow_pickle=False) as found:
             arrays = dict(found)
-        index, pts, time_base, shares, changing = self._frames[position]
+        index, pts, time_base, name, shares, changing = self._frames[position]
         guidance = Guidance(shares, arrays.get("masks"), changing)
-        return Frame(index, pts, time_base, arrays["rgb"]), guidance, arrays["rest"]
+        return Frame(index, pts, time_base, arrays["rgb"], name), guidance, arrays["rest"]
 
     def clear(self) -> None:
         """Forgets the frames."""

@@ -273,6 +273,10 @@ def _paint(
     def stored(passed: int, index: int) -> npt.NDArray[np.uint16]:
         return workspace.frame(at[passed, index])
 
+    def newest(index: int) -> npt.NDArray[np.uint16]:
+        """What the last pass over the frame's shot has made of it; earlier ones may be gone."""
+        return stored(max(passed for passed, other in at if other == index), index)
+
     def commit(painted: Painted, report: FrameReport) -> FrameReport:
         at[report.passed, report.index] = workspace.done
         afresh = report.shot_start and report.passed == 1
@@ -320,7 +324,7 @@ def _paint(
                 painted = stylizer.smoothed(frame, step.motions[0], stored(1, frame.index - 1), on_step, guidance)
             else:
                 earlier = {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions}
-                closing = None if step.towards_first is None else Closing(step.towards_first[0], stored(1, 0), step.towards_first[1])
+                closing = None if step.towards_first is None else Closing(step.towards_first[0], newest(0), step.towards_first[1])
                 painted = stylizer.follow(frame, step.motions, earlier, workspace.state(), on_step, guidance, closing)
             yield commit(painted, _frame_report(frame, painted, step.shot_start, time.monotonic() - began))
             began = time.monotonic()
