@@ -156,13 +156,20 @@ def test_a_loop_ends_where_it_begins(style: Path, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "still.mkv", [still.frame(0)] * 10, codec="ffv1", pix_fmt="bgr0")
     jumps, largest = {}, {}
     for loop in (False, True):
-        chosen = settings(temporal={"loop": loop, "drift_weight": 0}, optimize={"iterations": 6, "first_iterations": 60})
-        stylize(clip, style, tmp_path / f"out{loop}", chosen)
+        temporal = {"loop": loop, "drift_weight": 0, "repaint_still": True}
+        stylize(clip, style, tmp_path / f"out{loop}", settings(temporal=temporal, optimize={"iterations": 6, "first_iterations": 60}))
         frames = pictures(tmp_path / f"out{loop}")
         jumps[loop] = np.abs(frames[0] - frames[-1]).mean()
         largest[loop] = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3)).max()
     assert jumps[True] < 0.3 * jumps[False]
     assert jumps[True] < 1.5 * largest[True]
+
+
+def test_a_loop_of_what_stands_still_stands_still(style: Path, tmp_path: Path) -> None:
+    still = Scene(size=(32, 48), pan=(0, 0), zoom=1, turn=0, disc_radius=0)
+    clip = make_clip(tmp_path / "still.mkv", [still.frame(0)] * 6, codec="ffv1", pix_fmt="bgr0")
+    stylize(clip, style, tmp_path / "out", settings(temporal={"loop": True}))
+    assert not np.diff(pictures(tmp_path / "out"), axis=0).any()
 
 
 def test_an_end_unlike_the_beginning_cannot_flow_into_it(style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -245,13 +245,13 @@ class Stylizer:
             if motion is not nearest:
                 start = torch.where(held, moved[motion.distance], start)
         expected: Reference | None = drift_target(moved[nearest.distance], nearest)
-        kept = self.rest(nearest, guidance) if closing is None else None
+        kept = self.rest(nearest, guidance)
         rest = None if kept is None else torch.from_numpy(kept)[None, None].to(self.device)
         if guidance is not None and guidance.changing:
             references = [Reference(one.warped, _CHANGING * one.trust) for one in references]
             expected = None
         if closing is not None:
-            goal = warp(fade_finest(to_tensor(closing.painted, self.device)), closing.motion.flow).clamp(0, 1)
+            goal = self._moved(closing.motion, closing.painted, fade_finest(to_tensor(closing.painted, self.device)))
             pull = closing.share * torch.from_numpy(closing.motion.trust)[None, None].to(self.device)
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
