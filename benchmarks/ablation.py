@@ -57,17 +57,14 @@ def not_stretched(flow: Any) -> Any:
     return np.zeros(flow.size, bool)
 
 
+REPAINTED: dict[str, Any] = {"temporal": {"repaint_still": True}}
 PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "all": ("the method", {}, {}),
     "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
-    "start": (
-        "no temporal loss, the start alone (--temporal-weight 0)",
-        {"temporal": {"weight": 0, "drift_weight": 0}},
-        {},
-    ),
-    "loss": ("no start, the loss alone: from the source", {}, {"vidstyle.stylizer.fill_new": from_source}),
+    "start": ("no temporal loss, the start alone (--temporal-weight 0)", {"temporal": {"weight": 0, "drift_weight": 0}}, {}),
+    "loss": ("no start, the loss alone: from the source", REPAINTED, {"vidstyle.stylizer.fill_new": from_source}),
     "passes": ("three passes (--passes 3 --iterations 12)", {"temporal": {"passes": 3}, "optimize": {"iterations": 12}}, {}),
-    "still": ("what stands still is painted on (--repaint-still)", {"temporal": {"repaint_still": True}}, {}),
+    "still": ("what stands still is painted on (--repaint-still)", REPAINTED, {}),
     "references": ("no older frames (--references 1)", {"temporal": {"references": [1]}}, {}),
     "drift": ("no drift term (--drift-weight 0)", {"temporal": {"drift_weight": 0}}, {}),
     "curvature": ("no curvature carried (--carried 0)", {"optimize": {"carried": 0}}, {}),

@@ -333,7 +333,7 @@ def test_a_log_file_gets_few_plain_lines(job, capsys):
     assert cli.main(JOB) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "vidstyle: warning: clip.mp4: the sound is dropped"
-    assert lines[1].startswith("vidstyle: frame 1.0 of 3, loss 1.5e+06, about ")
+    assert lines[1].startswith("vidstyle: frame 1 of 3, loss 1.5e+06, about ")
     assert lines[2:] == ["vidstyle: frame 3 of 3, loss 1.5e+06"]
 
 
@@ -352,7 +352,7 @@ def test_quiet_shows_nothing(job, capsys):
 def test_an_unknown_number_of_frames_is_no_obstacle(job, capsys):
     job.act = lambda progress: work(progress, total=None)
     assert cli.main(JOB) == 0
-    assert "vidstyle: frame 1.0 of ?, loss 1.5e+06" in capsys.readouterr().err
+    assert "vidstyle: frame 1 of ?, loss 1.5e+06" in capsys.readouterr().err
 
 
 def test_loggers_are_left_as_they_were(job):

@@ -17,7 +17,7 @@ from vidstyle.flow import make_flows
 from vidstyle.frames import FlowField, Frame
 from vidstyle.guidance import Guidance
 from vidstyle.media import open_source
-from vidstyle.passes import Shot, sweep
+from vidstyle.passes import KeptShot, sweep
 from vidstyle.pipeline import JobOptions, stylize, workspace_path
 from vidstyle.settings import RunSettings
 
@@ -47,7 +47,7 @@ class TestShot:
     def test_what_is_put_in_comes_out(self, tmp_path: Path) -> None:
         masks = np.random.default_rng(0).random((2, 32, 48)).astype(np.float32)
         rest = np.random.default_rng(1).random((32, 48)).astype(np.float32)
-        with Shot(tmp_path) as shot:
+        with KeptShot(tmp_path) as shot:
             shot.append(Frame(7, 70, Fraction(1, 25), FILM[0], "a7.png"), Guidance((0.5, 0.5), masks), None)
             shot.append(Frame(8, 80, Fraction(1, 25), FILM[1]), Guidance((1.0, 0.0), changing=True), rest)
             assert len(shot) == 2
@@ -70,15 +70,15 @@ class TestShot:
 
 class TestSweep:
     @pytest.fixture
-    def shot(self, tmp_path: Path) -> Iterator[Shot]:
-        with Shot(tmp_path) as shot:
+    def shot(self, tmp_path: Path) -> Iterator[KeptShot]:
+        with KeptShot(tmp_path) as shot:
             for t in range(4):
                 rest = np.full((32, 48), 0.1 * t, np.float32)
                 shot.append(Frame(t, t, Fraction(1, 24), SCENE.frame(t)), Guidance((1.0,)), rest)
             yield shot
 
     @pytest.mark.parametrize("backward", [False, True])
-    def test_each_frame_has_the_neighbour_that_the_pass_has_come_from(self, shot: Shot, backward: bool) -> None:
+    def test_each_frame_has_the_neighbour_that_the_pass_has_come_from(self, shot: KeptShot, backward: bool) -> None:
         step = -1 if backward else 1
         seen = list(sweep(shot, make_flows("none"), backward))
         assert [beside.frame.index for beside in seen] == [0, 1, 2, 3][::step]
@@ -88,14 +88,14 @@ class TestSweep:
             assert behind == (index - step if 0 <= index - step < 4 else None)
             assert beside.shot_start == (index == 0)
 
-    def test_a_frame_stands_still_where_one_of_its_neighbours_has_the_same_painting(self, shot: Shot) -> None:
+    def test_a_frame_stands_still_where_one_of_its_neighbours_has_the_same_painting(self, shot: KeptShot) -> None:
         rests = [float(beside.rest.max()) for beside in sweep(shot, make_flows("none"), backward=False)]
         assert rests == pytest.approx([0.1, 0.2, 0.3, 0.3])
 
-    def test_frames_that_are_done_are_left_out(self, shot: Shot) -> None:
+    def test_frames_that_are_done_are_left_out(self, shot: KeptShot) -> None:
         assert [beside.frame.index for beside in sweep(shot, make_flows("none"), backward=True, done=3)] == [0]
 
-    def test_the_flow_leads_to_the_neighbour(self, shot: Shot) -> None:
+    def test_the_flow_leads_to_the_neighbour(self, shot: KeptShot) -> None:
         class Difference:
             def knows(self, current: Frame, reference: Frame) -> bool:
                 return True
@@ -166,8 +166,8 @@ def test_what_stands_still_is_left_alone_in_every_pass(style: Path, tmp_path: Pa
 class TestLoop:
     SWAY = Scene(size=(32, 48), pan=(0, 0), zoom=1, turn=0, disc_radius=0)
 
-    def shot(self, directory: Path, last: np.ndarray) -> Shot:
-        shot = Shot(directory)
+    def shot(self, directory: Path, last: np.ndarray) -> KeptShot:
+        shot = KeptShot(directory)
         for t, picture in enumerate([self.SWAY.frame(0), self.SWAY.frame(0), last]):
             shot.append(Frame(t, t, Fraction(1, 24), picture), Guidance((1.0,)), None)
         return shot

@@ -47,7 +47,7 @@ class Guidance:
     changing: bool = False
     """Whether another style has been taking over: the painting is to become another one, and must not be held to what it was."""
     moving: npt.NDArray[np.bool_] | None = None
-    """(H, W), where the masks are not those of the frame before; None where they have not changed."""
+    """(H, W), where the masks are not those of the frame before; None without masks, and at the first frame."""
 
     @property
     def coverage(self) -> Mask | None:

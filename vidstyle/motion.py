@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from vidstyle.color import linear_color_match, match_colors
-from vidstyle.flow import Consistency, stretched, warp
+from vidstyle.flow import Consistency, Flows, consistency, stretched, warp
 from vidstyle.flow.sampling import end_points, inside
 from vidstyle.frames import FlowField, Frame
 from vidstyle.losses import area_means
@@ -23,7 +23,10 @@ from vidstyle.objective import Reference
 from vidstyle.pixels import to_tensor
 from vidstyle.stillness import stillness
 
-__all__ = ["Motion", "answering", "at_rest", "drift_target", "fill_new", "inwards"]
+__all__ = ["CLOSES", "Motion", "answering", "at_rest", "drift_target", "fill_new", "inwards"]
+
+CLOSES = 0.25
+"""Share of the pixels with a reliable flow into the first frame from which the end of a loop can go towards it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,12 @@ class Motion:
         distance = frame.index - source.index
         still = stillness(frame.rgb, source.rgb, flow, max(abs(distance), 1))
         return cls(distance, source, flow, tests.reliable * ~stretched(flow), shown, new, still, change)
+
+    @classmethod
+    def found(cls, frame: Frame, source: Frame, flows: Flows) -> Motion:
+        """The motion from `frame` to `source`, by the flow both ways, since the way back tells what can be trusted."""
+        flow = flows(frame, source)
+        return cls.between(frame, source, flow, consistency(flow, flows(source, frame)))
 
     @property
     def difference(self) -> npt.NDArray[np.float32]:

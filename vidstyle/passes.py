@@ -20,15 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle.errors import WorkspaceError
-from vidstyle.flow import Flows, consistency
+from vidstyle.flow import Flows
 from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance
-from vidstyle.motion import Motion
+from vidstyle.motion import CLOSES, Motion
 
-__all__ = ["Beside", "Shot", "sweep"]
-
-_CLOSES = 0.25
-"""Share of the pixels with a reliable flow from which the ends of a loop are neighbours."""
+__all__ = ["Beside", "KeptShot", "sweep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Beside:
     behind: Motion | None
 
 
-class Shot:
+class KeptShot:
     """The frames of one shot and what guides them, in a nameless file that is gone when the process is; a context manager."""
 
     def __init__(self, directory: Path) -> None:
@@ -113,7 +110,7 @@ class Shot:
         self.close()
 
 
-def sweep(shot: Shot, flows: Flows, backward: bool, loop: bool = False, done: int = 0) -> Generator[Beside]:
+def sweep(shot: KeptShot, flows: Flows, backward: bool, loop: bool = False, done: int = 0) -> Generator[Beside]:
     """The frames of a shot once more, from its end if `backward`, without the first `done` of them.
 
     In a `loop` the ends are neighbours too, if the flow finds the one in the other.
@@ -130,8 +127,7 @@ def sweep(shot: Shot, flows: Flows, backward: bool, loop: bool = False, done: in
         if place or loop:
             neighbour, *_ = shot[order[place - 1]]
             if place or flows.knows(frame, neighbour):
-                flow = flows(frame, neighbour)
-                behind = Motion.between(frame, neighbour, flow, consistency(flow, flows(neighbour, frame)))
-                if not place and float(behind.trust.mean()) < _CLOSES:
+                behind = Motion.found(frame, neighbour, flows)
+                if not place and float(behind.trust.mean()) < CLOSES:
                     behind = None
         yield Beside(frame, guidance, position == 0, rest, behind)

@@ -31,7 +31,7 @@ from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
-from vidstyle.passes import Shot, sweep
+from vidstyle.passes import KeptShot, sweep
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.plan import ahead, plan
 from vidstyle.settings import Settings, schedule_entries
@@ -196,14 +196,14 @@ def stylize(
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
         stack.callback(_remove_empty, workspace)
         passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
-        progress.start(medium.info.frames, sum(_report(workspace, number).share for number in range(workspace.done)))
+        progress.start(medium.info.frames, sum(report.share for report in _reports(workspace)))
         log = (
             stack.enter_context(options.log_json.open("ab" if options.append_log else "wb", buffering=0))
             if options.log_json is not None
             else None
         )
-        for index in range(workspace.done):
-            _write_line(log, output, _report(workspace, index))
+        for report in _reports(workspace):
+            _write_line(log, output, report)
         for report in _paint(medium, flows, stylizer, guide, workspace, progress, passes):
             _write_line(log, output, report)
             progress.frame(report)
@@ -267,7 +267,7 @@ def _paint(
     def on_step(fraction: float, report: Any) -> None:
         progress.step(fraction / passes, report.objective)
 
-    reports = [_report(workspace, index) for index in range(workspace.done)]
+    reports = _reports(workspace)
     at = {(report.passed, report.index): number for number, report in enumerate(reports)}
 
     def stored(passed: int, index: int) -> npt.NDArray[np.uint16]:
@@ -284,7 +284,7 @@ def _paint(
         workspace.append(workspace.done, painted.picture, asdict(report), painted.state, afresh)
         return report
 
-    def later_passes(shot: Shot) -> Iterator[FrameReport]:
+    def later_passes(shot: KeptShot) -> Iterator[FrameReport]:
         """Goes over the frames of a shot again, from its end, from its beginning, and so on."""
         if len(shot) < 2 or (temporal.loop and shot.indices[0] > 0):  # the end of a loop leads to a frame of another shot, which is done
             return
@@ -305,7 +305,7 @@ def _paint(
     if passes > 1:  # of the shot that is not finished all is wanted again
         del painted_before[max((index for index, start in enumerate(painted_before) if start), default=0) :]
     began = time.monotonic()
-    with Shot(workspace.directory) as shot:
+    with KeptShot(workspace.directory) as shot:
         for step in ahead(plan(medium, flows, guide, temporal, painted_before)):
             frame, guidance = step.frame, step.guidance
             if step.shot_start:
@@ -349,8 +349,7 @@ def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: flo
 
 def _latest(workspace: Workspace) -> list[tuple[int, FrameReport]]:
     """For every frame, where its last painting stands in the workspace, and its report."""
-    reports = [_report(workspace, number) for number in range(workspace.done)]
-    return list({report.index: (number, report) for number, report in enumerate(reports)}.values())
+    return list({report.index: (number, report) for number, report in enumerate(_reports(workspace))}.values())
 
 
 def _encode(medium: Source, guide: Guide, workspace: Workspace, source: Path, output: Path, settings: Settings, overwrite: bool) -> None:
@@ -423,8 +422,9 @@ def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> di
     }
 
 
-def _report(workspace: Workspace, index: int) -> FrameReport:
-    return FrameReport(**workspace.record(index))
+def _reports(workspace: Workspace) -> list[FrameReport]:
+    """Of every painting, in the order they were made."""
+    return [FrameReport(**workspace.record(number)) for number in range(workspace.done)]
 
 
 def _write_line(log: BinaryIO | None, output: Path, report: FrameReport) -> None:

@@ -13,11 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vidstyle.flow import Flows, consistency
+from vidstyle.flow import Flows
 from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media.base import Source
-from vidstyle.motion import Motion, at_rest
+from vidstyle.motion import CLOSES, Motion, at_rest
 from vidstyle.settings import TemporalSettings
 from vidstyle.shots import split_shots
 
@@ -29,8 +29,6 @@ _COLLAPSE = 0.1
 """Share of pixels with a reliable flow under which a frame starts a new shot: there is nothing to hold on to."""
 _LOOP = 24
 """Frames at the end of a loop, at most, that go towards the first one."""
-_CLOSES = 0.25
-"""Share of the pixels with a reliable flow into the first frame from which the end of a loop can go towards it."""
 
 Item = TypeVar("Item")
 
@@ -89,8 +87,6 @@ def plan(medium: Source, flows: Flows, guide: Guide, temporal: TemporalSettings,
 def motions(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Sequence[int]) -> list[Motion]:
     """The motion from `frame` to each earlier frame of its shot that is referred to, the frame before first.
 
-    Flow is estimated on the source frames in both directions, since the way back tells what can be trusted.
-
     Args:
         frame: the current frame.
         earlier: the frames of the shot before it, the last one latest.
@@ -100,9 +96,7 @@ def motions(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Se
     found = []
     for distance in sorted({1, *references}):
         if distance <= len(earlier) and flows.knows(frame, earlier[-distance]):
-            reference = earlier[-distance]
-            flow = flows(frame, reference)
-            found.append(Motion.between(frame, reference, flow, consistency(flow, flows(reference, frame))))
+            found.append(Motion.found(frame, earlier[-distance], flows))
     return found
 
 
@@ -136,7 +130,7 @@ class _Loop:
         known = motions(frame, [self.first], self._flows, ())
         if not known:
             reason = f"--flow has no files between frame {frame.index + 1} and the first, so that the end cannot flow into it"
-        elif float(known[0].trust.mean()) < _CLOSES:
+        elif float(known[0].trust.mean()) < CLOSES:
             reason = "the end of the film does not look like its beginning, so that it cannot flow into it"
         else:
             return known[0], 1 / (left + 1)

@@ -258,12 +258,8 @@ class Stylizer:
             start = torch.lerp(start, goal, pull)
             expected = None
         pairs = self._carried(self._pairs(state), nearest)
-        iterations = self.settings.optimize.iterations
         work = _Work(frame, source, guidance or self._default, references, expected, None if rest is None else 1 - rest)
-        if rest is not None and float(rest.min()) == 1:
-            iterations = 1  # nothing may change; the one evaluation says what the picture costs
-        result = self._optimise(work, start, iterations, pairs, _part(on_step, 0.0, 1 / iterations))
-        return self._painted(result, result.steps, float(nearest.trust.mean()))
+        return self._painted_from(work, start, pairs, on_step, float(nearest.trust.mean()))
 
     def _moved(self, motion: Motion, painted: npt.NDArray[np.uint16], stored: torch.Tensor) -> torch.Tensor:
         """An earlier frame's painting, `stored` with its finest detail faded, where its pixels are now; where it stands still as it was."""
@@ -310,7 +306,14 @@ class Stylizer:
             pairs = self._carried(pairs, beside.behind)
             reliable = float(beside.behind.trust.mean())
         work = _Work(beside.frame, source, beside.guidance, references, None, 1 - rest)
-        iterations = 1 if float(rest.min()) == 1 else self.settings.optimize.iterations
+        return self._painted_from(work, start, pairs, on_step, reliable)
+
+    def _painted_from(
+        self, work: _Work, start: torch.Tensor, pairs: Sequence[CurvaturePair], on_step: OnStep | None, reliable: float
+    ) -> Painted:
+        """The frame painted on from `start`; where nothing may change, one evaluation says what the picture costs."""
+        fixed = work.freedom is not None and not work.freedom.any()
+        iterations = 1 if fixed else self.settings.optimize.iterations
         result = self._optimise(work, start, iterations, pairs, _part(on_step, 0.0, 1 / iterations))
         return self._painted(result, result.steps, reliable)
 

@@ -338,7 +338,7 @@ class _Lines:
         self._said = now
         each = (now - self._started) / (self._done - self._begun)
         left = f", about {duration(each * to_do)} left" if to_do and not last else ""
-        say(f"vidstyle: frame {self._done:.{0 if last else 1}f} of {self._total or '?'}, loss {report.objective:.4g}{left}")
+        say(f"vidstyle: frame {round(self._done, 1):g} of {self._total or '?'}, loss {report.objective:.4g}{left}")
 
     def close(self) -> None:
         """Nothing to take away."""

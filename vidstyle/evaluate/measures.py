@@ -18,6 +18,9 @@ __all__ = ["chroma", "content_and_style_of", "luma", "objective_of", "saturation
 
 Picture = npt.NDArray[np.uint8]
 
+_LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of R, G and B (BT.601)."""
+
 
 def warping_error(current: Picture, reference: Picture, flow: FlowField, trust: npt.NDArray[np.float32]) -> float:
     """Σ M (current − warped reference)² / ΣM, mean over RGB in [0, 1] (Lai et al. 2018).
@@ -62,14 +65,14 @@ def _windowed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def luma(picture: Picture) -> npt.NDArray[np.float64]:
     """(H, W), 0-255, BT.601."""
-    return np.asarray(picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
+    return np.asarray(picture.astype(np.float64) @ _LUMA)
 
 
 def chroma(picture: Picture) -> tuple[float, float]:
     """Means of Cb and Cr (BT.601, full range), 0-255 with 128 for grey."""
-    red, green, blue = picture.reshape(-1, 3).mean(axis=0, dtype=np.float64)
-    grey = 0.299 * red + 0.587 * green + 0.114 * blue
-    return float(128 + 0.5 * (blue - grey) / (1 - 0.114)), float(128 + 0.5 * (red - grey) / (1 - 0.299))
+    mean = picture.reshape(-1, 3).mean(axis=0, dtype=np.float64)
+    red, _, blue = 128 + 0.5 * (mean - mean @ _LUMA) / (1 - _LUMA)
+    return float(blue), float(red)
 
 
 def saturation(picture: Picture) -> float:
