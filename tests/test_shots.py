@@ -36,6 +36,14 @@ def cuts(pictures: list[np.ndarray]) -> list[int]:
     return starts[1:]
 
 
+def faded_over(one: list[np.ndarray], other: list[np.ndarray], length: int, level: int) -> list[np.ndarray]:
+    """The end of `one` goes over to a plain level of 255, and the beginning of `other` comes out of it, `length` frames each."""
+    shares = np.linspace(0, 1, length + 1)[:-1]
+    out = [level + (1 - share) * (picture - float(level)) for share, picture in zip(shares + 1 / length, one[-length:], strict=True)]
+    into = [level + share * (picture - float(level)) for share, picture in zip(shares + 1 / length, other[:length], strict=True)]
+    return [*one[:-length], *(picture.round().astype(np.uint8) for picture in out + into), *other[length:]]
+
+
 class TestCuts:
     def test_two_shots(self) -> None:
         assert cuts(take(PAN, 8) + take(OTHER, 8)) == [8]
@@ -69,6 +77,21 @@ class TestCuts:
         dark, light = np.full((*size, 3), 30, np.uint8), np.full((*size, 3), 200, np.uint8)
         assert cuts([dark] * 4 + [light] * 4) == [4]
 
+    @pytest.mark.parametrize("share", [0.3, 0.1])
+    def test_in_the_dark(self, share: float) -> None:
+        assert cuts([(picture * share).astype(np.uint8) for picture in take(PAN, 8) + take(OTHER, 8)]) == [8]
+
+    @pytest.mark.parametrize("level", [0, 255])
+    @pytest.mark.parametrize("length", [1, 2, 4, 12])
+    def test_through_black_or_white(self, length: int, level: int) -> None:
+        nothing = np.full_like(PAN.frame(0), level)
+        assert cuts(take(PAN, 6) + [nothing] * length + take(OTHER, 6)) == [6 + length]
+
+    @pytest.mark.parametrize("level", [0, 255])
+    @pytest.mark.parametrize("length", [4, 8, 16])
+    def test_through_a_fade(self, length: int, level: int) -> None:
+        assert cuts(faded_over(take(PAN, 6 + length), take(OTHER, 6 + length), length, level)) == [6 + length]
+
     def test_to_a_still_that_lasts(self) -> None:
         assert cuts(take(PAN, 6) + [OTHER.frame(0)] * 20 + take(PAN, 6)) == [6, 26]
 
@@ -101,6 +124,19 @@ class TestNoCut:
 
     def test_in_a_fade_through_black(self) -> None:
         assert cuts([(PAN.frame(t) * (abs(t - 10) / 10)).astype(np.uint8) for t in range(21)]) == []
+
+    @pytest.mark.parametrize("level", [0, 255])
+    @pytest.mark.parametrize("length", [1, 2, 4, 12])
+    def test_at_a_flash_that_hides_everything(self, length: int, level: int) -> None:
+        pictures = take(PAN, 12)
+        pictures[6:6] = [np.full_like(pictures[0], level)] * length
+        assert cuts(pictures) == []
+
+    def test_in_a_strobe(self) -> None:
+        assert cuts([picture if t % 4 < 2 else np.zeros_like(picture) for t, picture in enumerate(take(PAN, 16))]) == []
+
+    def test_in_a_fade_of_a_plain_colour(self) -> None:
+        assert cuts([np.full((72, 128, 3), level, np.uint8) for level in range(0, 250, 20)]) == []
 
     def test_in_a_still(self) -> None:
         assert cuts([PAN.frame(0)] * 20) == []
@@ -143,6 +179,35 @@ class TestOwnClips:
         last = len(pictures) - 1
         faded = [(picture * min(t / 8, (last - t) / 8, 1)).astype(np.uint8) for t, picture in enumerate(pictures)]
         assert cuts(faded) == expected
+
+
+OWN = {"rabbit": ("bbb_run_cut.mp4", 0), "close": ("bbb_run_cut.mp4", 40), "city": ("drone_city.mp4", 0)}
+
+
+@pytest.fixture(scope="module")
+def beginnings() -> dict[str, list[np.ndarray]]:
+    """Twenty frames of each shot of the films in benchmarks/media, at one size."""
+    found = {}
+    for name, (file, start) in OWN.items():
+        with open_source(ROOT / "benchmarks" / "media" / file, RunSettings(size=192, start=f"{start}f", end=f"{start + 20}f")) as medium:
+            found[name] = [frame.rgb for frame in medium.frames()]
+    return found
+
+
+@pytest.mark.parametrize(("one", "other"), [(one, other) for one in OWN for other in OWN if one != other])
+class TestBetweenOwnClips:
+    def test_through_a_fade(self, beginnings: dict[str, list[np.ndarray]], one: str, other: str) -> None:
+        for length in (4, 8):
+            for level in (0, 255):
+                assert cuts(faded_over(beginnings[one], beginnings[other], length, level)) == [20], (length, level)
+
+    def test_through_black(self, beginnings: dict[str, list[np.ndarray]], one: str, other: str) -> None:
+        for length in (0, 1, 3, 9):
+            black = [np.zeros_like(beginnings[one][0])] * length
+            assert cuts(beginnings[one] + black + beginnings[other]) == [20 + length], length
+
+    def test_in_the_dark(self, beginnings: dict[str, list[np.ndarray]], one: str, other: str) -> None:
+        assert cuts([(picture * 0.15).astype(np.uint8) for picture in beginnings[one] + beginnings[other]]) == [20]
 
 
 class TestShots:
