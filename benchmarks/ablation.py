@@ -58,14 +58,16 @@ def not_stretched(flow: Any) -> Any:
 
 
 REPAINTED: dict[str, Any] = {"temporal": {"repaint_still": True}}
+ONE_REFERENCE: dict[str, Any] = {"temporal": {"references": [1]}}
+FROM_SOURCE: dict[str, Any] = {"temporal": {"references": [1], "repaint_still": True}}
 PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "all": ("the method", {}, {}),
     "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
     "start": ("no temporal loss, the start alone (--temporal-weight 0)", {"temporal": {"weight": 0, "drift_weight": 0}}, {}),
-    "loss": ("no start, the loss alone: from the source", REPAINTED, {"vidstyle.stylizer.fill_new": from_source}),
+    "loss": ("no start, no older frames: the loss alone, from the source", FROM_SOURCE, {"vidstyle.stylizer.fill_new": from_source}),
     "passes": ("three passes (--passes 3 --iterations 12)", {"temporal": {"passes": 3}, "optimize": {"iterations": 12}}, {}),
     "still": ("what stands still is painted on (--repaint-still)", REPAINTED, {}),
-    "references": ("no older frames (--references 1)", {"temporal": {"references": [1]}}, {}),
+    "references": ("no older frames (--references 1)", ONE_REFERENCE, {}),
     "drift": ("no drift term (--drift-weight 0)", {"temporal": {"drift_weight": 0}}, {}),
     "curvature": ("no curvature carried (--carried 0)", {"optimize": {"carried": 0}}, {}),
     "raw-flow": ("Farnebäck unrefined (--flow farneback-raw)", {"flow": {"estimator": "farneback-raw"}}, {}),
@@ -73,7 +75,11 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "sinc": ("pictures moved bicubically", {}, {"vidstyle.stylizer.warp": bicubic}),
     "fade": ("the finest detail not faded", {}, {"vidstyle.stylizer.fade_finest": lambda image: image}),
     "fill": ("new pixels not filled", {}, {"vidstyle.stylizer.fill_new": plain_fill}),
-    "content-fill": ("distrusted pixels start from the source", {}, {"vidstyle.stylizer.fill_new": from_content}),
+    "content-fill": (
+        "distrusted pixels start from the source, no older frames",
+        ONE_REFERENCE,
+        {"vidstyle.stylizer.fill_new": from_content},
+    ),
     "stretched": ("stretched flow trusted", {}, {"vidstyle.motion.stretched": not_stretched}),
     "settled": ("first frame not settled (--first-iterations 36)", {"optimize": {"first_iterations": 36}}, {}),
 }

@@ -127,6 +127,15 @@ def test_an_input_is_never_written_over(name: str, place: Path, capsys: pytest.C
     assert Path(name).read_bytes() == before
 
 
+def test_nor_is_what_lies_in_one(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("painted/notes.json").write_text("{}")
+    before = Path("painted/0.png").read_bytes()
+    assert main(["clip.mp4", "painted", "--no-losses", "--json", "painted/0.png"]) == 2
+    assert "is an input" in capsys.readouterr().err
+    assert Path("painted/0.png").read_bytes() == before
+    assert main(["clip.mp4", "painted", "--no-losses", "-q", "--json", "painted/notes.json"]) == 0
+
+
 def test_a_link_is_followed_and_stays(place: Path) -> None:
     Path("real.json").write_text("{}")
     Path("link.json").symlink_to("real.json")
@@ -197,6 +206,7 @@ def test_figures_beyond_their_column_stay_apart() -> None:
         (["clip.mp4", "painted", "--json", "painted"], 2, "is a directory"),
         (["clip.mp4", "style.jpg"], 2, "another shape"),
         (["clip.mp4", "painted", "--start", "soon"], 2, "--start"),
+        (["clip.mp4", "painted", "--fps", "0"], 2, "--fps"),
     ],
 )
 def test_what_is_wrong_is_one_line(words: list[str], code: int, said: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:

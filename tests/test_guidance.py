@@ -17,6 +17,7 @@ from vidstyle.flow import make_flows
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.guidance import Guidance, Guide, blend_shares, schedule_shares
 from vidstyle.settings import Settings
+from vidstyle.stillness import SETTLING
 
 SIZE = (48, 64)
 SCENE = Scene(size=SIZE)
@@ -122,6 +123,28 @@ def test_a_film_of_masks_goes_along_frame_by_frame(tmp_path: Path) -> None:
                 assert ((found[0] > 0.5) == disc).mean() > 0.99
             with pytest.raises(MediaError, match="ends after 4 frames"):
                 masks.at(frame(4), shot_start=False)
+
+
+def test_where_masks_change_stays_known_until_it_has_settled(tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for t in range(20):
+        mask = np.zeros(SIZE)
+        mask[:, : 20 if t < 3 else 30] = 1
+        write_mask(folder / f"{t:02}.png", mask)
+    with guide(1, info(20), mask={"paths": [str(folder)]}) as masks:
+        moving = [masks.at(frame(t), shot_start=t in (0, 18)).moving for t in range(20)]
+    shares = [float(where.mean()) for where in moving if where is not None]
+    assert shares == [0.0] * 3 + [pytest.approx(10 / 64)] * SETTLING + [0.0] * 5
+    assert moving[3] is not None
+    assert moving[3][:, 20:30].all()
+
+
+def test_what_a_style_has_left_is_not_at_rest() -> None:
+    still, moving = np.full((2, 2), 0.5, np.float32), np.array([[True, False], [False, False]])
+    assert Guidance((1.0,)).resting(still) is still
+    assert Guidance((1.0,), changing=True).resting(still).max() == 0
+    np.testing.assert_array_equal(Guidance((1.0,), moving=moving).resting(still), [[0, 0.5], [0.5, 0.5]])
 
 
 def test_a_mask_of_the_first_frame_is_carried_along(tmp_path: Path) -> None:

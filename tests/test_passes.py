@@ -198,8 +198,11 @@ class TestLoop:
         stylize(clip, [style], tmp_path / "out", settings(temporal={"passes": 2, "loop": True}), JobOptions(log_json=log))
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         assert [(line["passed"], line["index"]) for line in lines[:6]] == [(1, 0), (1, 1), (1, 2), (2, 2), (2, 1), (2, 0)]
-        closing = [line for line in lines if line["index"] == 8]
-        assert "temporal_2" in closing[0]["terms"]
+        assert [(line["passed"], line["index"]) for line in lines[6:12]] == [(1, 3), (1, 4), (1, 5), (2, 5), (2, 4), (2, 3)]
+        (closing,) = [line for line in lines if line["index"] == 8]
+        assert "temporal_2" in closing["terms"]
+        begins = [line["terms"] for line in lines if (line["passed"], line["index"]) in ((2, 2), (2, 5))]
+        assert all("temporal_1" not in terms for terms in begins)  # neither of these shots comes round to its own beginning
 
     def test_it_is_gone_over_again_and_goes_on_where_it_was(self, style: Path, tmp_path: Path) -> None:
         scene = Scene(size=(32, 48), pan=(0, 0), zoom=1, turn=0, disc_step=(1, 0))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from tests.jobs import Interrupted, Recorder, settings, write_png
 from tests.scenes import Scene, procedural_picture
 from vidstyle.flow import consistency
 from vidstyle.frames import FlowField, Frame
 from vidstyle.guidance import Guidance
 from vidstyle.motion import Motion, at_rest
+from vidstyle.pipeline import JobOptions, stylize
 from vidstyle.settings import Settings
-from vidstyle.stillness import stillness
+from vidstyle.stillness import SETTLING, Held, stillness
 from vidstyle.stylizer import Stylizer
 
 SIZE = (96, 128)
@@ -101,6 +106,14 @@ class TestAtRest:
         assert unseen.sum() > 50
         np.testing.assert_array_equal(both[unseen], alone[unseen])
 
+    def test_what_was_painted_from_something_else_stands_but_is_not_left(self) -> None:
+        agreement = np.ones(SIZE, np.float32)
+        agreement[:30] = 0
+        known = Motion.between(frame(1, PICTURE), frame(0, PICTURE), NO_FLOW, consistency(NO_FLOW, NO_FLOW))
+        settled, *_ = at_rest([known], agreement)
+        np.testing.assert_array_equal(settled.still, agreement)
+        assert settled.trust.min() == 1
+
     def test_noise_in_the_flow_moves_nothing_that_stands_still(self) -> None:
         flow, back = (FlowField(np.random.default_rng(seed).normal(0, 0.02, (2, *SIZE)).astype(np.float32)) for seed in (1, 2))
         known = Motion.between(frame(1, PICTURE), frame(0, PICTURE), flow, consistency(flow, back))
@@ -117,6 +130,49 @@ class TestAtRest:
         moving = settled.still == 0
         np.testing.assert_array_equal(settled.flow.data[:, moving], known.flow.data[:, moving])
         np.testing.assert_array_equal(settled.trust[moving], known.trust[moving])
+
+
+class TestHeld:
+    """What two frames cannot tell adds up against the source that the painting was made from."""
+
+    @pytest.mark.parametrize("a_frame", [0.03, -0.03, 0.2])
+    def test_light_that_creeps_is_painted_in_the_end(self, a_frame: float) -> None:
+        held = Held.first(PICTURE)
+        rests, off = [], []
+        for t in range(1, 201):
+            now = np.clip(PICTURE + np.float32(a_frame * t), 0, 255).round().astype(np.uint8)
+            rest = held.agreement(now)
+            held = held.after(now, rest)
+            rests.append(rest.mean())
+            off.append(np.abs(held.source - now).mean())
+        assert rests[0] == 1
+        assert min(rests) < 1
+        assert max(off) < 3, "what is painted stays within a level or two of what is there"
+
+    def test_a_still_scene_is_held_for_ever(self) -> None:
+        held = Held.first(noisy(0, 2))
+        for t in range(1, 60):
+            rest = held.agreement(noisy(t, 2))
+            assert (rest == 1).mean() > 0.99
+            held = held.after(noisy(t, 2), rest)
+
+    def test_after_a_flash_it_is_painted_on_until_it_has_settled(self) -> None:
+        flash = np.clip(PICTURE.astype(int) + 100, 0, 255).astype(np.uint8)
+        held = Held.first(PICTURE)
+        rests = []
+        for now in [flash] + [PICTURE] * (SETTLING + 3):
+            rest = held.agreement(now)
+            held = held.after(now, rest)
+            rests.append(float(rest.mean()))
+        assert rests == [0.0] * (SETTLING + 2) + [1.0] * 2
+
+    def test_it_comes_back_from_the_workspace(self) -> None:
+        held = Held.first(PICTURE).after(noisy(0, 40), np.full(SIZE, 0.25, np.float32))
+        again = Held.of({"s": np.zeros(1, np.float32), **held.state})
+        assert again is not None
+        np.testing.assert_array_equal(again.source, held.source)
+        np.testing.assert_array_equal(again.unsettled, held.unsettled)
+        assert Held.of({}) is None
 
 
 QUICK = {"iterations": 4, "first_iterations": 8}
@@ -159,3 +215,41 @@ class TestPainting:
         painted = stylizer.follow(frame(1, PICTURE), known, {1: first.picture}, first.state, guidance=Guidance((1.0,), moving=moving))
         assert (painted.picture[:40] != first.picture[:40]).mean() > 0.5
         np.testing.assert_array_equal(painted.picture[40:], first.picture[40:])
+
+    def test_where_a_mask_has_changed_the_painting_is_held_less(self) -> None:
+        """The temporal loss holds to the old style; where the mask goes along with what moves, it holds to the new one."""
+        stylizer = self.stylizer()
+        first = stylizer.first(frame(0))
+        known = at_rest([motion(1, 0)])
+        everywhere = Guidance((1.0,), moving=np.ones(SIZE, bool))
+        where = stylizer._changing(known[0], everywhere)
+        assert where is not None
+        np.testing.assert_array_equal(where[0, 0].numpy() == 1, ~known[0].flow.data.any(axis=0))
+        held, free = (
+            stylizer.follow(frame(1), known, {1: first.picture}, first.state, guidance=guidance) for guidance in (None, everywhere)
+        )
+        assert free.report.terms["temporal_1"] < held.report.terms["temporal_1"]
+        off = [np.abs(one.picture.astype(int) - first.picture)[known[0].still == 1].mean() for one in (held, free)]
+        assert off[0] == 0
+        assert off[1] > 0
+
+
+def test_going_on_remembers_what_paintings_were_made_from(tmp_path: Path) -> None:
+    """A flash over a still picture: whether it may rest hangs on frames that a job that goes on does not look at again."""
+    flash = np.clip(PICTURE[:48, :64].astype(int) + 100, 0, 255).astype(np.uint8)
+    pictures = [PICTURE[:48, :64]] * 2 + [flash] + [PICTURE[:48, :64]] * 3
+    film = tmp_path / "film"
+    film.mkdir()
+    for t, picture in enumerate(pictures):
+        write_png(film / f"{t}.png", picture)
+    style = write_png(tmp_path / "style.png", STYLE)
+    log = tmp_path / "log.jsonl"
+    stylize(film, [style], tmp_path / "whole", settings(), JobOptions(log_json=log))
+    steps = [json.loads(line)["steps"] for line in log.read_text().splitlines()]
+    assert steps == [4, 1, 2, 2, 2, 2]
+    with pytest.raises(Interrupted):
+        stylize(film, [style], tmp_path / "resumed", settings(), progress=Recorder(4))
+    stylize(film, [style], tmp_path / "resumed", settings())
+    for t in range(len(pictures)):
+        whole, resumed = (cv2.imread(str(tmp_path / name / f"{t}.png")) for name in ("whole", "resumed"))
+        np.testing.assert_array_equal(whole, resumed)

@@ -20,15 +20,13 @@ from vidstyle.frames import FlowField, Frame, MediaInfo
 from vidstyle.media import open_source
 from vidstyle.pixels import feathered, to_mask
 from vidstyle.settings import Position, RunSettings, Settings, schedule_entries
+from vidstyle.stillness import SETTLING
 
 __all__ = ["Guidance", "Guide", "blend_shares", "schedule_shares"]
 
 logger = logging.getLogger(__name__)
 
 Mask = npt.NDArray[np.float32]
-
-_SETTLED = 12
-"""Frames after a cross-fade in which the look may still settle."""
 
 _MASK_CHANGE = 0.5 / 255
 """Change of a mask from one frame to the next that is no rounding."""
@@ -47,12 +45,18 @@ class Guidance:
     changing: bool = False
     """Whether another style has been taking over: the painting is to become another one, and must not be held to what it was."""
     moving: npt.NDArray[np.bool_] | None = None
-    """(H, W), where the masks are not those of the frame before; None without masks, and at the first frame."""
+    """(H, W), where the masks are others than a dozen frames before; None without masks."""
 
     @property
     def coverage(self) -> Mask | None:
         """(H, W) in [0, 1], how much of each pixel is painted; None for all of the picture."""
         return None if self.masks is None else self.masks.sum(axis=0).clip(0, 1)
+
+    def resting(self, still: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """How much each pixel keeps of its painting if its source is as surely `still`, both (H, W) in [0, 1]; 0 where its style changes."""
+        if self.changing:
+            return np.zeros_like(still)
+        return still if self.moving is None else still * ~self.moving
 
 
 class Guide:
@@ -81,9 +85,10 @@ class Guide:
         self._opening: Fraction | None = None
         self._begun: list[Fraction] = []
         self._before = tuple(float(not number) for number in range(styles))
-        self._changed = _SETTLED
+        self._changed = SETTLING
         self._masks: _Masks | None = None
         self._masks_before: npt.NDArray[np.float32] | None = None
+        self._since = np.zeros((0, 0), int)
         if settings.mask.paths is not None:
             _check_masks(settings, styles)
             self._masks = _Masks([Path(path) for path in settings.mask.paths], settings, info, flows)
@@ -110,13 +115,16 @@ class Guide:
             self._changed = 0 if shares != self._before else self._changed + 1
             self._before = shares
         if self._masks is None:
-            return Guidance(shares, changing=self._changed < _SETTLED)
+            return Guidance(shares, changing=self._changed < SETTLING)
         masks = self._masks.at(frame, shot_start)
         if len(masks) < self._styles:
             masks = np.concatenate([masks, (1 - masks.sum(axis=0, keepdims=True)).clip(0, 1)])
-        moving = None if self._masks_before is None else (np.abs(masks - self._masks_before) > _MASK_CHANGE).any(axis=0)
+        if self._masks_before is None or shot_start:
+            self._since = np.full(masks.shape[1:], SETTLING)
+        else:
+            self._since = np.where((np.abs(masks - self._masks_before) > _MASK_CHANGE).any(axis=0), 0, self._since + 1)
         self._masks_before = masks
-        return Guidance(shares, masks, moving=moving)
+        return Guidance(shares, masks, moving=self._since < SETTLING)
 
     def close(self) -> None:
         """Lets go of the masks' files."""

@@ -97,16 +97,17 @@ def answering(motions: Sequence[Motion]) -> list[npt.NDArray[np.bool_]]:
     return masks
 
 
-def at_rest(motions: Sequence[Motion]) -> list[Motion]:
+def at_rest(motions: Sequence[Motion], agreement: npt.NDArray[np.float32] | None = None) -> list[Motion]:
     """The same motions, the first one knowing what the older ones say of its stillness.
 
     A pixel has been standing still if the frame before says so and every older one in which it is not hidden. Its vector is noise,
     which would have it moved to and fro and distrusted where it leaves the picture by a hair: it becomes 0, and is trusted. Pixels
     that are not quite sure go by a part of their vector. The frame before alone must not say so: a slow pan would be seen as none,
-    frame after frame.
+    frame after frame. And a pixel is `still`, to be left as it is, only if its painting was made from what is there now.
 
     Args:
         motions: from one frame, to the frame before first.
+        agreement: how surely each pixel's painting was made from what is there now (`Held.agreement`), (H, W) in [0, 1]; None: all were.
     """
     nearest, *older = motions
     rest = nearest.still * (nearest.shown | (nearest.still == 1))
@@ -120,7 +121,7 @@ def at_rest(motions: Sequence[Motion]) -> list[Motion]:
         trust=np.where(sure, np.float32(1), nearest.trust),
         shown=nearest.shown | sure,
         new=nearest.new & ~sure,
-        still=rest.astype(np.float32),
+        still=(rest if agreement is None else rest * agreement).astype(np.float32),
     )
     return [settled, *older]
 

@@ -35,6 +35,7 @@ from vidstyle.passes import KeptShot, sweep
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.plan import ahead, plan
 from vidstyle.settings import Settings, schedule_entries
+from vidstyle.stillness import Held
 from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
 from vidstyle.workspace import Workspace, fingerprint_file
 
@@ -277,21 +278,23 @@ def _paint(
         """What the last pass over the frame's shot has made of it; earlier ones may be gone."""
         return stored(max(passed for passed, other in at if other == index), index)
 
-    def commit(painted: Painted, report: FrameReport) -> FrameReport:
+    def commit(painted: Painted, report: FrameReport, held: Held | None = None) -> FrameReport:
         at[report.passed, report.index] = workspace.done
         afresh = report.shot_start and report.passed == 1
         report = replace(report, share=1 / passes)
-        workspace.append(workspace.done, painted.picture, asdict(report), painted.state, afresh)
+        state = {**painted.state, **({} if held is None else held.state)}
+        workspace.append(workspace.done, painted.picture, asdict(report), state, afresh)
         return report
 
-    def later_passes(shot: KeptShot) -> Iterator[FrameReport]:
+    def later_passes(shot: KeptShot, ends_film: bool = False) -> Iterator[FrameReport]:
         """Goes over the frames of a shot again, from its end, from its beginning, and so on."""
-        if len(shot) < 2 or (temporal.loop and shot.indices[0] > 0):  # the end of a loop leads to a frame of another shot, which is done
+        comes_round = temporal.loop and ends_film
+        if len(shot) < 2 or (comes_round and shot.indices[0] > 0):  # it goes towards a frame of another shot, which is done
             return
         for passed in range(2, passes + 1):
             done = sum((passed, index) in at for index in shot.indices)
             began = time.monotonic()
-            for beside in ahead(sweep(shot, flows, passed % 2 == 0, temporal.loop, done)):
+            for beside in ahead(sweep(shot, flows, passed % 2 == 0, comes_round, done)):
                 own = stored(passed - 1, beside.frame.index)
                 neighbour = None
                 if beside.behind is not None:  # of this pass, but where a loop has come round
@@ -306,7 +309,7 @@ def _paint(
         del painted_before[max((index for index, start in enumerate(painted_before) if start), default=0) :]
     began = time.monotonic()
     with KeptShot(workspace.directory) as shot:
-        for step in ahead(plan(medium, flows, guide, temporal, painted_before)):
+        for step in ahead(plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()))):
             frame, guidance = step.frame, step.guidance
             if step.shot_start:
                 yield from later_passes(shot)
@@ -326,9 +329,9 @@ def _paint(
                 earlier = {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions}
                 closing = None if step.towards_first is None else Closing(step.towards_first[0], newest(0), step.towards_first[1])
                 painted = stylizer.follow(frame, step.motions, earlier, workspace.state(), on_step, guidance, closing)
-            yield commit(painted, _frame_report(frame, painted, step.shot_start, time.monotonic() - began))
+            yield commit(painted, _frame_report(frame, painted, step.shot_start, time.monotonic() - began), step.held)
             began = time.monotonic()
-        yield from later_passes(shot)
+        yield from later_passes(shot, ends_film=True)
 
 
 def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float, passed: int = 1) -> FrameReport:

@@ -20,6 +20,7 @@ from vidstyle.media.base import Source
 from vidstyle.motion import CLOSES, Motion, at_rest
 from vidstyle.settings import TemporalSettings
 from vidstyle.shots import split_shots
+from vidstyle.stillness import Held
 
 __all__ = ["Step", "ahead", "motions", "plan"]
 
@@ -44,9 +45,13 @@ class Step:
     shot_start: bool
     towards_first: tuple[Motion, float] | None = None
     """Near the end of a loop: the motion to the first frame, and how far this one goes towards it, in (0, 1]."""
+    held: Held | None = None
+    """What the paintings will have been made from after this frame; None where nothing is held still."""
 
 
-def plan(medium: Source, flows: Flows, guide: Guide, temporal: TemporalSettings, painted: Sequence[bool]) -> Generator[Step]:
+def plan(
+    medium: Source, flows: Flows, guide: Guide, temporal: TemporalSettings, painted: Sequence[bool], held: Held | None = None
+) -> Generator[Step]:
     """A step for every frame of a film.
 
     The film is always decoded from its beginning, so that cuts are found, and masks move, as in a run without interruption.
@@ -57,6 +62,7 @@ def plan(medium: Source, flows: Flows, guide: Guide, temporal: TemporalSettings,
         guide: which styles go where.
         temporal: which earlier frames are looked at, and whether the film is a loop.
         painted: for every frame that is painted already, whether it started a shot; its flow is not estimated again.
+        held: what the last one of those has left, if it is gone on from.
     """
     loop = _Loop(medium, flows) if temporal.loop and not temporal.framewise else None
     distances = (1,) if temporal.framewise else temporal.references
@@ -73,15 +79,17 @@ def plan(medium: Source, flows: Flows, guide: Guide, temporal: TemporalSettings,
                     known = []
                 shot_start = not known
                 if known and temporal.holds_still:
-                    known = at_rest(known)
+                    known = at_rest(known, None if held is None else held.agreement(frame.rgb))
             if shot_start:
                 earlier.clear()
             guidance = guide.at(frame, shot_start)
+            if temporal.holds_still and frame.index >= len(painted):
+                held = Held.first(frame.rgb) if shot_start or held is None else held.after(frame.rgb, guidance.resting(known[0].still))
             towards_first = loop.towards_first(frame) if loop is not None and known else None
             if loop is not None and loop.first is None:
                 loop.first = frame
             earlier.append(frame)
-            yield Step(frame, tuple(known), guidance, shot_start, towards_first)
+            yield Step(frame, tuple(known), guidance, shot_start, towards_first, held)
 
 
 def motions(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Sequence[int]) -> list[Motion]:

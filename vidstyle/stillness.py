@@ -8,13 +8,17 @@ Convention: flow points from the current frame into the earlier one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vidstyle.frames import FlowField
 
-__all__ = ["stillness"]
+__all__ = ["SETTLING", "Held", "stillness"]
 
 _NEAR = 5
 """Side in pixels of the squares over which a change of the source is told from noise."""
@@ -30,6 +34,10 @@ _LIGHT = 0.5
 """Change of an area's mean, in levels of 255, up to which light counts as the same from one frame to the next."""
 _LIGHT_FRAMES, _MOTION_FRAMES = 3, 5
 """Frames over which change of light and motion may add up, however far back the earlier frame is."""
+_OTHER = 16.0
+"""Mean absolute difference, in levels of 255, from which something altogether else is there: another thing, a flash."""
+SETTLING = 12
+"""Frames for which what has become something else is painted on before it may rest."""
 _MOTION = 0.05
 """Motion of an area, in pixels, up to which it counts as still from one frame to the next."""
 
@@ -48,21 +56,68 @@ def stillness(current: npt.NDArray[np.uint8], earlier: npt.NDArray[np.uint8], fl
         flow: at `current`, into `earlier`.
         distance: frames between them.
     """
-    change = current.astype(np.float32) - earlier
-    near = _mean(np.abs(change).mean(axis=2), _NEAR)
-    noise = min(float(np.percentile(near, 33)), _NOISE)
-    light = np.abs(_mean(change, _AREA)).mean(axis=2)
+    alike = _alike(current, earlier, _LIGHT * min(distance, _LIGHT_FRAMES))
     grey = cv2.cvtColor(current, cv2.COLOR_RGB2GRAY).astype(np.float32)
     slope = cv2.Sobel(grey, -1, 1, 0) ** 2 + cv2.Sobel(grey, -1, 0, 1) ** 2
-    seen = np.maximum(_mean(slope, _NEAR) - _SLOPE_OF_NOISE * noise**2, 0) + 1e-3
+    seen = np.maximum(_mean(slope, _NEAR) - _SLOPE_OF_NOISE * _noise(_near(current, earlier)) ** 2, 0) + 1e-3
     weight = _widely(seen)
     drift = np.hypot(*(_widely(seen * part) / weight for part in flow.data))
-    return np.asarray(
-        _up_to(near, 1 + 1.5 * noise)
-        * _up_to(light, _LIGHT * min(distance, _LIGHT_FRAMES))
-        * _up_to(drift, _MOTION * min(distance, _MOTION_FRAMES)),
-        dtype=np.float32,
-    )
+    return np.asarray(alike * _up_to(drift, _MOTION * min(distance, _MOTION_FRAMES)), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the painting of each pixel was made from, however long ago.
+
+    Two frames that differ by too little to tell say nothing of how far light and camera have crept in a thousand. So what stands
+    still is also compared with the source as it was when the pixel was last painted.
+    """
+
+    source: npt.NDArray[np.float32]
+    """(H, W, 3) RGB, 0-255."""
+    unsettled: npt.NDArray[np.float32]
+    """(H, W): frames for which the pixel is still to be painted on, because something altogether else was there."""
+
+    @classmethod
+    def first(cls, rgb: npt.NDArray[np.uint8]) -> Held:
+        """After the first frame of a shot, which has settled."""
+        return cls(rgb.astype(np.float32), np.zeros(rgb.shape[:2], np.float32))
+
+    @classmethod
+    def of(cls, state: Mapping[str, npt.NDArray[np.float32]]) -> Held | None:
+        """What `state` has made of it; None if nothing was."""
+        return cls(state["held_source"], state["held_unsettled"]) if "held_source" in state else None
+
+    @property
+    def state(self) -> dict[str, npt.NDArray[np.float32]]:
+        """For the workspace."""
+        return {"held_source": self.source, "held_unsettled": self.unsettled}
+
+    def agreement(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """How surely a frame, (H, W, 3), shows what each pixel's painting was made from, (H, W) in [0, 1]; 0 where it has yet to settle."""
+        return np.where(self.unsettled == 0, _alike(rgb, self.source, _LIGHT * _LIGHT_FRAMES), np.float32(0))
+
+    def after(self, rgb: npt.NDArray[np.uint8], rest: npt.NDArray[np.float32]) -> Held:
+        """After a frame, (H, W, 3), in which each pixel has kept `rest`, (H, W) in [0, 1], of its painting."""
+        other = _near(rgb, self.source) > _OTHER
+        source = self.source + (1 - rest)[:, :, None] * (rgb - self.source)
+        return Held(source, np.where(other, np.float32(SETTLING), np.maximum(self.unsettled - 1, 0)))
+
+
+def _alike(current: npt.NDArray[np.uint8], earlier: npt.NDArray[Any], light: float) -> npt.NDArray[np.float32]:
+    """How surely two pictures differ by no more than noise and `light` levels on the mean over an area, (H, W) in [0, 1]."""
+    near = _near(current, earlier)
+    shift = np.abs(_mean(np.subtract(current, earlier, dtype=np.float32), _AREA)).mean(axis=2)
+    return _up_to(near, 1 + 1.5 * _noise(near)) * _up_to(shift, light)
+
+
+def _near(current: npt.NDArray[np.uint8], earlier: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """(H, W): mean absolute difference around each pixel, in levels of 255."""
+    return _mean(np.abs(np.subtract(current, earlier, dtype=np.float32)).mean(axis=2), _NEAR)
+
+
+def _noise(near: npt.NDArray[np.float32]) -> float:
+    return min(float(np.percentile(near, 33)), _NOISE)
 
 
 def _widely(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

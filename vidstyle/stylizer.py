@@ -244,19 +244,20 @@ class Stylizer:
             references.append(Reference(moved[motion.distance], held.to(source.dtype)))
             if motion is not nearest:
                 start = torch.where(held, moved[motion.distance], start)
-        expected: Reference | None = drift_target(moved[nearest.distance], nearest)
+        expected = drift_target(moved[nearest.distance], nearest)
         kept = self.rest(nearest, guidance)
         rest = None if kept is None else torch.from_numpy(kept)[None, None].to(self.device)
-        if guidance is not None and guidance.changing:
-            references = [Reference(one.warped, _CHANGING * one.trust) for one in references]
-            expected = None
+        changing = self._changing(nearest, guidance or self._default)
+        if changing is not None:
+            references = [Reference(one.warped, one.trust * (1 + (_CHANGING - 1) * changing)) for one in references]
+            expected = Reference(expected.warped, expected.trust * (1 - changing))
         if closing is not None:
             goal = self._moved(closing.motion, closing.painted, fade_finest(to_tensor(closing.painted, self.device)))
             pull = closing.share * torch.from_numpy(closing.motion.trust)[None, None].to(self.device)
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
             start = torch.lerp(start, goal, pull)
-            expected = None
+            expected = Reference(expected.warped, torch.zeros_like(expected.trust))
         pairs = self._carried(self._pairs(state), nearest)
         work = _Work(frame, source, guidance or self._default, references, expected, None if rest is None else 1 - rest)
         return self._painted_from(work, start, pairs, on_step, float(nearest.trust.mean()))
@@ -270,10 +271,23 @@ class Stylizer:
 
     def rest(self, nearest: Motion, guidance: Guidance | None = None) -> npt.NDArray[np.float32] | None:
         """How much of the painting before every pixel keeps whatever the losses say, (H, W) in [0, 1]; None where no pixel has to."""
-        if not self.settings.temporal.holds_still or (guidance is not None and guidance.changing):
+        if not self.settings.temporal.holds_still:
             return None
-        rest = nearest.still if guidance is None or guidance.moving is None else nearest.still * ~guidance.moving
-        return np.asarray(rest, dtype=np.float32) if rest.any() else None
+        rest = (guidance or self._default).resting(nearest.still)
+        return rest if rest.any() else None
+
+    def _changing(self, nearest: Motion, guidance: Guidance) -> torch.Tensor | None:
+        """Where the painting is to become another one, (1, 1, H, W), 1 or 0; None: nowhere.
+
+        Of a mask that moves only what it leaves or takes from a source that stands still: with what moves goes its style.
+        """
+        if guidance.changing:
+            where = np.ones(self.size, np.float32)
+        elif guidance.moving is not None:
+            where = (guidance.moving & ~nearest.flow.data.any(axis=0)).astype(np.float32)
+        else:
+            return None
+        return torch.from_numpy(where)[None, None].to(self.device)
 
     def again(
         self,
@@ -454,7 +468,7 @@ class Stylizer:
         return [(warp(s, motion.flow, "bilinear"), warp(y, motion.flow, "bilinear")) for s, y in pairs]
 
     def _pairs(self, state: Mapping[str, npt.NDArray[np.float32]]) -> list[CurvaturePair]:
-        if not state:
+        if "s" not in state:
             return []
         s, y = (torch.from_numpy(state[name]).to(self.device) for name in ("s", "y"))
         return [(s[number : number + 1], y[number : number + 1]) for number in range(len(s))]

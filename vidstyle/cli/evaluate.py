@@ -111,10 +111,13 @@ def _check_json(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--json {path}: is a directory; name the file to write")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--json {path}: its directory does not exist; make it first")
-    if path.exists():
-        for other in (arguments.source, arguments.result, *arguments.style):
-            if other.exists() and path.samefile(other):
-                raise UsageError(f"--json {path}: is an input; choose another file")
+    inputs = (arguments.source, arguments.result, *arguments.style, arguments.ground_truth, arguments.occlusions, arguments.flow_weights)
+    for other in (*inputs, Path(arguments.flow)):
+        if other is None or not other.exists() or not path.exists():
+            continue
+        inside = other.is_dir() and path.suffix != ".json" and path.resolve().is_relative_to(other.resolve())
+        if inside or path.samefile(other):
+            raise UsageError(f"--json {path}: is an input; choose another file")
     if not path.exists() or path.is_file():
         check_place(path.resolve())
 
@@ -155,7 +158,8 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
 
     truth = FlowDirectory(arguments.ground_truth, arguments.occlusions) if arguments.ground_truth else None
     part = Settings.from_mapping(
-        {"run": {name: value for name in ("start", "end", "fps") if (value := getattr(arguments, name))}}, "--start, --end, --fps"
+        {"run": {name: value for name in ("start", "end", "fps") if (value := getattr(arguments, name)) is not None}},
+        "--start, --end, --fps",
     ).run
     with contextlib.ExitStack() as stack:
         result = stack.enter_context(open_source(arguments.result, RunSettings()))
