@@ -53,7 +53,7 @@ class Guidance:
         return None if self.masks is None else self.masks.sum(axis=0).clip(0, 1)
 
     def resting(self, still: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """How much each pixel keeps of its painting if its source is as surely `still`, both (H, W) in [0, 1]; 0 where its style changes."""
+        """How much each pixel keeps of its painting if the source is so `still`, both (H, W) in [0, 1]; nothing where styles change."""
         if self.changing:
             return np.zeros_like(still)
         return still if self.moving is None else still * ~self.moving
