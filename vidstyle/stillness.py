@@ -26,8 +26,9 @@ _AREA = 33
 """Side in pixels of the areas over which flow and light are averaged."""
 _WIDER = 0.03
 """What an area of twice the side counts."""
-_SLOPE_OF_NOISE = 64.0
-"""Square of the gradient (Sobel) in units of the noise's square under which there is nothing to see: three times its mean."""
+_OF_SLOPE = 0.1
+"""Change beyond noise, as a share of the gradient in a pixel, that is still taken for none: codecs are less exact where more is to be
+seen, and all at once at every keyframe."""
 _NOISE = 4.0
 """Mean absolute change in levels of 255, at the calmest third of a frame, that is taken for noise at most."""
 _LIGHT = 0.5
@@ -57,9 +58,7 @@ def stillness(current: npt.NDArray[np.uint8], earlier: npt.NDArray[np.uint8], fl
         distance: frames between them.
     """
     alike = _alike(current, earlier, _LIGHT * min(distance, _LIGHT_FRAMES))
-    grey = cv2.cvtColor(current, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    slope = cv2.Sobel(grey, -1, 1, 0) ** 2 + cv2.Sobel(grey, -1, 0, 1) ** 2
-    seen = np.maximum(_mean(slope, _NEAR) - _SLOPE_OF_NOISE * _noise(_near(current, earlier)) ** 2, 0) + 1e-3
+    seen = np.maximum(_mean(_squared_slope(current), _NEAR) - _noise(_near(current, earlier)) ** 2, 0) + 2e-5
     weight = _widely(seen)
     drift = np.hypot(*(_widely(seen * part) / weight for part in flow.data))
     return np.asarray(alike * _up_to(drift, _MOTION * min(distance, _MOTION_FRAMES)), dtype=np.float32)
@@ -108,7 +107,14 @@ def _alike(current: npt.NDArray[np.uint8], earlier: npt.NDArray[Any], light: flo
     """How surely two pictures differ by no more than noise and `light` levels on the mean over an area, (H, W) in [0, 1]."""
     near = _near(current, earlier)
     shift = np.abs(_mean(np.subtract(current, earlier, dtype=np.float32), _AREA)).mean(axis=2)
-    return _up_to(near, 1 + 1.5 * _noise(near)) * _up_to(shift, light)
+    limit = np.float32(1 + 1.5 * _noise(near)) + np.float32(_OF_SLOPE) * np.sqrt(_mean(_squared_slope(current), _NEAR))
+    return _up_to(near / limit, 1) * _up_to(shift, light)
+
+
+def _squared_slope(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """(H, W): square of the luma's gradient, in levels of 255 a pixel."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.asarray((cv2.Sobel(grey, -1, 1, 0) ** 2 + cv2.Sobel(grey, -1, 0, 1) ** 2) / 64, dtype=np.float32)
 
 
 def _near(current: npt.NDArray[np.uint8], earlier: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
