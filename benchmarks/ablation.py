@@ -1,4 +1,4 @@
-"""What each part of the method buys: the same film with one part left out at a time.
+"""What each part of the method buys: the same film with one part left out, or changed, at a time.
 
     python -m benchmarks.ablation [PART ...] [--clip CLIP] [--size 256] [--frames 24]
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import cv2
 import numpy as np
 import torch
 
@@ -25,6 +26,8 @@ from benchmarks.machine import describe_machine, save
 from benchmarks.quality import CLIPS, STYLE, frames_of
 from vidstyle.evaluate import NetworkJudge, evaluate
 from vidstyle.flow import make_flows, warp
+from vidstyle.flow.refined import Refined
+from vidstyle.frames import FlowField
 from vidstyle.media import read_style
 from vidstyle.pipeline import stylize
 from vidstyle.settings import Settings
@@ -57,12 +60,34 @@ def not_stretched(flow: Any) -> Any:
     return np.zeros(flow.size, bool)
 
 
+def softened(tests: Any) -> Any:
+    """Trust that fades towards what is distrusted (σ 2 pixels)."""
+    mask = np.asarray(~(tests.outside | tests.disoccluded | tests.boundary), np.float32)
+    return mask * cv2.GaussianBlur(mask, (0, 0), 2)
+
+
+refined = Refined.__call__
+
+
+def at_half_size(estimator: Any, current: Any, reference: Any, initial: Any = None) -> Any:
+    height, width = current.shape[:2]
+    small = refined(
+        estimator, *(cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA) for picture in (current, reference))
+    )
+    grown = [cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR) for part in small.data]
+    return FlowField(np.stack([grown[0] * width / (width // 2), grown[1] * height / (height // 2)]).astype(np.float32))
+
+
+def with_median(estimator: Any, current: Any, reference: Any, initial: Any = None) -> Any:
+    """Edges of motion sharpened by the median of 5×5 vectors, after which the tests are made."""
+    return FlowField(np.stack([cv2.medianBlur(part, 5) for part in refined(estimator, current, reference, initial).data]))
+
+
 REPAINTED: dict[str, Any] = {"temporal": {"repaint_still": True}}
 ONE_REFERENCE: dict[str, Any] = {"temporal": {"references": [1]}}
 FROM_SOURCE: dict[str, Any] = {"temporal": {"references": [1], "repaint_still": True}}
 PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "all": ("the method", {}, {}),
-    "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
     "start": ("no temporal loss, the start alone (--temporal-weight 0)", {"temporal": {"weight": 0, "drift_weight": 0}}, {}),
     "loss": ("no start, no older frames: the loss alone, from the source", FROM_SOURCE, {"vidstyle.stylizer.fill_new": from_source}),
     "passes": ("three passes (--passes 3 --iterations 12)", {"temporal": {"passes": 3}, "optimize": {"iterations": 12}}, {}),
@@ -71,6 +96,13 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "drift": ("no drift term (--drift-weight 0)", {"temporal": {"drift_weight": 0}}, {}),
     "curvature": ("no curvature carried (--carried 0)", {"optimize": {"carried": 0}}, {}),
     "raw-flow": ("Farnebäck unrefined (--flow farneback-raw)", {"flow": {"estimator": "farneback-raw"}}, {}),
+    "half-flow": ("flow at half the size", {}, {"vidstyle.flow.refined.Refined.__call__": at_half_size}),
+    "median-flow": ("flow with a median of 5×5 vectors", {}, {"vidstyle.flow.refined.Refined.__call__": with_median}),
+    "soft-mask": (
+        "trust that fades towards what is distrusted",
+        {},
+        {"vidstyle.flow.consistency.Consistency.reliable": property(softened)},
+    ),
     "no-flow": ("no flow (--flow none)", {"flow": {"estimator": "none"}}, {}),
     "sinc": ("pictures moved bicubically", {}, {"vidstyle.stylizer.warp": bicubic}),
     "fade": ("the finest detail not faded", {}, {"vidstyle.stylizer.fade_finest": lambda image: image}),
@@ -82,6 +114,7 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "stretched": ("stretched flow trusted", {}, {"vidstyle.motion.stretched": not_stretched}),
     "settled": ("first frame not settled (--first-iterations 36)", {"optimize": {"first_iterations": 36}}, {}),
+    "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
 }
 """Name → what is left out, by settings, by replacement."""
 
@@ -123,18 +156,19 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=24)
     options = parser.parse_args()
     print(json.dumps(describe_machine()))
-    print(f"{'left out':52}{'norm1':>8}{'norm10':>8}{'sharp':>8}{'flicker':>9}{'objective':>11}{'s':>7}")
+    print(f"{'left out or changed':62}{'norm1':>8}{'norm10':>8}{'sharp':>8}{'flicker':>9}{'objective':>11}{'s':>7}")
     rows: list[dict[str, Any]] = []
     for name in options.parts:
         row = measure(name, options.clip, options.size, options.frames)
         rows.append(row)
         share = row["objective"] / rows[0]["objective"]
         print(
-            f"{row['left_out']:52}{row['norm1']:8.3f}{row['norm10']:8.3f}{row['sharpness']:8.2f}"
+            f"{row['left_out']:62}{row['norm1']:8.3f}{row['norm10']:8.3f}{row['sharpness']:8.2f}"
             f"{row['flicker']:9.2f}{share:11.3f}{row['seconds']:7.0f}",
             flush=True,
         )
-    print(f"\nwritten: {save('ablation', rows)}")
+        path = save("ablation", rows)
+    print(f"\nwritten: {path}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 losses *inside* the regions that a frame is the first to show, and in regions of the same shape elsewhere in the same frames
 (moved sideways, where everything has been seen for a while; the median of seven), are set beside those of the same regions of
 the same frames painted by themselves: the Gram matrix of a small region is further from a style's than that of a large one,
-the more so at an edge, however it is painted. `still`: a photograph that does not move, with and without a camera's noise;
+the more so at an edge, however it is painted. `still`: a photograph that does not move, alone, with a camera's noise, and coded;
 mean change a frame, and what became of brightness and saturation.
 """
 
@@ -27,6 +27,7 @@ import torch
 
 from benchmarks.machine import describe_machine, save
 from benchmarks.quality import STYLE, Picture, frames_of, own_and_flags, per_frame_optimum, stylise
+from tests.clips import make_clip
 from tests.scenes import Scene
 from vidstyle.evaluate import luma, saturation, warping_error
 from vidstyle.losses import STYLE_LOSSES
@@ -46,6 +47,8 @@ JUDGED_EVERY = 4
 """Every so many frames one is judged, and painted by itself."""
 NOISE = 1.5
 """Standard deviation of a camera's noise, in levels of 255."""
+CODED = {"crf": "23", "g": "12"}
+"""How H.264 codes the noisy photograph: its usual quality, a keyframe every half second."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -155,14 +158,14 @@ def measure_scene(name: str, width: int, frames: int, flags: Sequence[str], keep
     return figures
 
 
-def measure_still(width: int, frames: int, noise: float, flags: Sequence[str], keep: Path | None) -> dict[str, Any]:
+def measure_still(name: str, width: int, frames: int, flags: Sequence[str], keep: Path | None) -> dict[str, Any]:
+    noise = 0.0 if name == "still" else NOISE
     picture = photograph(round(width * 0.6), width)
     rng = np.random.default_rng(0)
     source = [
         np.clip(picture + rng.normal(0, noise, picture.shape), 0, 255).round().astype(np.uint8) if noise else picture for _ in range(frames)
     ]
-    name = "noisy" if noise else "still"
-    painted, seconds = stylised(name, source, flags, keep)
+    painted, seconds = stylised(name, source, flags, keep, coded=name == "coded")
     changes = [float(np.abs(b.astype(float) - a).mean()) for a, b in itertools.pairwise(painted)]
     figures: dict[str, Any] = {
         "scene": name, "size": f"{width}×{picture.shape[0]}", "frames": frames, "flags": list(flags), "seconds": seconds,
@@ -177,13 +180,18 @@ def measure_still(width: int, frames: int, noise: float, flags: Sequence[str], k
     return figures
 
 
-def stylised(name: str, source: Sequence[Picture], flags: Sequence[str], keep: Path | None) -> tuple[list[Picture], float]:
-    """What the command makes of the frames, and the seconds it took."""
+def stylised(
+    name: str, source: Sequence[Picture], flags: Sequence[str], keep: Path | None, coded: bool = False
+) -> tuple[list[Picture], float]:
+    """What the command makes of the frames, and the seconds it took; if `coded`, of what H.264 leaves of them."""
     with tempfile.TemporaryDirectory() as scratch:
-        frames = Path(scratch) / "source"
-        frames.mkdir()
-        for number, picture in enumerate(source):
-            cv2.imwrite(str(frames / f"{number:04}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        frames = Path(scratch) / ("source.mp4" if coded else "source")
+        if coded:
+            make_clip(frames, list(source), options=CODED)
+        else:
+            frames.mkdir()
+            for number, picture in enumerate(source):
+                cv2.imwrite(str(frames / f"{number:04}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         output = Path(scratch) / "painted" if keep is None else keep / name
         job = stylise(frames, STYLE, max(source[0].shape), output, list(flags))
         return [frame.rgb for frame in frames_of(output, None)], round(job["seconds"], 1)
@@ -192,8 +200,8 @@ def stylised(name: str, source: Sequence[Picture], flags: Sequence[str], keep: P
 def measured(options: argparse.Namespace, flags: Sequence[str]) -> Iterator[dict[str, Any]]:
     for name in options.scenes:
         if name == "still":
-            for noise in (0.0, NOISE):
-                yield measure_still(options.still_size, options.still_frames, noise, flags, options.keep)
+            for kind in ("still", "noisy", "coded"):
+                yield measure_still(kind, options.still_size, options.still_frames, flags, options.keep)
         else:
             yield measure_scene(name, options.size, options.frames, flags, options.keep)
 
