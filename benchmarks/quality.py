@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.machine import describe_machine, save
+from benchmarks.machine import RESULTS, describe_machine, save
 from vidstyle.evaluate import evaluate, objective_of, sharpness
 from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
@@ -112,7 +113,7 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
     lines, shots = job["lines"], shots_of(job["lines"])
     judge = Stylizer(Settings(), [read_style(style)], source[0].shape[:2])
     figures: dict[str, Any] = {
-        "clip": clip.name, "size": f"{source[0].shape[1]}×{source[0].shape[0]}", "frames": len(source),
+        "clip": clip.name, "date": datetime.now(UTC).date().isoformat(), "size": f"{source[0].shape[1]}×{source[0].shape[0]}", "frames": len(source),
         "shots": [[shot.start, shot.stop] for shot in shots], "flags": flags,
         "seconds_total": round(job["seconds"], 1),
         "seconds_first_frames": [line["seconds"] for line in lines if line["shot_start"]],
@@ -139,6 +140,15 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
         )  # fmt: skip
     figures["objective"] = pairs_of
     return figures
+
+
+def others(name: str, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the JSON holds of other clips, sizes and flags: each was measured on its own day."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return []
+    measured = [(row["clip"], row["size"], row["flags"]) for row in figures]
+    return [row for row in json.loads(path.read_text())["figures"] if (row["clip"], row["size"], row["flags"]) not in measured]
 
 
 def own_and_flags() -> tuple[list[str], list[str]]:
@@ -183,7 +193,8 @@ def main() -> None:
             f"then {row['seconds_a_frame_median']:.2f} s a frame (median), peak memory {row['peak_memory_mib']} MiB",
             flush=True,
         )
-    print(f"\nwritten: {save(options.name, figures).relative_to(HERE.parent)}")
+        path = save(options.name, [*others(options.name, figures), *figures])
+    print(f"\nwritten: {path.relative_to(HERE.parent)}")
 
 
 if __name__ == "__main__":
