@@ -113,7 +113,8 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
     lines, shots = job["lines"], shots_of(job["lines"])
     judge = Stylizer(Settings(), [read_style(style)], source[0].shape[:2])
     figures: dict[str, Any] = {
-        "clip": clip.name, "date": datetime.now(UTC).date().isoformat(), "size": f"{source[0].shape[1]}×{source[0].shape[0]}", "frames": len(source),
+        "clip": clip.name, "date": datetime.now(UTC).date().isoformat(),
+        "size": f"{source[0].shape[1]}×{source[0].shape[0]}", "frames": len(source),
         "shots": [[shot.start, shot.stop] for shot in shots], "flags": flags,
         "seconds_total": round(job["seconds"], 1),
         "seconds_first_frames": [line["seconds"] for line in lines if line["shot_start"]],
