@@ -3,7 +3,8 @@
     python -m benchmarks.ablation [PART ...] [--clip CLIP] [--size 256] [--frames 24]
 
 Every run paints the first frames of a clip in this process. What no flag turns off is replaced for the run by what it improved on.
-Judged with DIS, as in benchmarks.quality; the objective is the mean of the last six frames over that of the first run.
+Judged with DIS, as in benchmarks.quality; the objective is the mean of the last six frames over that of the whole method, which
+is measured first unless the JSON has it for the same frames. What the JSON has of other parts stays.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.machine import describe_machine, save
+from benchmarks.machine import RESULTS, describe_machine, save
 from benchmarks.quality import CLIPS, STYLE, frames_of
 from vidstyle.evaluate import NetworkJudge, evaluate
 from vidstyle.flow import make_flows, warp
@@ -150,25 +151,32 @@ def measure(name: str, clip: Path, size: int, frames: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", default=[part for part in PARTS if part != "all"], help=f"of {', '.join(PARTS)}")
     parser.add_argument("--clip", type=Path, default=CLIPS[0])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--frames", type=int, default=24)
     options = parser.parse_args()
     print(json.dumps(describe_machine()))
     print(f"{'left out or changed':62}{'norm1':>8}{'norm10':>8}{'sharp':>8}{'flicker':>9}{'objective':>11}{'s':>7}")
-    rows: list[dict[str, Any]] = []
-    for name in options.parts:
-        row = measure(name, options.clip, options.size, options.frames)
-        rows.append(row)
-        share = row["objective"] / rows[0]["objective"]
+    job = {"clip": options.clip.name, "size": options.size, "frames": options.frames}
+    rows = measured_before(job)
+    for name in ["all", *options.parts] if "all" not in rows else options.parts:
+        rows[name] = job | measure(name, options.clip, options.size, options.frames)
+        row = rows[name]
         print(
             f"{row['left_out']:62}{row['norm1']:8.3f}{row['norm10']:8.3f}{row['sharpness']:8.2f}"
-            f"{row['flicker']:9.2f}{share:11.3f}{row['seconds']:7.0f}",
+            f"{row['flicker']:9.2f}{row['objective'] / rows['all']['objective']:11.3f}{row['seconds']:7.0f}",
             flush=True,
         )
-        path = save("ablation", rows)
+        path = save("ablation", list(rows.values()))
     print(f"\nwritten: {path}")
+
+
+def measured_before(job: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Part → row of an earlier run on the same frames."""
+    path = RESULTS / "ablation.json"
+    rows = json.loads(path.read_text())["figures"] if path.exists() else []
+    return {row["part"]: row for row in rows if job.items() <= row.items()}
 
 
 if __name__ == "__main__":
