@@ -23,10 +23,10 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.machine import RESULTS, describe_machine, save
+from benchmarks.machine import describe_machine, save, saved
 from benchmarks.quality import CLIPS, STYLE, frames_of
 from vidstyle.evaluate import NetworkJudge, evaluate
-from vidstyle.flow import make_flows, warp
+from vidstyle.flow import Consistency, make_flows, warp
 from vidstyle.flow.refined import Refined
 from vidstyle.frames import FlowField
 from vidstyle.media import read_style
@@ -63,11 +63,11 @@ def not_stretched(flow: Any) -> Any:
 
 def softened(tests: Any) -> Any:
     """Trust that fades towards what is distrusted (σ 2 pixels)."""
-    mask = np.asarray(~(tests.outside | tests.disoccluded | tests.boundary), np.float32)
+    mask = reliable(tests)
     return mask * cv2.GaussianBlur(mask, (0, 0), 2)
 
 
-refined = Refined.__call__
+refined, reliable = Refined.__call__, Consistency.reliable.fget  # as they are before a run replaces them
 
 
 def at_half_size(estimator: Any, current: Any, reference: Any, initial: Any = None) -> Any:
@@ -174,9 +174,7 @@ def main() -> None:
 
 def measured_before(job: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Part → row of an earlier run on the same frames."""
-    path = RESULTS / "ablation.json"
-    rows = json.loads(path.read_text())["figures"] if path.exists() else []
-    return {row["part"]: row for row in rows if job.items() <= row.items()}
+    return {row["part"]: row for row in saved("ablation") if job.items() <= row.items()}
 
 
 if __name__ == "__main__":

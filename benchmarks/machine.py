@@ -39,3 +39,10 @@ def save(name: str, figures: Any) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"machine": describe_machine(), "figures": figures}, indent=1) + "\n")
     return path
+
+
+def saved(name: str) -> list[dict[str, Any]]:
+    """The rows of figures that `save` has written; none where it has not."""
+    path = RESULTS / f"{name}.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["figures"] if path.exists() else []
+    return rows

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.machine import RESULTS, describe_machine, save
+from benchmarks.machine import describe_machine, save, saved
 from vidstyle.evaluate import evaluate, objective_of, sharpness
 from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
@@ -145,11 +145,8 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
 
 def others(name: str, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the JSON holds of other clips, sizes and flags: each was measured on its own day."""
-    path = RESULTS / f"{name}.json"
-    if not path.exists():
-        return []
     measured = [(row["clip"], row["size"], row["flags"]) for row in figures]
-    return [row for row in json.loads(path.read_text())["figures"] if (row["clip"], row["size"], row["flags"]) not in measured]
+    return [row for row in saved(name) if (row["clip"], row["size"], row["flags"]) not in measured]
 
 
 def own_and_flags() -> tuple[list[str], list[str]]:

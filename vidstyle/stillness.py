@@ -57,8 +57,9 @@ def stillness(current: npt.NDArray[np.uint8], earlier: npt.NDArray[np.uint8], fl
         flow: at `current`, into `earlier`.
         distance: frames between them.
     """
-    alike = _alike(current, earlier, _LIGHT * min(distance, _LIGHT_FRAMES))
-    seen = np.maximum(_mean(_squared_slope(current), _NEAR) - _noise(_near(current, earlier)) ** 2, 0) + 2e-5
+    near, slope = _near(current, earlier), _mean(_squared_slope(current), _NEAR)
+    alike = _alike(current, earlier, near, slope, _LIGHT * min(distance, _LIGHT_FRAMES))
+    seen = np.maximum(slope - _noise(near) ** 2, 0) + 2e-5
     weight = _widely(seen)
     drift = np.hypot(*(_widely(seen * part) / weight for part in flow.data))
     return np.asarray(alike * _up_to(drift, _MOTION * min(distance, _MOTION_FRAMES)), dtype=np.float32)
@@ -94,7 +95,8 @@ class Held:
 
     def agreement(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """How surely a frame, (H, W, 3), shows what each pixel's painting was made from, (H, W) in [0, 1]; 0 where it has yet to settle."""
-        return np.where(self.unsettled == 0, _alike(rgb, self.source, _LIGHT * _LIGHT_FRAMES), np.float32(0))
+        near, slope = _near(rgb, self.source), _mean(_squared_slope(rgb), _NEAR)
+        return np.where(self.unsettled == 0, _alike(rgb, self.source, near, slope, _LIGHT * _LIGHT_FRAMES), np.float32(0))
 
     def after(self, rgb: npt.NDArray[np.uint8], rest: npt.NDArray[np.float32]) -> Held:
         """After a frame, (H, W, 3), in which each pixel has kept `rest`, (H, W) in [0, 1], of its painting."""
@@ -103,11 +105,15 @@ class Held:
         return Held(source, np.where(other, np.float32(SETTLING), np.maximum(self.unsettled - 1, 0)))
 
 
-def _alike(current: npt.NDArray[np.uint8], earlier: npt.NDArray[Any], light: float) -> npt.NDArray[np.float32]:
-    """How surely two pictures differ by no more than noise and `light` levels on the mean over an area, (H, W) in [0, 1]."""
-    near = _near(current, earlier)
+def _alike(
+    current: npt.NDArray[np.uint8], earlier: npt.NDArray[Any], near: npt.NDArray[np.float32], slope: npt.NDArray[np.float32], light: float
+) -> npt.NDArray[np.float32]:
+    """How surely two pictures differ by no more than noise and `light` levels on the mean over an area, (H, W) in [0, 1].
+
+    `near` is their difference around each pixel, `slope` the mean square of the current one's gradient there.
+    """
     shift = np.abs(_mean(np.subtract(current, earlier, dtype=np.float32), _AREA)).mean(axis=2)
-    limit = np.float32(1 + 1.5 * _noise(near)) + np.float32(_OF_SLOPE) * np.sqrt(_mean(_squared_slope(current), _NEAR))
+    limit = np.float32(1 + 1.5 * _noise(near)) + np.float32(_OF_SLOPE) * np.sqrt(slope)
     return _up_to(near / limit, 1) * _up_to(shift, light)
 
 

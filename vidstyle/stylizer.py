@@ -257,9 +257,9 @@ class Stylizer:
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
             start = torch.lerp(start, goal, pull)
-            expected = Reference(expected.warped, torch.zeros_like(expected.trust))
         pairs = self._carried(self._pairs(state), nearest)
-        work = _Work(frame, source, guidance or self._default, references, expected, None if rest is None else 1 - rest)
+        held_to = expected if closing is None else None
+        work = _Work(frame, source, guidance or self._default, references, held_to, None if rest is None else 1 - rest)
         return self._painted_from(work, start, pairs, on_step, float(nearest.trust.mean()))
 
     def _moved(self, motion: Motion, painted: npt.NDArray[np.uint16], stored: torch.Tensor) -> torch.Tensor:
