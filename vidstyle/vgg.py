@@ -28,6 +28,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vidstyle import winograd
 from vidstyle.errors import UsageError, WeightsError
 from vidstyle.settings import VGG_LAYERS
 
@@ -89,6 +90,7 @@ class VGG19(nn.Module):
     def __init__(self, convolutions: Mapping[str, _Convolution], pooling: Literal["max", "avg"] = "max") -> None:
         super().__init__()
         self.pooling = pooling
+        self._filters: dict[str, torch.Tensor] = {}
         for name, convolution in convolutions.items():
             self.register_buffer(f"{name}_weight", convolution.weight.contiguous(memory_format=torch.channels_last), persistent=False)
             self.register_buffer(f"{name}_bias", convolution.bias, persistent=False)
@@ -111,17 +113,22 @@ class VGG19(nn.Module):
         for name in VGG_LAYERS[: last + 1]:
             if name.endswith("_1") and name != "relu1_1":
                 x = functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)
-            weight, bias = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")
-            if wraps:
-                x = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
-            elif name == "relu1_1":
-                x = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
-            else:
-                x = functional.conv2d(x, weight, bias, padding=1)
-            x = functional.relu_(x)
+            x = functional.relu_(self._convolved(name, x, wraps))
             if name in layers:
                 features[name] = x
         return features
+
+    def _convolved(self, name: str, x: torch.Tensor, wraps: bool) -> torch.Tensor:
+        weight, bias = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")
+        if wraps:
+            return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
+        if name == "relu1_1":
+            return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
+        if x.device.type == "cpu" and winograd.pays(weight.shape[1], weight.shape[0], *x.shape[2:]):
+            if name not in self._filters:
+                self._filters[name] = winograd.filters_of(weight)
+            return winograd.convolve(x, self._filters[name]).add_(bias[:, None, None])
+        return functional.conv2d(x, weight, bias, padding=1)
 
 
 def minimum_side(layers: Collection[str]) -> int:

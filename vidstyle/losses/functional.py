@@ -31,11 +31,11 @@ def gram(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.T
     position counts by its share in their sum: the guided Gram matrix of a region (Gatys et al. 2017, arXiv 1611.07865).
     """
     _, channels, height, width = features.shape
-    flat = features.reshape(channels, height * width)
+    flat = features.permute(0, 2, 3, 1).reshape(height * width, channels)  # as the network lays them out: no copy, there and back
     if weights is None:
-        return flat @ flat.T / (channels * height * width)
-    share = weights.reshape(1, height * width)
-    return (flat * share) @ flat.T / (channels * share.sum())
+        return flat.T @ flat / (channels * height * width)
+    share = weights.reshape(height * width, 1)
+    return (flat * share).T @ flat / (channels * share.sum())
 
 
 def gram_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
