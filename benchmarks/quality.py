@@ -88,10 +88,9 @@ def frames_in(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def per_frame_optimum(judge: Stylizer, source: Picture) -> Picture:
     """What `OPTIMUM_STEPS` steps of L-BFGS from the content make of one frame, at full size, as it is saved."""
     settings, network = judge.settings, judge.network
-    layers = (*settings.content.layers, *settings.style.layers)
     image = to_tensor(source)
     content = content_targets(network, image, settings)
-    objective = Objective(network, build_terms(settings, content, [Region(judge.targets(judge.size))]), layers)
+    objective = Objective(network, build_terms(settings, content, [Region(judge.targets(judge.size))]))
     found = lbfgs(objective, image, OPTIMUM_STEPS, history=settings.optimize.history)
     return from_tensor(found.image).astype(np.uint8, copy=False)
 

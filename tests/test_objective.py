@@ -36,7 +36,7 @@ def objective(network: VGG19, targets: StyleTargets, *references: Reference, set
     with torch.no_grad():
         image = picture(1).to(network.get_buffer("relu1_1_weight"))
         content = {name: value.clone() for name, value in network(image, settings.content.layers).items()}
-    return Objective(network, build_terms(settings, content, [Region(targets)], references), LAYERS)
+    return Objective(network, build_terms(settings, content, [Region(targets)], references))
 
 
 def test_defaults_are_the_objective_of_neural_style(network: VGG19, targets: StyleTargets) -> None:
@@ -59,6 +59,64 @@ def test_gradient_is_that_of_the_sum(network: VGG19, targets: StyleTargets) -> N
     step = 1e-5
     change = (function(x + step * direction)[0].total - function(x - step * direction)[0].total) / (2 * step)
     assert change == pytest.approx(float(gradient.norm()), rel=1e-3)
+
+
+class TestHold:
+    """The deepest layer held to first order."""
+
+    def held(self, network: VGG19, targets: StyleTargets, settings: Settings | None = None, hold: int = 5) -> tuple[Objective, Objective]:
+        settings = settings or Settings()
+        content = network(picture(1), settings.content.layers)
+        terms = build_terms(settings, content, [Region(targets)])
+        return Objective(network, terms, hold=hold), Objective(network, terms)
+
+    def looks(self, network: VGG19, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        seen: list[str] = []
+        deeper = VGG19.deeper
+
+        def counted(self: VGG19, activations: torch.Tensor, layer: str, layers: list[str], wraps: bool = False) -> dict[str, torch.Tensor]:
+            seen.extend(layers)
+            return deeper(self, activations, layer, layers, wraps)
+
+        monkeypatch.setattr(VGG19, "deeper", counted)
+        return seen
+
+    def test_where_it_has_just_been_looked_at_nothing_differs(self, network: VGG19, targets: StyleTargets) -> None:
+        held, exact = self.held(network, targets)
+        (ours, gradient), (all_of_it, expected) = held(picture(2)), exact(picture(2))
+        assert ours.terms == pytest.approx(all_of_it.terms, rel=1e-5)
+        assert float((gradient - expected).norm()) < 1e-3 * float(expected.norm())
+
+    def test_near_by_it_is_right_to_first_order(self, network: VGG19, targets: StyleTargets) -> None:
+        held, exact = self.held(network, targets)
+        held(picture(2))
+        near = picture(2) + 0.01 * (picture(3) - picture(2))
+        ours, all_of_it = held(near)[0], exact(near)[0]
+        moved = abs(all_of_it.terms["style"] - exact(picture(2))[0].terms["style"])
+        assert abs(ours.terms["style"] - all_of_it.terms["style"]) < 0.02 * moved
+
+    def test_it_is_looked_at_again_after_so_many_steps(
+        self, network: VGG19, targets: StyleTargets, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings = Settings.from_mapping({"style": {"layer_weights": [1, 1, 1, 1, 0.01]}})
+        looks = self.looks(network, monkeypatch)
+        held, _ = self.held(network, targets, settings)
+        for _ in range(11):
+            held(picture(2))
+        assert looks == ["relu5_1"] * 3
+
+    def test_a_layer_that_matters_is_looked_at_every_time(self, network: VGG19, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = Settings.from_mapping({"style": {"layer_weights": [1, 1, 1, 1, 1000]}})
+        looks = self.looks(network, monkeypatch)
+        held, _ = self.held(network, style_targets(network, [(1.0, picture(5))], settings), settings)
+        for _ in range(4):
+            held(picture(2))
+        assert len(looks) == 4
+
+    def test_two_losses_of_the_deepest_layer_keep_their_names(self, network: VGG19) -> None:
+        settings = Settings.from_mapping({"style": {"histogram_weight": 1, "histogram_layers": ["relu5_1"]}})
+        held, exact = self.held(network, style_targets(network, [(1.0, picture(5))], settings), settings)
+        assert held(picture(2))[0].terms == pytest.approx(exact(picture(2))[0].terms, rel=1e-5)
 
 
 def test_temporal_term_pulls_where_trusted_and_only_there(network: VGG19, targets: StyleTargets) -> None:
@@ -162,7 +220,7 @@ def test_a_reference_checks_its_shapes() -> None:
 def test_a_tileable_picture_has_no_place_where_it_is_cut(network: VGG19, targets: StyleTargets, wraps: bool) -> None:
     """Moved round, the picture has the same loss and the gradient moves round with it: no seam can be preferred."""
     settings = Settings.from_mapping({"content": {"weight": 0}, "run": {"tileable": wraps}})
-    function = Objective(network, build_terms(settings, None, [Region(targets)]), settings.layers, wraps)
+    function = Objective(network, build_terms(settings, None, [Region(targets)]), wraps)
     x = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(4))
     before, gradient = function(x)
     after, moved = function(x.roll((16, 32), (2, 3)))

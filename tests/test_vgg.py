@@ -50,6 +50,23 @@ def to_torchvision(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return as_state_dict({**weights, "relu1_1.weight": first * std[None, :, None, None], "relu1_1.bias": bias})
 
 
+def test_wide_layers_are_the_same_however_they_are_convolved(network: vgg.VGG19, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = calibration_picture(96)
+    ours = network(picture, VGG_LAYERS)
+    assert network._filters, "no layer of this picture was convolved by Winograd's method"
+    monkeypatch.setattr("vidstyle.winograd.pays", lambda *_: False)
+    for name, direct in network(picture, VGG_LAYERS).items():
+        assert float((ours[name] - direct).abs().max()) <= 2e-5 * float(direct.abs().max()), name
+
+
+def test_going_on_from_a_layer_is_the_same_as_going_through(network: vgg.VGG19) -> None:
+    all_at_once = network(calibration_picture(64), ("relu3_1", "relu4_2", "relu5_1"))
+    in_parts = network.deeper(all_at_once["relu3_1"], "relu3_1", ("relu4_2", "relu5_1"))
+    assert set(in_parts) == {"relu4_2", "relu5_1"}
+    for name, values in in_parts.items():
+        torch.testing.assert_close(values, all_at_once[name])
+
+
 def test_first_layers_are_those_of_the_original_network(network: vgg.VGG19) -> None:
     weights = raw_weights()
     image = torch.rand(1, 3, 20, 24, generator=torch.Generator().manual_seed(0))

@@ -24,7 +24,7 @@ import torch
 from torch.nn import functional
 
 from vidstyle.color import preserve_linear
-from vidstyle.device import resolve_device
+from vidstyle.device import keep_freed_memory, resolve_device
 from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_finest, warp
 from vidstyle.frames import Frame
@@ -58,6 +58,8 @@ _COARSEST_SIDE = 160
 _SCALE_STEP = math.sqrt(2)
 _CARRIED_UP = 5
 """L-BFGS' pairs that go along to the next size. All 20 mislead it: with them the first frame of a clip ended 7 % worse than with none."""
+_HOLD = 10
+"""Steps that one look at the deepest layer serves, where it hardly has a say; see `Objective`."""
 _CHANGING = 0.1
 """Share of the temporal weight while another style takes over."""
 _CLOSING = 10.0
@@ -156,6 +158,8 @@ class Stylizer:
         self.settings = settings
         self.size = size
         self.device = resolve_device(settings.run.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._layers = settings.layers
         self._styles = tuple(styles)
         if settings.optimize.init == "style" and not styles:
@@ -437,7 +441,7 @@ class Stylizer:
         size = (work.content.shape[-2], work.content.shape[-1])
         kept = content_targets(self.network, work.content, self.settings)
         terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
-        objective = Objective(self.network, terms, self._layers, self.settings.run.tileable)
+        objective = Objective(self.network, terms, self.settings.run.tileable, _HOLD)
         optimize = self.settings.optimize
         within, placed = (objective, None) if work.freedom is None else _restrained(objective, start, work.freedom)
         try:

@@ -19,7 +19,7 @@ import hashlib
 import importlib.util
 import pickle
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -107,10 +107,18 @@ class VGG19(nn.Module):
         if min(image.shape[-2:]) < minimum_side(layers):
             height, width = image.shape[-2:]
             raise UsageError(f"a picture of {width}×{height} is too small for the network; its sides need {minimum_side(layers)} pixels")
-        features: Features = {"input": image}
-        last = max((VGG_LAYERS.index(name) for name in layers), default=-1)
         x = image.contiguous(memory_format=torch.channels_last)  # the layout that oneDNN convolves fastest
-        for name in VGG_LAYERS[: last + 1]:
+        return {"input": image, **self._features(x, VGG_LAYERS, layers, wraps)}
+
+    def deeper(self, activations: torch.Tensor, layer: str, layers: Collection[str], wraps: bool = False) -> Features:
+        """Activations of `layers`, all of them behind `layer`, whose own are (1, C, H, W)."""
+        return self._features(activations, VGG_LAYERS[VGG_LAYERS.index(layer) + 1 :], layers, wraps)
+
+    def _features(self, x: torch.Tensor, names: Sequence[str], layers: Collection[str], wraps: bool) -> Features:
+        """Those of `layers` that are among `names`, the layers that follow on what has led to `x`."""
+        features: Features = {}
+        last = max((number for number, name in enumerate(names) if name in layers), default=-1)
+        for name in names[: last + 1]:
             if name.endswith("_1") and name != "relu1_1":
                 x = functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)
             x = functional.relu_(self._convolved(name, x, wraps))

@@ -22,7 +22,7 @@ _TILE, _FILTER = 4, 3
 _POINTS = (0.0, 1.0, -1.0, 2.0, 0.5)
 """And infinity, which comes last."""
 _SCALES = (1.0, 1.0, 1.0, 0.5, 2.0, 1.0)
-"""What the filter's value at each point is multiplied by, 1/p for one of a pair p, 1/p: so that turning a filter round exchanges the two."""
+"""What the filter's value at each point is multiplied by, so that turning a filter round exchanges those at 2 and ½."""
 _TURNED = (5, 1, 2, 4, 3, 0)
 """Where 1/p stands for every p."""
 _CHANNELS_IN, _CHANNELS_OUT, _TILES = 128, 256, 24
@@ -68,7 +68,7 @@ def convolve(x: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
         x: on the CPU.
         filters: as `filters_of` makes them.
     """
-    result: torch.Tensor = _Convolution.apply(x, filters)  # type: ignore[no-untyped-call]
+    result: torch.Tensor = _Convolution.apply(x, filters)
     return result
 
 
