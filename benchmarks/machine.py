@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,21 @@ def describe_machine() -> dict[str, Any]:
         "vidstyle": vidstyle.__version__,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def run_measured(command: Sequence[str]) -> tuple[float, float]:
+    """Runs a command to its end; the seconds it took, and its peak resident memory in MiB.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    began = time.monotonic()
+    with subprocess.Popen(command) as job:
+        _, status, usage = os.wait4(job.pid, 0)  # this child's own peak: RUSAGE_CHILDREN keeps that of the largest so far
+        job.returncode = os.waitstatus_to_exitcode(status)
+    if job.returncode:
+        raise subprocess.CalledProcessError(job.returncode, command)
+    return time.monotonic() - began, usage.ru_maxrss / 1024
 
 
 def save(name: str, figures: Any) -> Path:

@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.machine import describe_machine, save, saved
+from benchmarks.machine import describe_machine, run_measured, save, saved
 from vidstyle.evaluate import evaluate, objective_of, sharpness
 from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
@@ -66,15 +63,9 @@ def stylise(clip: Path, style: Path, size: int, output: Path, flags: list[str]) 
         str(log),
         "-q",
     ]
-    began = time.monotonic()
-    with subprocess.Popen([*command, *flags]) as job:
-        _, status, usage = os.wait4(job.pid, 0)  # this child's own peak: RUSAGE_CHILDREN keeps that of the largest so far
-        job.returncode = os.waitstatus_to_exitcode(status)
-    if job.returncode:
-        raise subprocess.CalledProcessError(job.returncode, command)
-    seconds = time.monotonic() - began
+    seconds, peak = run_measured([*command, *flags])
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    return {"seconds": seconds, "peak_mib": usage.ru_maxrss / 1024, "lines": frames_in(lines)}
+    return {"seconds": seconds, "peak_mib": peak, "lines": frames_in(lines)}
 
 
 def frames_in(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -70,6 +70,19 @@ def test_stops_when_the_loss_has_settled(name: str) -> None:
     assert OPTIMIZERS[name](function, START, 70, tolerance=0.0).steps == 70
 
 
+def test_a_short_window_stops_soon_but_not_for_one_step_that_overshoots() -> None:
+    function, _ = quadratic(condition=2)
+    settled = lbfgs(function, START, 500, tolerance=1e-3, window=4)
+    assert settled.steps < 30
+    assert settled.report.total < 0.01 * settled.trace[0]
+    losses = iter([10.0, 14.0, 13.0, 9.0, 8.9, 8.89, 8.889, 8.8889, 8.8888, 8.8888, 8.8888])
+
+    def told(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
+        return LossReport({"bowl": next(losses)}), torch.ones_like(x)
+
+    assert lbfgs(told, START, 11, tolerance=0.004, window=4).steps == 9
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_reports_the_picture_that_is_returned_and_every_step(name: str) -> None:
     function, _ = quadratic()

@@ -24,8 +24,6 @@ CurvaturePair = tuple[torch.Tensor, torch.Tensor]
 its running mean of the gradient over the root of that of the square, and that root, so that of both the first is like a step
 and the second like a gradient."""
 
-_STOP_WINDOW = 50
-"""Steps over which the loss must have changed (artistic-videos compares with the loss 50 iterations ago)."""
 _FIRST_STEP = 1.0 / 255
 """Root-mean-square length of a step that nothing is known about: a grey level. neural-style's first
 step, 1/‖g‖₁, is many thousand times shorter, and the curvature measured along it mostly rounding."""
@@ -61,6 +59,7 @@ def lbfgs(
     iterations: int,
     *,
     tolerance: float = 0.0,
+    window: int = 50,
     pairs: Sequence[CurvaturePair] = (),
     history: int = 20,
     averaging: float = 0.0,
@@ -72,7 +71,8 @@ def lbfgs(
         objective: picture -> (terms, gradient).
         image: (1, 3, H, W) RGB around [0, 1], where to start.
         iterations: evaluations at most.
-        tolerance: stop when the loss changed by less than this share over the last 50 steps; 0 never.
+        tolerance: stop when the least loss so far is not lower by this share than `window` steps before; 0 never.
+        window: see there; 50 as in artistic-videos.
         pairs: curvature known beforehand, oldest first; pairs without positive curvature are dropped.
         history: how many pairs are remembered.
         averaging: of no use to it, since its steps do not jitter.
@@ -82,7 +82,7 @@ def lbfgs(
         NumericalError: the loss was not finite twice.
     """
     memory: deque[CurvaturePair] = deque((pair for pair in pairs if _is_curved(pair)), maxlen=history)
-    watch = _Watch(tolerance, on_step)
+    watch = _Watch(tolerance, window, on_step)
     x = image.detach().clone()
     caution = 1.0
     previous: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -110,6 +110,7 @@ def adam(
     iterations: int,
     *,
     tolerance: float = 0.0,
+    window: int = 50,
     pairs: Sequence[CurvaturePair] = (),
     history: int = 0,
     averaging: float = 0.0,
@@ -120,7 +121,7 @@ def adam(
     Arguments and errors are those of `lbfgs`, but that of `pairs` only the last counts, `history` not at all, and that
     the last evaluation is of the running mean of all pictures with `averaging` as the share of the past (0: none).
     """
-    watch = _Watch(tolerance, on_step)
+    watch = _Watch(tolerance, window, on_step)
     x = image.detach().clone().clamp_(0, 1)
     first, second = torch.zeros_like(x), torch.zeros_like(x)
     caution, since = 1.0, 0
@@ -159,8 +160,8 @@ OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
 class _Watch:
     """Sees every evaluation: keeps the best, notices what is not finite, tells when nothing moves any more."""
 
-    def __init__(self, tolerance: float, on_step: Callable[[int, LossReport], None] | None) -> None:
-        self._tolerance = tolerance
+    def __init__(self, tolerance: float, window: int, on_step: Callable[[int, LossReport], None] | None) -> None:
+        self._tolerance, self._window = tolerance, window
         self._on_step = on_step
         self._trace: list[float] = []
         self._best: tuple[torch.Tensor, LossReport] | None = None
@@ -197,11 +198,11 @@ class _Watch:
         return self._best[0].clone()
 
     def is_settled(self) -> bool:
-        """Whether the loss has changed by less than the tolerance over the window."""
-        if self._tolerance <= 0 or len(self._trace) <= _STOP_WINDOW:
+        """Whether no loss of the last steps, as many as the window has, is lower by the tolerance than those before."""
+        if self._tolerance <= 0 or len(self._trace) <= self._window:
             return False
-        before, now = self._trace[-1 - _STOP_WINDOW], self._trace[-1]
-        return abs(before - now) <= self._tolerance * abs(before)
+        before, now = min(self._trace[: -self._window]), min(self._trace)
+        return before - now <= self._tolerance * abs(before)
 
     def result(self, pairs: tuple[CurvaturePair, ...]) -> Result:
         """What was found."""

@@ -261,7 +261,14 @@ class OptimizeSettings(_Section):
     history: int = _setting(20, "--history", "curvature pairs that L-BFGS remembers", ge=1, le=200)
     carried: int = _setting(12, "--carried", "curvature pairs carried along the flow to the next frame", ge=0, le=200)
     tolerance: float = _setting(
-        1e-4, "--tolerance", "stop when the loss has changed by less than this share over 50 steps; 0 never stops", ge=0, lt=1
+        1e-4, "--tolerance", "stop when the loss has fallen by less than this share over 50 steps; 0 never stops", ge=0, lt=1
+    )
+    least_gain: float = _setting(
+        5e-4,
+        "--least-gain",
+        "share of the loss that a step is to gain (mean of four) where a frame starts from another",
+        ge=0,
+        lt=1,
     )
     averaging: float = _setting(
         0.0, "--averaging", "share of the past in the running mean of Adam's pictures, which is the result; 0 takes the last", ge=0, lt=1
