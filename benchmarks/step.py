@@ -41,7 +41,7 @@ HOLD = 10
 
 
 def direct() -> AbstractContextManager[Any]:
-    return mock.patch("vidstyle.winograd.pays", return_value=False)
+    return mock.patch("vidstyle.vgg.pays", return_value=False)
 
 
 def return_freed_memory() -> AbstractContextManager[Any]:

@@ -28,9 +28,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vidstyle import winograd
 from vidstyle.errors import UsageError, WeightsError
 from vidstyle.settings import VGG_LAYERS
+from vidstyle.winograd import convolve, filters_of, pays
 
 __all__ = ["ACTIVATION_RMS", "VGG19", "Features", "activation_rms", "calibration_picture", "load_vgg19", "minimum_side"]
 
@@ -132,10 +132,10 @@ class VGG19(nn.Module):
             return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
         if name == "relu1_1":
             return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
-        if x.device.type == "cpu" and winograd.pays(weight.shape[1], weight.shape[0], *x.shape[2:]):
+        if x.device.type == "cpu" and pays(weight.shape[1], weight.shape[0], *x.shape[2:]):
             if name not in self._filters:
-                self._filters[name] = winograd.filters_of(weight)
-            return winograd.convolve(x, self._filters[name]).add_(bias[:, None, None])
+                self._filters[name] = filters_of(weight)
+            return convolve(x, self._filters[name]).add_(bias[:, None, None])
         return functional.conv2d(x, weight, bias, padding=1)
 
 
