@@ -254,7 +254,7 @@ class OptimizeSettings(_Section):
     """How the picture is optimised."""
 
     optimizer: Literal["lbfgs", "adam"] = _setting("lbfgs", "--optimizer", "L-BFGS or Adam")
-    iterations: int = _setting(14, "--iterations", "steps (looks at the loss) for a frame that starts from the one before, a pass", ge=1)
+    iterations: int = _setting(36, "--iterations", "steps (looks at the loss) for a frame that starts from the one before, a pass", ge=1)
     first_iterations: int = _setting(
         150, "--first-iterations", "steps for the first frame of a shot, at full size and at each coarser one", ge=1
     )
