@@ -59,6 +59,14 @@ def test_wide_layers_are_the_same_however_they_are_convolved(network: vgg.VGG19,
         assert float((ours[name] - direct).abs().max()) <= 2e-5 * float(direct.abs().max()), name
 
 
+def test_the_memory_of_the_filters_is_told_beforehand() -> None:
+    network = load_vgg19()
+    network(calibration_picture(136), VGG_LAYERS)
+    assert sum(filters.nbytes for filters in network._filters.values()) == vgg.filter_bytes(136, 136, VGG_LAYERS) > 0
+    assert vgg.filter_bytes(16, 16, VGG_LAYERS) == 0
+    assert 0 < vgg.filter_bytes(136, 136, ("relu3_1",)) < vgg.filter_bytes(136, 136, ("relu4_2",))
+
+
 def test_going_on_from_a_layer_is_the_same_as_going_through(network: vgg.VGG19) -> None:
     all_at_once = network(calibration_picture(64), ("relu3_1", "relu4_2", "relu5_1"))
     in_parts = network.deeper(all_at_once["relu3_1"], "relu3_1", ("relu4_2", "relu5_1"))

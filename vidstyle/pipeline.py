@@ -37,6 +37,7 @@ from vidstyle.plan import ahead, plan
 from vidstyle.settings import Settings, schedule_entries
 from vidstyle.stillness import Held
 from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
+from vidstyle.vgg import filter_bytes
 from vidstyle.workspace import Workspace, fingerprint_file
 
 __all__ = ["FrameReport", "JobOptions", "JobResult", "Progress", "estimate_memory", "stylize", "stylize_image", "workspace_path"]
@@ -45,9 +46,9 @@ logger = logging.getLogger(__name__)
 
 PathLike = str | Path
 
-_BYTES_RESIDENT = 950e6
-"""Memory of a job of one pixel: the process, its libraries and the network."""
-_BYTES_A_PIXEL = 3700.0
+_BYTES_RESIDENT = 1000e6
+"""Memory of a job of one pixel: the process, its libraries and the network; the filters of large pictures are counted apart."""
+_BYTES_A_PIXEL = 3800.0
 """Further memory a pixel, float32: activations and their gradients; fitted to what benchmarks/ measured."""
 _BYTES_A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
@@ -256,7 +257,7 @@ def estimate_memory(height: int, width: int, settings: Settings) -> int:
     if settings.style_layers:
         of_style = _BYTES_A_STYLE_PIXEL.get(settings.style.loss, _BYTES_A_STYLE_PIXEL_ELSE)
         a_pixel = max(a_pixel, max(settings.style.scale) ** 2 * of_style)
-    return round(_BYTES_RESIDENT + height * width * a_pixel)
+    return round(_BYTES_RESIDENT + filter_bytes(height, width, settings.layers) + height * width * a_pixel)
 
 
 def _paint(
@@ -402,7 +403,8 @@ def _check_memory(info: MediaInfo, settings: Settings) -> None:
     logger.info("%d×%d pixels: about %.1f GB of memory", info.width, info.height, needed / 1e9)
     if free is None or needed <= free:
         return
-    share = max(free - _BYTES_RESIDENT, 0) / (needed - _BYTES_RESIDENT)
+    resident = _BYTES_RESIDENT + filter_bytes(info.height, info.width, settings.layers)
+    share = max(free - resident, 0) / (needed - resident)
     fits = int(max(info.width, info.height) * share**0.5)
     advice = f"--size {fits} would fit" if fits >= 32 else "no size would fit, free some memory"
     raise NotEnoughMemory(

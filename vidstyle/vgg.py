@@ -32,7 +32,7 @@ from vidstyle.errors import UsageError, WeightsError
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.winograd import convolve, filters_of, pays
 
-__all__ = ["ACTIVATION_RMS", "VGG19", "Features", "activation_rms", "calibration_picture", "load_vgg19", "minimum_side"]
+__all__ = ["ACTIVATION_RMS", "VGG19", "Features", "activation_rms", "calibration_picture", "filter_bytes", "load_vgg19", "minimum_side"]
 
 Features = dict[str, torch.Tensor]
 """Layer name -> (1, C, H, W), with the picture itself, (1, 3, H, W) RGB in [0, 1], under "input"."""
@@ -142,6 +142,18 @@ class VGG19(nn.Module):
 def minimum_side(layers: Collection[str]) -> int:
     """Shortest side in pixels that leaves the deepest of `layers` at least one position."""
     return 1 << max((int(name[4]) - 1 for name in layers), default=0)
+
+
+def filter_bytes(height: int, width: int, layers: Collection[str]) -> int:
+    """Memory of the filters that Winograd's method wants beside the weights, for `layers` of pictures of this size, on a CPU."""
+    last = max((VGG_LAYERS.index(name) for name in layers), default=0)
+    total = 0
+    for name in VGG_LAYERS[1 : last + 1]:
+        block, first = int(name[4]), name.endswith("_1")
+        inputs, outputs = _CHANNELS[block - 1 if first else block], _CHANNELS[block]
+        if pays(inputs, outputs, height >> (block - 1), width >> (block - 1)):
+            total += 36 * inputs * outputs * 4
+    return total
 
 
 def load_vgg19(weights: str = "embedded", pooling: Literal["max", "avg"] = "max", device: torch.device | str = "cpu") -> VGG19:
