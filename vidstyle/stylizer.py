@@ -41,7 +41,7 @@ from vidstyle.objective import (
     content_targets,
     style_statistics,
 )
-from vidstyle.optimize import OPTIMIZERS, CurvaturePair, ObjectiveFunction, Result
+from vidstyle.optimize import OPTIMIZERS, STOP_WINDOW, CurvaturePair, ObjectiveFunction, Result
 from vidstyle.passes import Beside
 from vidstyle.pixels import from_tensor, resized, to_tensor
 from vidstyle.settings import TILE, Settings
@@ -60,8 +60,6 @@ _CARRIED_UP = 5
 """L-BFGS' pairs that go along to the next size. All 20 mislead it: with them the first frame of a clip ended 7 % worse than with none."""
 _GAIN_OVER = 4
 """Steps over which a frame that follows has to gain something. A first step that overshoots is made good by the next."""
-_FIRST_WINDOW = 50
-"""The same for the first frame of a shot, as in artistic-videos."""
 _HOLD = 10
 """Steps that one look at the deepest layer serves, where it hardly has a say; see `Objective`."""
 _CHANGING = 0.1
@@ -202,7 +200,7 @@ class Stylizer:
         sizes = pyramid(self.size, TILE if tileable else 1)
         count = self.settings.optimize.first_iterations
         cost = [height * width for height, width in sizes]
-        stop = self.settings.optimize.tolerance, _FIRST_WINDOW
+        stop = self.settings.optimize.tolerance, STOP_WINDOW
         total = 0
         image: torch.Tensor | None = None
         result: Result | None = None

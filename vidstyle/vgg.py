@@ -149,9 +149,8 @@ def filter_bytes(height: int, width: int, layers: Collection[str]) -> int:
     last = max((VGG_LAYERS.index(name) for name in layers), default=0)
     total = 0
     for name in VGG_LAYERS[1 : last + 1]:
-        block, first = int(name[4]), name.endswith("_1")
-        inputs, outputs = _CHANNELS[block - 1 if first else block], _CHANNELS[block]
-        if pays(inputs, outputs, height >> (block - 1), width >> (block - 1)):
+        (inputs, outputs), halvings = _channels_of(name), int(name[4]) - 1
+        if pays(inputs, outputs, height >> halvings, width >> halvings):
             total += 36 * inputs * outputs * 4
     return total
 
@@ -259,11 +258,16 @@ def _from_state_dict(content: Mapping[str, Any], origin: str) -> dict[str, _Conv
 
 
 def _checked(name: str, weight: torch.Tensor, bias: torch.Tensor) -> _Convolution:
-    block, first = int(name[4]), name.endswith("_1")
-    inputs = 3 if name == "relu1_1" else _CHANNELS[block - 1 if first else block]
-    if tuple(weight.shape) != (_CHANNELS[block], inputs, 3, 3) or tuple(bias.shape) != (_CHANNELS[block],):
-        raise ValueError(f"{name} wants {(_CHANNELS[block], inputs, 3, 3)}, got {tuple(weight.shape)}")
+    inputs, outputs = _channels_of(name)
+    if tuple(weight.shape) != (outputs, inputs, 3, 3) or tuple(bias.shape) != (outputs,):
+        raise ValueError(f"{name} wants {(outputs, inputs, 3, 3)}, got {tuple(weight.shape)}")
     return _Convolution(weight.float(), bias.float())
+
+
+def _channels_of(name: str) -> tuple[int, int]:
+    """How many channels a layer's convolution reads, and how many it makes."""
+    block, first = int(name[4]), name.endswith("_1")
+    return 3 if name == "relu1_1" else _CHANNELS[block - 1 if first else block], _CHANNELS[block]
 
 
 def _fold_normalisation(convolutions: Mapping[str, _Convolution], convention: Convention) -> dict[str, _Convolution]:

@@ -44,7 +44,8 @@ def _bases() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 _INPUTS, _FILTERS, _OUTPUTS = _bases()
-_TURNED_BOTH = torch.tensor([6 * row + column for row in _TURNED for column in _TURNED])
+_TURNED_BOTH = [6 * row + column for row in _TURNED for column in _TURNED]
+_TURNED_INPUTS, _TURNED_OUTPUTS = _INPUTS[_TURNED_BOTH], _OUTPUTS[:, _TURNED_BOTH]
 
 
 def pays(inputs: int, outputs: int, height: int, width: int) -> bool:
@@ -81,7 +82,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return _by_tiles(gradient, ctx.filters.transpose(1, 2), _INPUTS[_TURNED_BOTH], _OUTPUTS[:, _TURNED_BOTH]), None
+        return _by_tiles(gradient, ctx.filters.transpose(1, 2), _TURNED_INPUTS, _TURNED_OUTPUTS), None
 
 
 def _by_tiles(x: torch.Tensor, filters: torch.Tensor, to_points: torch.Tensor, from_points: torch.Tensor) -> torch.Tensor:
