@@ -66,6 +66,15 @@ def test_same_input_same_bytes(stylizer: Stylizer) -> None:
     np.testing.assert_array_equal(one.picture, two.picture)
 
 
+@pytest.mark.parametrize(("optimizer", "steps"), [("lbfgs", 5), ("adam", 12)])
+def test_steps_that_gain_too_little_end_a_frame_of_lbfgs_only(optimizer: str, steps: int) -> None:
+    """Adam's loss may rise before it falls: no sign that there is nothing to gain."""
+    impatient = Settings.from_mapping({"optimize": {**QUICK, "optimizer": optimizer, "iterations": 12, "least_gain": 0.24}})
+    stylizer = Stylizer(impatient, [STYLE], SCENE.size)
+    first = stylizer.first(frame(0))
+    assert stylizer.follow(frame(1), [motion(1, 0)], {1: first.picture}, first.state).steps == steps
+
+
 def test_a_following_frame_stays_near_the_moved_one() -> None:
     """With the temporal term the picture moves with the scene; the same frame painted alone does not."""
     stylizer = Stylizer(settings(), [STYLE], SCENE.size)

@@ -185,6 +185,7 @@ def test_an_end_unlike_the_beginning_cannot_flow_into_it(style: Path, tmp_path: 
         ({"temporal": {"loop": True, "framewise": True}}, "--loop does nothing with --framewise"),
         ({"mask": {"feather": 3}}, "--mask-feather does nothing without --mask"),
         ({"style": {"histogram_layers": ["relu2_1"]}}, "--histogram-layers does nothing without --histogram-weight"),
+        ({"optimize": {"optimizer": "adam", "least_gain": 0.1}}, "--least-gain does nothing with --optimizer adam"),
         ({"style": {"fade": 3}}, "--style-fade does nothing without --style-schedule"),
         ({"style": {"detail_layers": ["relu1_1"]}}, "--detail-layers does nothing without --detail-style"),
         ({"optimize": {"averaging": 0.5}}, "--averaging does nothing without --optimizer adam"),

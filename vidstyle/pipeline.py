@@ -483,6 +483,8 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
         ("--style-fade", "without --style-schedule", style.schedule is None and style.fade != default.style.fade),
         ("--detail-layers", "without --detail-style", style.detail is None and style.detail_layers != default.style.detail_layers),
         ("--smoothing", "without --framewise", not temporal.framewise and temporal.smoothing != default.temporal.smoothing),
+        ("--least-gain", "with --optimizer adam",
+         settings.optimize.least_gain != default.optimize.least_gain and settings.optimize.optimizer == "adam"),
         ("--averaging", "without --optimizer adam", settings.optimize.averaging > 0 and settings.optimize.optimizer != "adam"),
     ]  # fmt: skip
     for flag, when, does_nothing in idle:

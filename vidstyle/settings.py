@@ -266,7 +266,7 @@ class OptimizeSettings(_Section):
     least_gain: float = _setting(
         5e-4,
         "--least-gain",
-        "share of the loss that a step is to gain (mean of four) where a frame starts from another",
+        "share of the loss that a step of L-BFGS is to gain (mean of four) where a frame starts from another",
         ge=0,
         lt=1,
     )

@@ -334,8 +334,10 @@ class Stylizer:
     ) -> Painted:
         """The frame painted on from `start`; where nothing may change, one evaluation says what the picture costs."""
         fixed = work.freedom is not None and not work.freedom.any()
-        iterations = 1 if fixed else self.settings.optimize.iterations
-        stop = _GAIN_OVER * self.settings.optimize.least_gain, _GAIN_OVER
+        optimize = self.settings.optimize
+        iterations = 1 if fixed else optimize.iterations
+        gain = optimize.least_gain if optimize.optimizer == "lbfgs" else 0.0  # Adam's loss may rise before it falls
+        stop = _GAIN_OVER * gain, _GAIN_OVER
         result = self._optimise(work, start, iterations, pairs, _part(on_step, 0.0, 1 / iterations), stop)
         return self._painted(result, result.steps, reliable)
 
