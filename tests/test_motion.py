@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import torch
+from torch.nn import functional
 
 from tests.scenes import Scene, procedural_picture
 from vidstyle.flow import Consistency, consistency, warp
 from vidstyle.frames import FlowField, Frame
-from vidstyle.motion import Motion, answering, drift_target, fill_new, inwards
+from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new, inwards
 from vidstyle.pixels import to_tensor
 
 SCENE = Scene(size=(48, 64))
@@ -36,25 +38,64 @@ class TestAnswering:
         again = STILL.disoccluded(8, 7) & STILL.visible(8, 0)
         assert again.sum() > 30
         assert far[again].mean() > 0.8
-        assert not near[again].any()
+        assert near[again].mean() < 0.05
 
     def test_what_no_frame_shows_has_no_answer(self) -> None:
         """Frame 6 has the disc over most of what frame 7 has it over."""
         near, far = answering([motion(8, 7, STILL), motion(8, 6, STILL)])
         hidden = STILL.disoccluded(8, 7) & STILL.disoccluded(8, 6)
         assert hidden.sum() > 10
-        assert (near | far)[hidden].mean() < 0.1
+        assert (near + far)[hidden].mean() < 0.1
 
-    def test_no_pixel_has_two_and_the_frame_before_comes_first(self) -> None:
+    def test_the_frame_before_comes_first_but_for_the_seams(self) -> None:
         motions = [motion(8, reference) for reference in (7, 4, 0)]
-        masks = answering(motions)
-        assert np.sum(masks, axis=0).max() == 1
-        np.testing.assert_array_equal(masks[0], motions[0].trust > 0)
-        assert masks[1].any()
+        weights = answering(motions)
+        assert np.sum(weights, axis=0).max() < 1 + 1e-6
+        distrusted = motions[0].trust == 0
+        assert not weights[0][distrusted].any()
+        assert weights[1][distrusted].any()
+        beside = cv2.distanceTransform((~distrusted).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        np.testing.assert_array_equal(weights[0][beside >= 3], 1)
+
+    def test_older_frames_pass_into_the_frame_before_where_both_show_what_is_there(self) -> None:
+        """Ground that has just come to light, beside ground that both frames show."""
+        near, far = answering([motion(8, 7, STILL), motion(8, 0, STILL)])
+        seam = (near > 0) & (far > 0)
+        assert seam.sum() > 30
+        np.testing.assert_allclose((near + far)[seam], 1, rtol=1e-6)
+        assert STILL.visible(8, 0)[seam].all()
 
     def test_an_older_frame_that_looks_less_alike_does_not_answer(self) -> None:
         near, far = motion(8, 7, STILL), motion(8, 0, STILL)
         assert not answering([near, replace(far, change=far.change + 0.5)])[1].any()
+
+
+class TestCalmed:
+    @staticmethod
+    def specks(picture: torch.Tensor) -> torch.Tensor:
+        return (
+            (picture - functional.avg_pool2d(functional.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, stride=1)).square().mean(dim=1)[0]
+        )
+
+    def test_specks_are_gone_where_no_frame_answers_and_nowhere_else(self) -> None:
+        noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
+        weight = np.ones((48, 64), np.float32)
+        weight[:, 32:] = 0
+        calm = calmed(noise, [weight])
+        assert float(self.specks(calm)[:, 36:].mean()) < 0.4 * float(self.specks(noise)[:, 36:].mean())
+        assert float(self.specks(calm)[:, 33].mean()) < 0.5 * float(self.specks(noise)[:, 33].mean())
+        torch.testing.assert_close(calm[..., :24], noise[..., :24])
+        torch.testing.assert_close(calm.mean(), noise.mean(), rtol=2e-3, atol=0)
+
+    def test_a_seam_counts_by_half(self) -> None:
+        noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
+        half = np.full((48, 64), 0.5, np.float32)
+        whole, seam = calmed(noise, [0 * half]), calmed(noise, [half, half])
+        torch.testing.assert_close(seam, (whole + noise) / 2)
+
+    def test_where_all_is_answered_for_nothing_changes(self) -> None:
+        noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
+        assert calmed(noise, [np.ones((48, 64), np.float32)]) is noise
 
 
 class TestDriftTarget:
@@ -105,7 +146,8 @@ class TestNewPixels:
         start = fill_new(warp(painting, known.flow).clamp(0, 1), known, painting, to_tensor(frame(3).rgb))
         away = replace(known, new=np.zeros_like(known.new))
         plain = fill_new(warp(painting, away.flow).clamp(0, 1), away, painting, to_tensor(frame(3).rgb))
-        kept = torch.from_numpy(~known.new)[None, None].expand_as(start)
+        beside = cv2.distanceTransform((~known.new).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        kept = torch.from_numpy(beside >= 3)[None, None].expand_as(start)
         torch.testing.assert_close(start[kept], plain[kept])
         assert float((start[~kept] - plain[~kept]).abs().mean()) > 0.01
 

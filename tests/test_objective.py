@@ -41,7 +41,7 @@ def objective(network: VGG19, targets: StyleTargets, *references: Reference, set
 
 def test_defaults_are_the_objective_of_neural_style(network: VGG19, targets: StyleTargets) -> None:
     """5·MSE(relu4_2) + 100·Σ MSE(G/(C·H·W)) on activations of 0-255 BGR input."""
-    report, _ = objective(network, targets)(picture(2))
+    report = objective(network, targets)(picture(2)).report
     ours, content, style = (network(picture(seed), LAYERS) for seed in (2, 1, 5))
     expected_content = 5 * content_loss(ours["relu4_2"], content["relu4_2"])
     expected_style = 100 * sum((gram(ours[layer]) - gram(style[layer])).square().mean() for layer in LAYERS if layer.endswith("_1"))
@@ -54,10 +54,10 @@ def test_gradient_is_that_of_the_sum(network: VGG19, targets: StyleTargets) -> N
     # Along the gradient itself, in float64: the directional derivative is the gradient's squared length.
     function = objective(copy.deepcopy(network).double(), StyleTargets({name: value.double() for name, value in targets.style.items()}))
     x = picture(2).double()
-    _, gradient = function(x)
+    gradient = function(x).gradient
     direction = gradient / gradient.norm()
     step = 1e-5
-    change = (function(x + step * direction)[0].total - function(x - step * direction)[0].total) / (2 * step)
+    change = (function(x + step * direction).report.total - function(x - step * direction).report.total) / (2 * step)
     assert change == pytest.approx(float(gradient.norm()), rel=1e-3)
 
 
@@ -83,16 +83,16 @@ class TestHold:
 
     def test_where_it_has_just_been_looked_at_nothing_differs(self, network: VGG19, targets: StyleTargets) -> None:
         held, exact = self.held(network, targets)
-        (ours, gradient), (all_of_it, expected) = held(picture(2)), exact(picture(2))
-        assert ours.terms == pytest.approx(all_of_it.terms, rel=1e-5)
-        assert float((gradient - expected).norm()) < 1e-3 * float(expected.norm())
+        ours, all_of_it = held(picture(2)), exact(picture(2))
+        assert ours.report.terms == pytest.approx(all_of_it.report.terms, rel=1e-5)
+        assert float((ours.gradient - all_of_it.gradient).norm()) < 1e-3 * float(all_of_it.gradient.norm())
 
     def test_near_by_it_is_right_to_first_order(self, network: VGG19, targets: StyleTargets) -> None:
         held, exact = self.held(network, targets)
         held(picture(2))
         near = picture(2) + 0.01 * (picture(3) - picture(2))
-        ours, all_of_it = held(near)[0], exact(near)[0]
-        moved = abs(all_of_it.terms["style"] - exact(picture(2))[0].terms["style"])
+        ours, all_of_it = held(near).report, exact(near).report
+        moved = abs(all_of_it.terms["style"] - exact(picture(2)).report.terms["style"])
         assert abs(ours.terms["style"] - all_of_it.terms["style"]) < 0.02 * moved
 
     def test_it_is_looked_at_again_after_so_many_steps(
@@ -116,15 +116,15 @@ class TestHold:
     def test_two_losses_of_the_deepest_layer_keep_their_names(self, network: VGG19) -> None:
         settings = Settings.from_mapping({"style": {"histogram_weight": 1, "histogram_layers": ["relu5_1"]}})
         held, exact = self.held(network, style_targets(network, [(1.0, picture(5))], settings), settings)
-        assert held(picture(2))[0].terms == pytest.approx(exact(picture(2))[0].terms, rel=1e-5)
+        assert held(picture(2)).report.terms == pytest.approx(exact(picture(2)).report.terms, rel=1e-5)
 
 
 def test_temporal_term_pulls_where_trusted_and_only_there(network: VGG19, targets: StyleTargets) -> None:
     x = picture(2)
     trust = torch.zeros(1, 1, 36, 44)
     trust[..., 10:20, 10:30] = 1
-    without = objective(network, targets)(x)[1]
-    pulled = objective(network, targets, Reference(picture(3), trust))(x)[1]
+    without = objective(network, targets)(x).gradient
+    pulled = objective(network, targets, Reference(picture(3), trust))(x).gradient
     difference = (pulled - without).abs().sum(dim=1, keepdim=True)
     assert (difference[trust > 0] > 1e-3 * float(without.abs().mean())).float().mean() > 0.99
     # Outside the mask nothing is added: what is left is the rounding of another order of summation.
@@ -132,7 +132,7 @@ def test_temporal_term_pulls_where_trusted_and_only_there(network: VGG19, target
 
 
 def test_no_temporal_term_without_references(network: VGG19, targets: StyleTargets) -> None:
-    report, _ = objective(network, targets)(picture(2))
+    report = objective(network, targets)(picture(2)).report
     assert not [name for name in report.terms if name.startswith("temporal")]
 
 
@@ -143,11 +143,12 @@ def test_the_clamped_picture_is_judged(network: VGG19, targets: StyleTargets) ->
     inside[..., :8, :8] = 1.0
     beyond = inside.clone()
     beyond[..., :8, :8] = 1.1
-    (a, _), (b, gradient) = function(inside), function(beyond)
+    a, out = function(inside).report, function(beyond)
+    b = out.report
     assert b.objective == pytest.approx(a.objective)
     assert a.terms["overflow"] == 0
     assert b.terms["overflow"] > 0
-    assert (gradient[..., :8, :8] > 0).all()
+    assert (out.gradient[..., :8, :8] > 0).all()
 
 
 def test_blended_styles_have_blended_statistics(network: VGG19) -> None:
@@ -160,13 +161,13 @@ def test_blended_styles_have_blended_statistics(network: VGG19) -> None:
 
 def test_a_weight_of_zero_leaves_its_term_out(network: VGG19, targets: StyleTargets) -> None:
     settings = Settings.from_mapping({"optimize": {"tv_weight": 0}})
-    assert "tv" not in objective(network, targets, settings=settings)(picture(2))[0].terms
+    assert "tv" not in objective(network, targets, settings=settings)(picture(2)).report.terms
 
 
 def test_gatys_style_loss_averages_the_layers(network: VGG19) -> None:
     settings = Settings.from_mapping({"style": {"loss": "gatys"}})
     targets = style_targets(network, [(1.0, picture(5))], settings)
-    report, _ = objective(network, targets, settings=settings)(picture(2))
+    report = objective(network, targets, settings=settings)(picture(2)).report
     features = network(picture(2), LAYERS)
     expected = 100 / 5 * sum((gram(features[layer]) - target).square().sum() / 4 for layer, target in targets.style.items())
     assert report.terms["style"] == pytest.approx(float(expected), rel=1e-4)
@@ -177,16 +178,16 @@ def test_every_style_loss_is_zero_at_the_style_and_pulls_elsewhere(network: VGG1
     settings = Settings.from_mapping({"style": {"loss": name}, "content": {"weight": 0}, "optimize": {"tv_weight": 0}})
     targets = style_targets(network, [(1.0, picture(5))], settings)
     function = objective(network, targets, settings=settings)
-    there, elsewhere = function(picture(5))[0].terms["style"], function(picture(2))
+    there, elsewhere = function(picture(5)).report.terms["style"], function(picture(2))
     # The root of the Wasserstein distance rounds in single precision, on each kind of processor to another few thousandths.
-    assert there < (1e-2 if name == "wasserstein" else 2e-3) * elsewhere[0].terms["style"]
-    assert float(elsewhere[1].abs().max()) > 0
+    assert there < (1e-2 if name == "wasserstein" else 2e-3) * elsewhere.report.terms["style"]
+    assert float(elsewhere.gradient.abs().max()) > 0
 
 
 def test_the_histogram_loss_joins_any_other(network: VGG19) -> None:
     settings = Settings.from_mapping({"style": {"histogram_weight": 3, "histogram_layers": ["relu1_1", "relu3_1"]}})
     targets = style_targets(network, [(1.0, picture(5))], settings)
-    terms = objective(network, targets, settings=settings)(picture(2))[0].terms
+    terms = objective(network, targets, settings=settings)(picture(2)).report.terms
     features, style = network(picture(2), LAYERS), network(picture(5), LAYERS)
     expected = sum(
         (features[n].flatten(2).sort().values - style[n].flatten(2).sort().values).square().mean() for n in ("relu1_1", "relu3_1")
@@ -198,7 +199,7 @@ def test_the_histogram_loss_joins_any_other(network: VGG19) -> None:
 def test_layer_weights_count_where_they_stand(network: VGG19, targets: StyleTargets) -> None:
     def style(*weights: float) -> float:
         settings = Settings.from_mapping({"style": {"layer_weights": weights}})
-        return objective(network, targets, settings=settings)(picture(2))[0].terms["style"]
+        return objective(network, targets, settings=settings)(picture(2)).report.terms["style"]
 
     alone = [style(*(float(i == j) for j in range(5))) for i in range(5)]
     assert style(1, 2, 0, 0.5, 3) == pytest.approx(alone[0] + 2 * alone[1] + 0.5 * alone[3] + 3 * alone[4], rel=1e-5)
@@ -208,7 +209,7 @@ def test_styles_of_other_sizes_can_be_blended_under_every_loss(network: VGG19) -
     for name in STYLE_LOSSES:
         settings = Settings.from_mapping({"style": {"loss": name}})
         targets = style_targets(network, [(0.5, picture(5)), (0.5, picture(6)[..., :30, :])], settings)
-        assert objective(network, targets, settings=settings)(picture(2))[0].terms["style"] > 0
+        assert objective(network, targets, settings=settings)(picture(2)).report.terms["style"] > 0
 
 
 def test_a_reference_checks_its_shapes() -> None:
@@ -222,8 +223,7 @@ def test_a_tileable_picture_has_no_place_where_it_is_cut(network: VGG19, targets
     settings = Settings.from_mapping({"content": {"weight": 0}, "run": {"tileable": wraps}})
     function = Objective(network, build_terms(settings, None, [Region(targets)]), wraps)
     x = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(4))
-    before, gradient = function(x)
-    after, moved = function(x.roll((16, 32), (2, 3)))
-    assert (after.total == pytest.approx(before.total, rel=1e-4)) == wraps
-    error = (moved - gradient.roll((16, 32), (2, 3))).norm() / gradient.norm()
+    before, after = function(x), function(x.roll((16, 32), (2, 3)))
+    assert (after.report.total == pytest.approx(before.report.total, rel=1e-4)) == wraps
+    error = (after.gradient - before.gradient.roll((16, 32), (2, 3))).norm() / before.gradient.norm()
     assert (float(error) < 1e-3) == wraps

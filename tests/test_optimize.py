@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
 from vidstyle.errors import NumericalError
-from vidstyle.objective import LossReport
+from vidstyle.objective import Evaluation
 from vidstyle.optimize import OPTIMIZERS, adam, lbfgs
 
-Function = Callable[[torch.Tensor], tuple[LossReport, torch.Tensor]]
+Function = Callable[[torch.Tensor], Evaluation]
+
+
+def evaluation(name: str, value: float, gradient: torch.Tensor) -> Evaluation:
+    return Evaluation((name,), torch.tensor([value], dtype=torch.float64), gradient)
 
 
 def quadratic(condition: float = 100.0, scale: float = 1.0) -> tuple[Function, torch.Tensor]:
@@ -20,9 +25,9 @@ def quadratic(condition: float = 100.0, scale: float = 1.0) -> tuple[Function, t
     target = 0.2 + 0.6 * torch.rand(1, 3, 8, 8, generator=generator)
     curvature = scale * condition ** torch.rand(1, 3, 8, 8, generator=generator)
 
-    def function(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
+    def function(x: torch.Tensor) -> Evaluation:
         difference = x - target
-        return LossReport({"bowl": float((curvature * difference.square()).sum() / 2)}), curvature * difference
+        return evaluation("bowl", float((curvature * difference.square()).sum() / 2), curvature * difference)
 
     return function, target
 
@@ -77,8 +82,8 @@ def test_a_short_window_stops_soon_but_not_for_one_step_that_overshoots() -> Non
     assert settled.report.total < 0.01 * settled.trace[0]
     losses = iter([10.0, 14.0, 13.0, 9.0, 8.9, 8.89, 8.889, 8.8889, 8.8888, 8.8888, 8.8888])
 
-    def told(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
-        return LossReport({"bowl": next(losses)}), torch.ones_like(x)
+    def told(x: torch.Tensor) -> Evaluation:
+        return evaluation("bowl", next(losses), torch.ones_like(x))
 
     assert lbfgs(told, START, 11, tolerance=0.004, window=4).steps == 9
 
@@ -88,7 +93,7 @@ def test_reports_the_picture_that_is_returned_and_every_step(name: str) -> None:
     function, _ = quadratic()
     seen: list[float] = []
     result = OPTIMIZERS[name](function, START, 15, on_step=lambda step, report: seen.append(report.total))
-    assert function(result.image)[0].total == pytest.approx(result.report.total, rel=1e-5)
+    assert function(result.image).report.total == pytest.approx(result.report.total, rel=1e-5)
     assert tuple(seen) == result.trace
     assert len(seen) == result.steps == 15
 
@@ -99,15 +104,15 @@ def test_one_loss_that_is_not_finite_is_survived(name: str, when: int) -> None:
     function, _ = quadratic()
     calls = 0
 
-    def flaky(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
+    def flaky(x: torch.Tensor) -> Evaluation:
         nonlocal calls
         calls += 1
-        report, gradient = function(x)
-        return (LossReport({"bowl": float("nan")}), gradient * float("nan")) if calls == when else (report, gradient)
+        found = function(x)
+        return evaluation("bowl", float("nan"), found.gradient * float("nan")) if calls == when else found
 
     result = OPTIMIZERS[name](flaky, START, 40)
     assert torch.isfinite(result.image).all()
-    assert result.report.total < function(START)[0].total
+    assert result.report.total < function(START).report.total
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -116,11 +121,11 @@ def test_the_second_loss_that_is_not_finite_is_an_error(name: str, bad: float) -
     function, _ = quadratic()
     calls = 0
 
-    def broken(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
+    def broken(x: torch.Tensor) -> Evaluation:
         nonlocal calls
         calls += 1
-        report, gradient = function(x)
-        return (LossReport({"bowl": bad}), gradient) if calls > 2 else (report, gradient)
+        found = function(x)
+        return evaluation("bowl", bad, found.gradient) if calls > 2 else found
 
     with pytest.raises(NumericalError, match="bowl"):
         OPTIMIZERS[name](broken, START, 10)
@@ -128,8 +133,8 @@ def test_the_second_loss_that_is_not_finite_is_an_error(name: str, bad: float) -
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_flat_function_leaves_the_picture_alone(name: str) -> None:
-    def flat(x: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
-        return LossReport({"flat": 1.0}), torch.zeros_like(x)
+    def flat(x: torch.Tensor) -> Evaluation:
+        return evaluation("flat", 1.0, torch.zeros_like(x))
 
     torch.testing.assert_close(OPTIMIZERS[name](flat, START, 5).image, START)
 
@@ -141,9 +146,9 @@ def test_the_mean_of_adams_pictures_is_better_than_the_last() -> None:
     for averaging in (0.0, 0.98):
         generator = torch.Generator().manual_seed(1)
 
-        def noisy(x: torch.Tensor, source: torch.Generator = generator) -> tuple[LossReport, torch.Tensor]:
-            report, gradient = clean(x)
-            return report, gradient + 0.2 * torch.randn(x.shape, generator=source)
+        def noisy(x: torch.Tensor, source: torch.Generator = generator) -> Evaluation:
+            found = clean(x)
+            return replace(found, gradient=found.gradient + 0.2 * torch.randn(x.shape, generator=source))
 
         reached[averaging] = float((adam(noisy, START, 200, averaging=averaging).image - target).square().mean())
     assert reached[0.98] < 0.7 * reached[0.0]
@@ -161,7 +166,7 @@ def test_adam_goes_on_with_what_it_has_learned() -> None:
     learned = adam(function, START, 200)
     ((direction, root),) = learned.pairs
     assert direction.shape == root.shape == START.shape
-    _, gradient = function(learned.image)
+    gradient = function(learned.image).gradient
     assert float((direction * root - gradient).abs().mean()) < 0.5 * float(root.mean())
     moved = START + 0.01
     assert adam(function, moved, 6, pairs=learned.pairs).trace[1] != adam(function, moved, 6).trace[1]

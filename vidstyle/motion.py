@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,7 +24,7 @@ from vidstyle.objective import Reference
 from vidstyle.pixels import to_tensor
 from vidstyle.stillness import stillness
 
-__all__ = ["CLOSES", "Motion", "answering", "at_rest", "drift_target", "fill_new", "inwards"]
+__all__ = ["CLOSES", "Motion", "answering", "at_rest", "calmed", "drift_target", "fill_new", "inwards"]
 
 CLOSES = 0.25
 """Share of the pixels with a reliable flow into the first frame from which the end of a loop can go towards it."""
@@ -80,21 +81,36 @@ def _difference(change: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return functional.avg_pool2d(functional.pad(one, (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0, 0].numpy()
 
 
-def answering(motions: Sequence[Motion]) -> list[npt.NDArray[np.bool_]]:
-    """Which pixels each of the earlier frames answers for, (H, W) a motion; no pixel has two.
+def answering(motions: Sequence[Motion]) -> list[npt.NDArray[np.float32]]:
+    """How far each of the earlier frames answers for each pixel, (H, W) in [0, 1] a motion; their sum is 1 at most.
 
     The frame before, `motions[0]`, answers for all it is trusted in (Ruder et al. 2016, eq. 9). For the rest, what
     something had covered or what lies beside a moving edge, the first older one does that shows it and
     whose source looks more like the current one than the frame before: what comes to light again is as it was painted.
     The colours speak in place of the motion-boundary test, which would leave a line unanswered behind everything that moves.
+
+    Where an older frame's pixels meet those of the frame before and it shows these too, the two pass into each other: strokes
+    that were cut off along a mask, pixel by pixel, stay for good, since no loss minds so fine a line.
     """
-    masks = [motions[0].trust > 0]
-    open_ = ~masks[0]
+    weights = [(motions[0].trust > 0).astype(np.float32)]
+    open_ = weights[0] == 0
     for motion in motions[1:]:
-        mask = open_ & motion.shown & (motion.difference < np.minimum(motions[0].difference, _NEW_COLOR))
-        masks.append(mask)
+        alike = motion.shown & (motion.difference < np.minimum(motions[0].difference, _NEW_COLOR))
+        mask = open_ & alike
         open_ = open_ & ~mask
-    return masks
+        beside = motion.shown & (motion.difference < _NEW_COLOR) & ~open_
+        weight = np.where(mask, np.float32(1), np.where(beside, _near(mask), np.float32(0)))
+        weights = [one * (1 - weight) for one in weights]
+        weights.append(weight)
+    return weights
+
+
+def _near(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """(H, W): 1 on the mask, falling to 0 within the seam around it."""
+    if not mask.any():
+        return np.zeros(mask.shape, np.float32)
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.maximum(1 - distance / _SEAM, 0), np.float32)
 
 
 def at_rest(motions: Sequence[Motion], agreement: npt.NDArray[np.float32] | None = None) -> list[Motion]:
@@ -126,6 +142,26 @@ def at_rest(motions: Sequence[Motion], agreement: npt.NDArray[np.float32] | None
     return [settled, *older]
 
 
+def calmed(start: torch.Tensor, weights: Sequence[npt.NDArray[np.float32]]) -> torch.Tensor:
+    """The picture a frame starts from, (1, 3, H, W), slightly blurred where no earlier frame answers for it.
+
+    Beside a moving edge the flow is at its worst, and draws the finest detail together to specks and dotted lines, a light rim around
+    whatever moves fast. No loss minds them, so that they would stay; strokes are painted anew in a few steps.
+
+    Args:
+        start: the picture, in [0, 1].
+        weights: as `answering` gives them.
+    """
+    loose = cv2.dilate(1 - np.maximum.reduce(list(weights)), np.ones((3, 3), np.uint8))
+    if not loose.any():
+        return start
+    kernel = torch.from_numpy(cv2.getGaussianKernel(_BLUR_TAPS, _BLUR)).to(start)
+    kernel = (kernel @ kernel.T).expand(3, 1, -1, -1)
+    padded = functional.pad(start, (_BLUR_TAPS // 2,) * 4, mode="replicate")
+    share = torch.from_numpy(np.asarray(cv2.GaussianBlur(loose, (0, 0), 1)))[None, None].to(start)
+    return torch.lerp(start, functional.conv2d(padded, kernel, groups=3), share)
+
+
 def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
     """What brightness and colour are held to: those of the frame before's painting, changed as the source has changed.
 
@@ -144,6 +180,12 @@ def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
 
 _CALM = 0.2 / 255
 """Change of the source's area means a frame at which the drift is held by e⁻¹ of its weight only."""
+
+_BLUR, _BLUR_TAPS = 0.6, 5
+"""σ in pixels of the blur of what nothing is known about, and the length of its kernel."""
+
+_SEAM = 3.0
+"""Pixels within which what is taken from one place passes into what is taken from another."""
 
 _NEW_COLOR = 8 / 255
 """Mean difference of R, G, B over 3×3 pixels from which a pixel that fails the forward-backward test counts as new."""
@@ -170,8 +212,8 @@ def fill_new(moved: torch.Tensor, motion: Motion, painted: torch.Tensor, source:
     matrix, offset = linear_color_match(before, painted)
     strokes = painted - match_colors(before, matrix, offset)
     fill = match_colors(source, matrix, offset) + warp(strokes, inwards(motion.flow))
-    new = torch.from_numpy(motion.new)[None, None].to(source.device)
-    return torch.where(new, fill.clamp(0, 1), moved)
+    new = torch.from_numpy(_near(motion.new))[None, None].to(source.device)
+    return torch.lerp(moved, fill.clamp(0, 1), new)
 
 
 def inwards(flow: FlowField) -> FlowField:

@@ -126,6 +126,22 @@ class LossReport:
         return self.terms.get("content", 0.0) + self.terms.get("style", 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The objective at one picture, where it was computed: nothing of it has been waited for."""
+
+    names: tuple[str, ...]
+    values: torch.Tensor
+    """The weighted terms, (terms,), in the order of their names."""
+    gradient: torch.Tensor
+    """That of their sum, of the picture's shape."""
+
+    @property
+    def report(self) -> LossReport:
+        """The terms as numbers: waits for them, and takes them off the device in one transfer."""
+        return LossReport(dict(zip(self.names, self.values.tolist(), strict=True)))
+
+
 @dataclass(slots=True)
 class _Slope:
     """How the deepest layer's losses change around one picture, to first order."""
@@ -157,7 +173,7 @@ class Objective:
             network: whose layers the terms look at.
             terms: those with a weight of 0 are left out.
             wraps: lays the picture side by side with itself; see `VGG19.forward`.
-            hold: evaluations that one look at the deepest layer serves.
+            hold: evaluations that one look at the deepest layer serves; from 2 on the host waits for every evaluation.
         """
         self._network = network
         self._terms = tuple(term for term in terms if term.weight > 0)
@@ -174,16 +190,15 @@ class Objective:
         features = self._network(image.clamp(0, 1), self._layers, self._wraps)
         return {**_sums(self._terms, features), "overflow": OVERFLOW_WEIGHT * overflow_loss(image)}
 
-    def __call__(self, image: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
-        """The terms at `image` and the gradient of their sum, of `image`'s shape."""
+    def __call__(self, image: torch.Tensor) -> Evaluation:
+        """The terms at `image` and the gradient of their sum."""
         variable = image.detach().requires_grad_()
         if self._hold > 1 and len(self._layers) > 1:
             values, gradient = self._evaluated(variable, self._layers[-2], self._layers[-1])
         else:
             values = self.terms(variable)
             (gradient,) = torch.autograd.grad(sum_of(values.values()), variable)
-        numbers = torch.stack([value.detach() for value in values.values()]).tolist()  # one transfer, not one a term
-        return LossReport(dict(zip(values, numbers, strict=True))), gradient
+        return Evaluation(tuple(values), torch.stack([value.detach() for value in values.values()]), gradient)
 
     def _evaluated(self, image: torch.Tensor, before: str, deepest: str) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Terms and gradient, the deepest layer held to first order around where it was looked at last."""

@@ -2,23 +2,26 @@
 
 Both return the best picture that was *evaluated*, so the loss that is reported is that of the picture
 that is kept, and a last step that overshoots costs nothing.
+
+Whatever a step depends on stays on the device: decisions are made by masks, and the host only reads the losses, a few steps late
+where it would have to wait for them. So a GPU always has work.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from vidstyle.errors import NumericalError
-from vidstyle.objective import LossReport
+from vidstyle.objective import Evaluation, LossReport
 
 __all__ = ["OPTIMIZERS", "STOP_WINDOW", "CurvaturePair", "ObjectiveFunction", "Result", "adam", "lbfgs"]
 
-ObjectiveFunction = Callable[[torch.Tensor], tuple[LossReport, torch.Tensor]]
+ObjectiveFunction = Callable[[torch.Tensor], Evaluation]
 CurvaturePair = tuple[torch.Tensor, torch.Tensor]
 """(s, y): a step, and the change of the gradient along it; shaped like the picture. What an optimiser hands on: Adam makes it (m/√v, √v),
 its running mean of the gradient over the root of that of the square, and that root, so that of both the first is like a step
@@ -39,6 +42,10 @@ _KNOWN = 1000
 """Steps after which Adam's running means need no correction: what it is given to begin with counts in full."""
 _EXPLODED = 10.0
 """A loss this many times the best one is treated as one that is not finite."""
+_CURVED = 1e-6
+"""Cosine of the angle between a step and the change of the gradient along it from which the pair is believed."""
+_LATE = 2
+"""Steps that go by on a GPU before the host reads a loss: by then it is there, and nobody waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +85,30 @@ def lbfgs(
         pairs: curvature known beforehand, oldest first; pairs without positive curvature are dropped.
         history: how many pairs are remembered.
         averaging: of no use to it, since its steps do not jitter.
-        on_step: called after every evaluation with its number, from 1, and the terms.
+        on_step: called for every evaluation with its number, from 1, and the terms.
 
     Raises:
         NumericalError: the loss was not finite twice.
     """
-    memory: deque[CurvaturePair] = deque((pair for pair in pairs if _is_curved(pair)), maxlen=history)
-    watch = _Watch(tolerance, window, on_step)
     x = image.detach().clone()
-    caution = 1.0
-    previous: tuple[torch.Tensor, torch.Tensor] | None = None
+    watch = _Watch(x, tolerance, window, on_step)
+    curvature = _Curvature(x, history)
+    curvature.recall(pairs)
+    caution = torch.ones((), dtype=x.dtype, device=x.device)
+    previous: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
     for step in range(1, iterations + 1):
-        report, gradient = objective(x)
-        if not watch.accepts(report, x):
-            x, caution = watch.retreat(), caution * _SAFER
-            memory.clear()
-            previous = None
-            continue
+        evaluation = objective(x)
+        gradient = evaluation.gradient
+        good = watch.sees(evaluation, x)
         if previous is not None:
-            pair = (x - previous[0], gradient - previous[1])
-            if _is_curved(pair):
-                memory.append(pair)
-        previous = (x, gradient)
+            curvature.learn(x - previous[0], gradient - previous[1], good & previous[2])
         if step == iterations or watch.is_settled():
             break
-        x = x + caution * _limited(_direction(gradient, memory))
-    return watch.result(tuple(memory))
+        curvature.keep_if(good)
+        previous = (x, gradient, good)
+        caution = torch.where(good, caution, caution * _SAFER)
+        x = torch.where(good, x + caution * _limited(curvature.direction(gradient)), watch.best)
+    return watch.result(curvature.pairs())
 
 
 def adam(
@@ -123,33 +128,36 @@ def adam(
     Arguments and errors are those of `lbfgs`, but that of `pairs` only the last counts, `history` not at all, and that
     the last evaluation is of the running mean of all pictures with `averaging` as the share of the past (0: none).
     """
-    watch = _Watch(tolerance, window, on_step)
     x = image.detach().clone().clamp_(0, 1)
+    watch = _Watch(x, tolerance, window, on_step)
+    zero, one = (torch.tensor(value, dtype=x.dtype, device=x.device) for value in (0.0, 1.0))
     first, second = torch.zeros_like(x), torch.zeros_like(x)
-    caution, since = 1.0, 0
+    caution, since, mean, counted = one, zero, torch.zeros_like(x), zero
     if pairs:
         direction, root = pairs[-1]
-        first, second, since = direction * root, root.square(), _KNOWN
-    mean, counted = torch.zeros_like(x), 0.0
+        first, second, since = direction * root, root.square(), one * _KNOWN
     last = iterations - 1 if averaging and iterations > 1 else iterations
     for step in range(1, last + 1):
-        report, gradient = objective(x)
-        if not watch.accepts(report, x):
-            x, caution, since = watch.retreat(), caution * _SAFER, 0
-            first, second = torch.zeros_like(x), torch.zeros_like(x)
-            continue
-        mean, counted = torch.lerp(x, mean, averaging), averaging * counted + 1 - averaging
-        since += 1
-        first.lerp_(gradient, 1 - 0.9)
-        second.lerp_(gradient.square(), 1 - 0.99)
+        evaluation = objective(x)
+        gradient = evaluation.gradient
+        good = watch.sees(evaluation, x)
+        mean, counted = (
+            torch.where(good, torch.lerp(x, mean, averaging), mean),
+            torch.where(good, averaging * counted + 1 - averaging, counted),
+        )
+        first = torch.where(good, torch.lerp(first, gradient, 1 - 0.9), zero)
+        second = torch.where(good, torch.lerp(second, gradient.square(), 1 - 0.99), zero)
+        since = torch.where(good, since + 1, zero)
         if step == last or watch.is_settled():
             break
+        caution = torch.where(good, caution, caution * _SAFER)
         update = (first / (1 - 0.9**since)) / ((second / (1 - 0.99**since)).sqrt() + 1e-12 * gradient.abs().amax())
-        x = (x - caution * _RATE * 0.1 ** (step / iterations) * update.nan_to_num(0.0)).clamp_(0, 1)
-    if last < iterations and counted:
-        average = mean / counted
-        watch.takes(objective(average)[0], average)
-    if not since:
+        moved = (x - caution * _RATE * 0.1 ** (step / iterations) * update.nan_to_num(0.0)).clamp_(0, 1)
+        x = torch.where(good, moved, watch.best)
+    if last < iterations:
+        average = torch.where(counted > 0, mean / counted, x)
+        watch.sees(objective(average), average, whatever=True)
+    if not bool(since > 0):
         return watch.result(())
     root = (second / (1 - 0.99**since)).sqrt()
     direction = (first / (1 - 0.9**since) / root).nan_to_num(0.0, 0.0, 0.0)
@@ -160,44 +168,43 @@ OPTIMIZERS = {"lbfgs": lbfgs, "adam": adam}
 
 
 class _Watch:
-    """Sees every evaluation: keeps the best, notices what is not finite, tells when nothing moves any more."""
+    """Sees every evaluation: keeps the best, notices what is not finite, tells when nothing moves any more.
 
-    def __init__(self, tolerance: float, window: int, on_step: Callable[[int, LossReport], None] | None) -> None:
+    What the next step depends on stays on the device; the host reads a loss at once on a CPU, `_LATE` evaluations later elsewhere.
+    """
+
+    def __init__(self, start: torch.Tensor, tolerance: float, window: int, on_step: Callable[[int, LossReport], None] | None) -> None:
         self._tolerance, self._window = tolerance, window
         self._on_step = on_step
+        self._late = 0 if start.device.type == "cpu" else _LATE
+        self._coming: deque[_Transfer] = deque()
         self._trace: list[float] = []
-        self._best: tuple[torch.Tensor, LossReport] | None = None
         self._failures = 0
+        self.best = start
+        """The best picture so far, to go on from."""
+        self._least = torch.full((), math.inf, dtype=_exact(start), device=start.device)
+        self._terms: torch.Tensor | None = None
+        self._names: tuple[str, ...] = ()
 
-    def accepts(self, report: LossReport, x: torch.Tensor) -> bool:
-        """Notes one evaluation; False if it was not finite or has exploded.
+    def sees(self, evaluation: Evaluation, x: torch.Tensor, whatever: bool = False) -> torch.Tensor:
+        """Notes one evaluation; whether it was finite and has not exploded, as a scalar on the device.
+
+        With `whatever` it is the result, if it is finite, whatever came before.
 
         Raises:
-            NumericalError: this was the second not finite loss, or there is nothing to go back to.
+            NumericalError: a loss was not finite for the second time, or there was nothing to go back to.
         """
-        self._trace.append(report.total)
-        finite = math.isfinite(report.total)
-        if not finite:
-            self._failures += 1
-            if self._failures > 1 or self._best is None:
-                terms = ", ".join(f"{name} {value:g}" for name, value in report.terms.items())
-                raise NumericalError(f"the loss is not finite ({terms}), and was not from a safer step either; lower the weights")
-        exploded = finite and self._best is not None and report.total > _EXPLODED * max(self._best[1].total, 1e-30)
-        if finite and (self._best is None or report.total < self._best[1].total):
-            self._best = (x, report)
-        if self._on_step is not None:
-            self._on_step(len(self._trace), report)
-        return finite and not exploded
-
-    def takes(self, report: LossReport, x: torch.Tensor) -> None:
-        """One last evaluation that is the result whatever came before, if it is finite."""
-        self._best = None if math.isfinite(report.total) else self._best
-        self.accepts(report, x)
-
-    def retreat(self) -> torch.Tensor:
-        """The best picture so far, to go on from."""
-        assert self._best is not None
-        return self._best[0].clone()
+        total = evaluation.values.to(self._least.dtype).sum()
+        finite = torch.isfinite(total)
+        good = finite & ~(total > _EXPLODED * self._least.clamp_min(1e-30))
+        better = finite if whatever else finite & (total < self._least)
+        self.best = torch.where(better, x, self.best)
+        self._least = torch.where(better, total, self._least)
+        self._terms = evaluation.values if self._terms is None else torch.where(better, evaluation.values, self._terms)
+        self._names = evaluation.names
+        self._coming.append(_Transfer(evaluation.values))
+        self._read(self._late)
+        return good
 
     def is_settled(self) -> bool:
         """Whether no loss of the last steps, as many as the window has, is lower by the tolerance than those before."""
@@ -208,39 +215,141 @@ class _Watch:
 
     def result(self, pairs: tuple[CurvaturePair, ...]) -> Result:
         """What was found."""
-        assert self._best is not None
-        image, report = self._best
-        return Result(image.clamp(0, 1), report, len(self._trace), tuple(self._trace), pairs)
+        self._read(0)
+        assert self._terms is not None
+        return Result(self.best.clamp(0, 1), self._report(self._terms.tolist()), len(self._trace), tuple(self._trace), pairs)
+
+    def _read(self, late: int) -> None:
+        """Takes over the losses that have come, but for the last `late` ones."""
+        while len(self._coming) > late:
+            report = self._report(self._coming.popleft().values())
+            if not math.isfinite(report.total):
+                self._failures += 1
+                if self._failures > 1 or not self._trace:
+                    terms = ", ".join(f"{name} {value:g}" for name, value in report.terms.items())
+                    raise NumericalError(f"the loss is not finite ({terms}), and was not from a safer step either; lower the weights")
+            self._trace.append(report.total)
+            if self._on_step is not None:
+                self._on_step(len(self._trace), report)
+
+    def _report(self, values: list[float]) -> LossReport:
+        return LossReport(dict(zip(self._names, values, strict=True)))
 
 
-def _is_curved(pair: CurvaturePair) -> bool:
-    """Whether the pair keeps the inverse Hessian positive definite."""
-    s, y = pair
-    sy, ss, yy = (float((a * b).sum()) for a, b in ((s, y), (s, s), (y, y)))
-    return sy > 1e-6 * math.sqrt(ss * yy)
+class _Transfer:
+    """Numbers on their way from the device to the host, which goes on meanwhile."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self._arrived: torch.cuda.Event | None = None
+        if values.device.type == "cuda":
+            self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            self._values.copy_(values, non_blocking=True)
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._arrived.record()
+        else:
+            self._values = values
+
+    def values(self) -> list[float]:
+        """The numbers, waited for if need be."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        numbers: list[float] = self._values.tolist()
+        return numbers
 
 
-def _direction(gradient: torch.Tensor, memory: Iterable[CurvaturePair]) -> torch.Tensor:
-    """−H·g by the two-loop recursion (Nocedal & Wright, algorithm 7.4); a grey level down the slope where nothing is known."""
-    known = list(memory)
-    if not known:
+class _Curvature:
+    """The last pairs (s, y) of L-BFGS, and −H·g by their compact representation (Byrd, Nocedal & Schnabel 1994, eq. 3.1).
+
+    It is the two-loop recursion in other words: every pair is read twice a step, whatever came of it, and what depends on what
+    are matrices of `history` rows. The pairs lie in a ring; places that hold none are masked.
+    """
+
+    def __init__(self, like: torch.Tensor, history: int) -> None:
+        self._like, self._history = like, history
+        exact = _exact(like)
+        self._kept = like.new_zeros(2 * history, like.numel())  # s above, y below
+        self._sy, self._yy = (torch.zeros(history, history, dtype=exact, device=like.device) for _ in range(2))
+        self._known = torch.zeros(history, dtype=torch.bool, device=like.device)
+        self._gamma = torch.ones((), dtype=exact, device=like.device)
+        self._next = torch.zeros(1, dtype=torch.int64, device=like.device)
+        self._places = torch.arange(history, device=like.device)
+
+    def recall(self, pairs: Sequence[CurvaturePair]) -> None:
+        """Takes over pairs, oldest first; those without positive curvature are dropped."""
+        pairs = pairs[-self._history :] if self._history else ()
+        if not pairs:
+            return
+        exact, count = self._sy.dtype, len(pairs)
+        s, y = (torch.cat([pair[half].reshape(1, -1) for pair in pairs]) for half in (0, 1))
+        sy, yy, ss = (a.to(exact) for a in (s @ y.T, y @ y.T, s.square().sum(dim=1)))
+        self._kept[:count], self._kept[self._history : self._history + count] = s, y
+        self._sy[:count, :count], self._yy[:count, :count] = sy, yy
+        self._known[:count] = sy.diagonal() > _CURVED * (ss * yy.diagonal()).sqrt()
+        for place in range(count):
+            self._gamma = torch.where(self._known[place], sy[place, place] / yy[place, place], self._gamma)
+        self._next += count
+        self._next %= self._history
+
+    def learn(self, s: torch.Tensor, y: torch.Tensor, good: torch.Tensor) -> None:
+        """Takes in one pair if it is `good` and keeps the inverse Hessian positive definite."""
+        if not self._history:
+            return
+        s, y = s.flatten(), y.flatten()
+        exact = self._sy.dtype
+        sy, ss, yy = ((a @ b).to(exact) for a, b in ((s, y), (s, s), (y, y)))
+        good = good & (sy > _CURVED * (ss * yy).sqrt())
+        place, below = self._next, self._next + self._history
+        for row, new in ((place, s), (below, y)):
+            self._kept.index_copy_(0, row, torch.where(good, new, self._kept.index_select(0, row)[0])[None])
+        with_s, with_y = (self._kept @ new for new in (s, y))
+        here = good & (self._places == place)
+        s_y, y_s, y_y = (one.to(exact) for one in (with_y[: self._history], with_s[self._history :], with_y[self._history :]))
+        self._sy = torch.where(here[None], s_y[:, None], torch.where(here[:, None], y_s[None], self._sy))
+        self._yy = torch.where(here[None], y_y[:, None], torch.where(here[:, None], y_y[None], self._yy))
+        self._known = self._known | here
+        self._gamma = torch.where(good, sy / yy, self._gamma)
+        self._next = (self._next + good) % self._history
+
+    def keep_if(self, good: torch.Tensor) -> None:
+        """Forgets all of it unless `good`."""
+        self._known = self._known & good
+
+    def direction(self, gradient: torch.Tensor) -> torch.Tensor:
+        """−H·g, of the picture's shape; a grey level down the slope where nothing is known."""
         length = gradient.square().mean().sqrt()
-        return gradient * (-_FIRST_STEP / length) if float(length) > 0 else torch.zeros_like(gradient)
-    q = gradient.clone()
-    alphas = []
-    for s, y in reversed(known):
-        rho = 1 / (s * y).sum()
-        alpha = rho * (s * q).sum()
-        q -= alpha * y
-        alphas.append((alpha, rho))
-    s, y = known[-1]
-    q *= (s * y).sum() / (y * y).sum()
-    for (s, y), (alpha, rho) in zip(known, reversed(alphas), strict=True):
-        q += (alpha - rho * (y * q).sum()) * s
-    return -q
+        unknown = gradient * (-_FIRST_STEP / length).nan_to_num(0.0, 0.0, 0.0)
+        if not self._history:
+            return unknown
+        g, exact = gradient.flatten(), self._sy.dtype
+        order = (self._next + self._places) % self._history  # oldest first
+        known = self._known[order]
+        both = known[:, None] & known
+        sy, yy = (torch.where(both, one[order][:, order], 0) for one in (self._sy, self._yy))
+        curved = torch.where(known, sy.diagonal(), 1)
+        r = torch.triu(sy, 1) + torch.diag(curved)
+        products = (self._kept @ g).to(exact)
+        s_g, y_g = (torch.where(known, one[order], 0)[:, None] for one in (products[: self._history], products[self._history :]))
+        a = torch.linalg.solve_triangular(r, s_g, upper=True)
+        with_s = torch.linalg.solve_triangular(r.T, curved[:, None] * a + self._gamma * (yy @ a - y_g), upper=False)
+        factors = torch.zeros(2 * self._history, dtype=exact, device=g.device)
+        factors[order], factors[order + self._history] = (torch.where(known, one[:, 0], 0) for one in (with_s, -self._gamma * a))
+        step = -(self._gamma.to(g.dtype) * g + self._kept.T @ factors.to(g.dtype))
+        return torch.where(known.any(), step.view_as(gradient), unknown)
+
+    def pairs(self) -> tuple[CurvaturePair, ...]:
+        """What is known, oldest first."""
+        order = ((self._next + self._places) % max(self._history, 1)).tolist()
+        known = self._known.tolist()
+        s, y = self._kept[: self._history], self._kept[self._history :]
+        return tuple((s[row].view_as(self._like).clone(), y[row].view_as(self._like).clone()) for row in order if known[row])
 
 
 def _limited(step: torch.Tensor) -> torch.Tensor:
     """`step`, shortened to the longest that is believed."""
-    length = float(step.square().mean().sqrt())
-    return step * (_LONGEST_STEP / length) if length > _LONGEST_STEP else step
+    length = step.square().mean().sqrt()
+    return step * (_LONGEST_STEP / length).clamp(max=1)
+
+
+def _exact(like: torch.Tensor) -> torch.dtype:
+    """What sums of few numbers are kept in."""
+    return torch.float32 if like.device.type == "mps" else torch.float64

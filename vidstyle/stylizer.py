@@ -5,7 +5,7 @@ frame before, moved along the flow, with the temporal loss where the flow can be
 Dosovitskiy & Brox 2016, arXiv 1604.08610). Beyond the paper:
 
 - the start is the moved frame *everywhere*; the mask acts in the loss alone. Only what it does not show is
-  taken from an older frame (`answering`), or filled if none shows it (`fill_new`);
+  taken from an older frame (`answering`), or filled if none shows it (`fill_new`), and starts a little softer (`calmed`);
 - brightness and colour are held against creeping (`drift_target`);
 - L-BFGS' curvature is moved along the flow too, and goes on where it was;
 - a later frame reads the stored 16-bit values of the one before, so that a job that was killed and goes
@@ -29,8 +29,9 @@ from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_finest, warp
 from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance, blend_shares
-from vidstyle.motion import Motion, answering, drift_target, fill_new
+from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new
 from vidstyle.objective import (
+    Evaluation,
     LossReport,
     Objective,
     Reference,
@@ -61,7 +62,7 @@ _CARRIED_UP = 5
 _GAIN_OVER = 4
 """Steps over which a frame that follows has to gain something. A first step that overshoots is made good by the next."""
 _HOLD = 10
-"""Steps that one look at the deepest layer serves, where it hardly has a say; see `Objective`."""
+"""Steps that one look at the deepest layer serves on a CPU, where it hardly has a say; see `Objective`. A GPU would have to wait for it."""
 _CHANGING = 0.1
 """Share of the temporal weight while another style takes over."""
 _CLOSING = 10.0
@@ -246,14 +247,18 @@ class Stylizer:
         moved = {motion.distance: self._moved(motion, painted[motion.distance], stored[motion.distance]) for motion in motions}
         start = fill_new(moved[nearest.distance], nearest, stored[nearest.distance], source)
         references = []
-        for motion, mask in zip(motions, answering(motions), strict=True):
-            held = torch.from_numpy(mask)[None, None].to(self.device)
-            references.append(Reference(moved[motion.distance], held.to(source.dtype)))
+        weights = answering(motions)
+        for motion, weight in zip(motions, weights, strict=True):
+            held = torch.from_numpy(weight)[None, None].to(self.device)
+            references.append(Reference(moved[motion.distance], held))
             if motion is not nearest:
-                start = torch.where(held, moved[motion.distance], start)
+                start = torch.lerp(start, moved[motion.distance], held)
+        start = calmed(start, weights)
         expected = drift_target(moved[nearest.distance], nearest)
         kept = self.rest(nearest, guidance)
         rest = None if kept is None else torch.from_numpy(kept)[None, None].to(self.device)
+        if rest is not None:
+            start = torch.lerp(start, moved[nearest.distance], rest)
         changing = self._changing(nearest, guidance or self._default)
         if changing is not None:
             references = [Reference(one.warped, one.trust * (1 + (_CHANGING - 1) * changing)) for one in references]
@@ -449,7 +454,8 @@ class Stylizer:
         size = (work.content.shape[-2], work.content.shape[-1])
         kept = content_targets(self.network, work.content, self.settings)
         terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
-        objective = Objective(self.network, terms, self.settings.run.tileable, _HOLD)
+        hold = _HOLD if self.device.type == "cpu" else 1
+        objective = Objective(self.network, terms, self.settings.run.tileable, hold)
         optimize = self.settings.optimize
         within, placed = (objective, None) if work.freedom is None else _restrained(objective, start, work.freedom)
         try:
@@ -542,9 +548,9 @@ def _restrained(
     def placed(z: torch.Tensor) -> torch.Tensor:
         return start + freedom * (z - start)
 
-    def within(z: torch.Tensor) -> tuple[LossReport, torch.Tensor]:
-        report, gradient = objective(placed(z))
-        return report, freedom * gradient
+    def within(z: torch.Tensor) -> Evaluation:
+        evaluation = objective(placed(z))
+        return replace(evaluation, gradient=freedom * evaluation.gradient)
 
     return within, placed
 
