@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types bench-gpu clean
 
 demo: $(READY)
 	rm -f out.mp4
@@ -20,6 +20,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(VENV)/bin/mypy
+
+bench-gpu: $(READY)
+	$(VENV)/bin/python -m benchmarks.gpu
 
 clean:
 	rm -rf $(VENV) out.mp4 out.mp4.vidstyle

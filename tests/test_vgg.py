@@ -13,7 +13,7 @@ from torch.nn import functional
 from vidstyle import vgg
 from vidstyle.errors import UsageError, WeightsError
 from vidstyle.settings import VGG_LAYERS
-from vidstyle.vgg import ACTIVATION_RMS, activation_rms, calibration_picture, load_vgg19, minimum_side
+from vidstyle.vgg import ACTIVATION_RMS, activation_rms, calibration_picture, load_vgg19, minimum_side, multiplications
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +218,25 @@ class TestBadFiles:
         assert hashlib.sha256(path.read_bytes()).hexdigest() != vgg._EMBEDDED_SHA256
         with pytest.raises(WeightsError, match="damaged"):
             load_vgg19(str(path))
+
+
+def test_bfloat16_rounds_and_changes_nothing_else() -> None:
+    """Activations come out as they went in, and the gradient points where the exact one does."""
+    coarse, exact = load_vgg19(kept_in=torch.bfloat16), load_vgg19()
+    found = {}
+    for network in (coarse, exact):
+        image = calibration_picture(48).requires_grad_()
+        features = network(image, ("relu1_1", "relu2_1", "relu4_2"))
+        assert {values.dtype for values in features.values()} == {torch.float32}
+        found[network] = features, torch.autograd.grad(features["relu4_2"].square().mean(), image)[0].flatten()
+    (ours, ours_gradient), (all_of_it, expected) = found[coarse], found[exact]
+    torch.testing.assert_close(ours["relu1_1"], all_of_it["relu1_1"])
+    error = float((ours["relu4_2"] - all_of_it["relu4_2"]).detach().norm() / all_of_it["relu4_2"].detach().norm())
+    assert 1e-4 < error < 0.02
+    assert float(functional.cosine_similarity(ours_gradient, expected, dim=0)) > 0.999
+
+
+def test_the_work_is_that_of_every_convolution() -> None:
+    assert multiplications(7, 5, ["relu1_1"]) == 9 * 3 * 64 * 7 * 5
+    assert multiplications(7, 5, ["relu2_1", "input"]) == 9 * (3 * 64 + 64 * 64) * 7 * 5 + 9 * 64 * 128 * 3 * 2
+    assert multiplications(7, 5, []) == 0

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from vidstyle.errors import UsageError
+from vidstyle.settings import Precision
 
-__all__ = ["available_memory", "keep_freed_memory", "resolve_device"]
+__all__ = ["available_memory", "keep_freed_memory", "matrix_units", "network_format", "resolve_device"]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -37,6 +40,31 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"--device {name}: vidstyle computes on cpu, cuda or mps")
     return device
+
+
+def network_format(precision: Precision) -> torch.dtype:
+    """What the network's weights and activations are kept in."""
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+@contextmanager
+def matrix_units(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Lets a GPU's matrix units round float32 to TF32 while the block runs, or forbids it; what was allowed before is put back.
+
+    On other devices nothing is touched.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    rounds = precision != "float32"
+    torch.backends.cudnn.allow_tf32 = rounds
+    torch.set_float32_matmul_precision("high" if rounds else "highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)
 
 
 def keep_freed_memory() -> None:

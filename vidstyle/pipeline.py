@@ -485,6 +485,8 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
         ("--smoothing", "without --framewise", not temporal.framewise and temporal.smoothing != default.temporal.smoothing),
         ("--least-gain", "with --optimizer adam",
          settings.optimize.least_gain != default.optimize.least_gain and settings.optimize.optimizer == "adam"),
+        ("--precision tf32", "without a CUDA device",
+         settings.run.precision == "tf32" and resolve_device(settings.run.device).type != "cuda"),
         ("--averaging", "without --optimizer adam", settings.optimize.averaging > 0 and settings.optimize.optimizer != "adam"),
     ]  # fmt: skip
     for flag, when, does_nothing in idle:

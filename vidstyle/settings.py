@@ -36,6 +36,7 @@ __all__ = [
     "MaskSettings",
     "OptimizeSettings",
     "Position",
+    "Precision",
     "RunSettings",
     "Settings",
     "StyleSettings",
@@ -298,6 +299,11 @@ class EncodeSettings(_Section):
     )
 
 
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+"""Number format of the network: `tf32` rounds what a GPU's matrix units multiply to 10 bits, `bfloat16` weights and activations to 7
+(but the first layer's); sums are kept in float32 either way. `auto` is tf32 on a GPU, float32 elsewhere."""
+
+
 class RunSettings(_Section):
     """Which part of the input is worked at, at which size, on what."""
 
@@ -308,7 +314,7 @@ class RunSettings(_Section):
     weights: str = _setting("embedded", "--weights", "VGG-19's weights: embedded, torchvision, or a file")
     pooling: Literal["max", "avg"] = _setting("max", "--pooling", "pooling inside VGG-19")
     device: str = _setting("auto", "--device", "auto, cpu, cuda, cuda:0 … or mps")
-    precision: Literal["float32"] = _setting("float32", "--precision", "number format of the network")
+    precision: Precision = _setting("auto", "--precision", "number format of the network; auto: tf32 on a GPU, float32 on a CPU")
     tileable: bool = _setting(False, "--tileable", "a picture whose opposite edges fit each other; its sides become multiples of 16")
     seed: int = _setting(0, "--seed", "seed of the noise start; every frame uses the same", ge=0, lt=2**63)
 

@@ -24,7 +24,7 @@ import torch
 from torch.nn import functional
 
 from vidstyle.color import preserve_linear
-from vidstyle.device import keep_freed_memory, resolve_device
+from vidstyle.device import keep_freed_memory, matrix_units, network_format, resolve_device
 from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_finest, warp
 from vidstyle.frames import Frame
@@ -173,7 +173,7 @@ class Stylizer:
         self._detail = detail
         if detail is not None and not set(settings.style.detail_layers) & set(settings.style_layers):
             raise UsageError(f"--detail-layers {' '.join(settings.style.detail_layers)}: none of them is a style layer; see --style-layers")
-        self.network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device)
+        self.network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device, network_format(settings.run.precision))
         self._colors: Picture | None = None
         self._statistics: dict[tuple[tuple[int, int], int], list[StyleTargets]] = {}
         self._targets: dict[tuple[tuple[int, int], tuple[float, ...]], StyleTargets] = {}
@@ -451,27 +451,28 @@ class Stylizer:
         stop: tuple[float, int],
     ) -> Result:
         """`stop` is the tolerance, and the window over which it is meant."""
-        size = (work.content.shape[-2], work.content.shape[-1])
-        kept = content_targets(self.network, work.content, self.settings)
-        terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
-        hold = _HOLD if self.device.type == "cpu" else 1
-        objective = Objective(self.network, terms, self.settings.run.tileable, hold)
-        optimize = self.settings.optimize
-        within, placed = (objective, None) if work.freedom is None else _restrained(objective, start, work.freedom)
-        try:
-            result = OPTIMIZERS[optimize.optimizer](
-                within,
-                start,
-                iterations,
-                tolerance=stop[0],
-                window=stop[1],
-                pairs=pairs,
-                history=optimize.history,
-                averaging=optimize.averaging,
-                on_step=on_step,
-            )
-        except NumericalError as error:
-            raise NumericalError(f"frame {work.frame.index}: {error}") from None
+        with matrix_units(self.settings.run.precision, self.device):
+            size = (work.content.shape[-2], work.content.shape[-1])
+            kept = content_targets(self.network, work.content, self.settings)
+            terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
+            hold = _HOLD if self.device.type == "cpu" else 1
+            objective = Objective(self.network, terms, self.settings.run.tileable, hold)
+            optimize = self.settings.optimize
+            within, placed = (objective, None) if work.freedom is None else _restrained(objective, start, work.freedom)
+            try:
+                result = OPTIMIZERS[optimize.optimizer](
+                    within,
+                    start,
+                    iterations,
+                    tolerance=stop[0],
+                    window=stop[1],
+                    pairs=pairs,
+                    history=optimize.history,
+                    averaging=optimize.averaging,
+                    on_step=on_step,
+                )
+            except NumericalError as error:
+                raise NumericalError(f"frame {work.frame.index}: {error}") from None
         return result if placed is None else replace(result, image=placed(result.image))
 
     def _painted(self, result: Result, steps: int, reliable: float) -> Painted:

@@ -32,7 +32,17 @@ from vidstyle.errors import UsageError, WeightsError
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.winograd import convolve, filters_of, pays
 
-__all__ = ["ACTIVATION_RMS", "VGG19", "Features", "activation_rms", "calibration_picture", "filter_bytes", "load_vgg19", "minimum_side"]
+__all__ = [
+    "ACTIVATION_RMS",
+    "VGG19",
+    "Features",
+    "activation_rms",
+    "calibration_picture",
+    "filter_bytes",
+    "load_vgg19",
+    "minimum_side",
+    "multiplications",
+]
 
 Features = dict[str, torch.Tensor]
 """Layer name -> (1, C, H, W), with the picture itself, (1, 3, H, W) RGB in [0, 1], under "input"."""
@@ -87,13 +97,18 @@ class VGG19(nn.Module):
     the picture (Gatys' own programs and most of their heirs pad with zeros).
     """
 
-    def __init__(self, convolutions: Mapping[str, _Convolution], pooling: Literal["max", "avg"] = "max") -> None:
+    def __init__(
+        self, convolutions: Mapping[str, _Convolution], pooling: Literal["max", "avg"] = "max", kept_in: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         self.pooling = pooling
         self._filters: dict[str, torch.Tensor] = {}
         for name, convolution in convolutions.items():
-            self.register_buffer(f"{name}_weight", convolution.weight.contiguous(memory_format=torch.channels_last), persistent=False)
-            self.register_buffer(f"{name}_bias", convolution.bias, persistent=False)
+            # The first layer takes the mean colour off the picture, which a coarse format would round away.
+            dtype = torch.float32 if name == "relu1_1" else kept_in
+            weight = convolution.weight.to(dtype).contiguous(memory_format=torch.channels_last)
+            self.register_buffer(f"{name}_weight", weight, persistent=False)
+            self.register_buffer(f"{name}_bias", convolution.bias.to(dtype), persistent=False)
 
     def forward(self, image: torch.Tensor, layers: Collection[str], wraps: bool = False) -> Features:
         """Activations of `layers` for `image`, (1, 3, H, W) RGB in [0, 1], in the units of the original network.
@@ -117,22 +132,24 @@ class VGG19(nn.Module):
     def _features(self, x: torch.Tensor, names: Sequence[str], layers: Collection[str], wraps: bool) -> Features:
         """Those of `layers` that are among `names`, the layers that follow on what has led to `x`."""
         features: Features = {}
+        given = x.dtype
         last = max((number for number, name in enumerate(names) if name in layers), default=-1)
         for name in names[: last + 1]:
             if name.endswith("_1") and name != "relu1_1":
                 x = functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)
             x = functional.relu_(self._convolved(name, x, wraps))
             if name in layers:
-                features[name] = x
+                features[name] = x.to(given)
         return features
 
     def _convolved(self, name: str, x: torch.Tensor, wraps: bool) -> torch.Tensor:
         weight, bias = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")
+        x = x.to(weight.dtype)
         if wraps:
             return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
         if name == "relu1_1":
             return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
-        if x.device.type == "cpu" and pays(weight.shape[1], weight.shape[0], *x.shape[2:]):
+        if x.device.type == "cpu" and x.dtype != torch.bfloat16 and pays(weight.shape[1], weight.shape[0], *x.shape[2:]):
             if name not in self._filters:
                 self._filters[name] = filters_of(weight)
             return convolve(x, self._filters[name]).add_(bias[:, None, None])
@@ -155,8 +172,32 @@ def filter_bytes(height: int, width: int, layers: Collection[str]) -> int:
     return total
 
 
-def load_vgg19(weights: str = "embedded", pooling: Literal["max", "avg"] = "max", device: torch.device | str = "cpu") -> VGG19:
+def multiplications(height: int, width: int, layers: Collection[str]) -> int:
+    """How many numbers the convolutions up to the deepest of `layers` multiply for one picture, forwards.
+
+    Its gradient for the picture takes as many again.
+    """
+    last = max((VGG_LAYERS.index(name) for name in layers if name in VGG_LAYERS), default=-1)
+    total = 0
+    for name in VGG_LAYERS[: last + 1]:
+        (inputs, outputs), halvings = _channels_of(name), int(name[4]) - 1
+        total += 9 * inputs * outputs * (height >> halvings) * (width >> halvings)
+    return total
+
+
+def load_vgg19(
+    weights: str = "embedded",
+    pooling: Literal["max", "avg"] = "max",
+    device: torch.device | str = "cpu",
+    kept_in: torch.dtype = torch.float32,
+) -> VGG19:
     """The network from `embedded`, `torchvision` or a file of weights.
+
+    Args:
+        weights: see there.
+        pooling: between the blocks.
+        device: where it computes.
+        kept_in: what all layers but the first compute in; pictures come in and activations go out in what they came in.
 
     Raises:
         UsageError: there is no such file.
@@ -177,7 +218,7 @@ def load_vgg19(weights: str = "embedded", pooling: Literal["max", "avg"] = "max"
     convolutions = _fold_normalisation(convolutions, convention)
     if convention != "caffe":
         convolutions = _rescale(convolutions)
-    return VGG19(convolutions, pooling).to(device).eval().requires_grad_(False)
+    return VGG19(convolutions, pooling, kept_in).to(device).eval().requires_grad_(False)
 
 
 def calibration_picture(size: int = 128) -> torch.Tensor:

@@ -1,0 +1,180 @@
+"""What a GPU makes of it: its matrix peak, a step at film sizes in each number format, whole jobs, and whether the CPU agrees.
+
+    make bench-gpu        (python -m benchmarks.gpu [--device cuda] [--sizes 1024x436 1920x1080] [--frames 24])
+
+A step is one of L-BFGS with all that belongs to it, the losses read late and never waited for. Its share of the peak is that of the
+convolutions' multiplications alone, forwards and, for the picture, backwards. The film is a photograph under a pan, so that it needs no
+media; frames are counted from the second on. The check paints the same few small frames on the CPU and on the device, in
+every format, and compares the objective of what is saved. `--device cpu` with small sizes shows that the benchmark runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.machine import describe_machine, save
+from benchmarks.quality import STYLE, frames_of
+from vidstyle.device import matrix_units, resolve_device
+from vidstyle.evaluate import objective_of
+from vidstyle.media import read_style
+from vidstyle.objective import Objective, Region, build_terms, content_targets
+from vidstyle.optimize import lbfgs
+from vidstyle.pipeline import stylize
+from vidstyle.pixels import resized, to_tensor
+from vidstyle.settings import Settings
+from vidstyle.stylizer import Stylizer
+from vidstyle.vgg import multiplications
+
+FORMATS = ("float32", "tf32", "bfloat16")
+STEPS = 40
+CHECK = (96, 72), 4
+"""Width and height, and frames, of the film that the CPU paints too."""
+
+
+def settings_of(device: str, precision: str, **optimize: Any) -> Settings:
+    return Settings.layered([{"run": {"device": device, "precision": precision}, "optimize": optimize}])
+
+
+def waited(device: torch.device, work: Callable[[], Any]) -> float:
+    """Seconds until the device has done all of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def peak(device: torch.device, precision: Any, side: int) -> float:
+    """The matrix products the device manages, in 10¹² multiplications and additions a second: the median of ten."""
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    with matrix_units(precision, device):
+        times = [waited(device, lambda: a @ b) for _ in range(12)][2:]
+    return 2 * side**3 / float(np.median(times)) / 1e12
+
+
+def step(device: torch.device, precision: str, size: tuple[int, int]) -> dict[str, Any]:
+    """A step's seconds on a picture of `size` (width, height), and what it takes."""
+    settings = settings_of(str(device), precision)
+    width, height = size
+    source = to_tensor(resized(read_style(STYLE), (height, width)), device)
+    stylizer = Stylizer(settings, [read_style(STYLE)], (height, width))
+    with matrix_units(settings.run.precision, device):
+        content = content_targets(stylizer.network, source, settings)
+        terms = build_terms(settings, content, [Region(stylizer.targets(stylizer.size))])
+        start = source.flip(3)
+        lbfgs(Objective(stylizer.network, terms), start, 8)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        taken = [waited(device, lambda: lbfgs(Objective(stylizer.network, terms), start, STEPS)) / STEPS for _ in range(3)]
+    seconds = float(np.median(taken))
+    work = 4 * multiplications(height, width, settings.layers)
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    return {
+        "size": f"{width}×{height}", "precision": precision, "milliseconds": round(1000 * seconds, 3),
+        "tflops": round(work / seconds / 1e12, 2), "bytes_a_pixel": None if memory is None else round(memory / (width * height)),
+    }  # fmt: skip
+
+
+def film(directory: Path, size: tuple[int, int], frames: int) -> Path:
+    """Frames of a photograph under a pan of 2.5 and 0.5 pixels a frame."""
+    width, height = size
+    directory.mkdir()
+    picture = resized(read_style(STYLE), (height + frames, width + 3 * frames))
+    for number in range(frames):
+        shift = np.array([[1, 0, -2.5 * number], [0, 1, -0.5 * number]])
+        seen: npt.NDArray[np.uint8] = np.asarray(cv2.warpAffine(picture, shift, (width, height), flags=cv2.INTER_CUBIC), np.uint8)
+        cv2.imwrite(str(directory / f"{number:04}.png"), seen[:, :, ::-1])
+    return directory
+
+
+def job(device: str, precision: str, frames: Path, output: Path) -> dict[str, Any]:
+    """A whole job by the settings' defaults: seconds a frame from the second on, and the frames that it has saved."""
+    times: list[float] = []
+    steps: list[int] = []
+
+    class Clock:
+        def start(self, total: int | None, done: float) -> None: ...
+
+        def step(self, fraction: float, objective: float) -> None: ...
+
+        def frame(self, report: Any) -> None:
+            times.append(time.perf_counter())
+            steps.append(report.steps)
+
+    stylize(frames, [STYLE], output, settings_of(device, precision), progress=Clock())
+    gaps = np.diff(times)
+    return {"precision": precision, "seconds_a_frame": round(float(np.median(gaps)), 4), "steps_a_frame": float(np.mean(steps[1:]))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--sizes", nargs="+", default=["1024x436", "1920x1080"])
+    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--product", type=int, default=8192, help="side of the matrices whose product gives the peak")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
+    options = parser.parse_args()
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.exit(
+            1, "this machine has no CUDA device that torch can use; --device cpu --sizes 96x64 --frames 3 --product 512 is a trial run\n"
+        )
+    device = resolve_device(options.device)
+    sizes = [(int(width), int(height)) for width, height in (text.split("x") for text in options.sizes)]
+    print(json.dumps(describe_machine()))
+    figures: dict[str, Any] = {"peaks": {}, "steps": [], "jobs": [], "check": []}
+    for precision in options.formats:
+        figures["peaks"][precision] = round(peak(device, precision, options.product), 2)
+        print(f"{precision:10} matrix peak {figures['peaks'][precision]:8.1f} TFLOP/s", flush=True)
+    for size in sizes:
+        for precision in options.formats:
+            row = step(device, precision, size)
+            row["share_of_peak"] = round(row["tflops"] / figures["peaks"][precision], 3)
+            figures["steps"].append(row)
+            print(
+                f"{row['size']:12}{precision:10}{row['milliseconds']:10.2f} ms a step{row['tflops']:9.1f} TFLOP/s, "
+                f"{row['share_of_peak']:.0%} of the peak, {row['bytes_a_pixel']} bytes a pixel",
+                flush=True,
+            )
+    with tempfile.TemporaryDirectory() as scratch:
+        for size in sizes:
+            frames = film(Path(scratch) / f"film{size[0]}", size, options.frames)
+            for precision in options.formats[-2:]:
+                row = {"size": f"{size[0]}×{size[1]}", **job(options.device, precision, frames, Path(scratch) / f"{size[0]}{precision}")}
+                figures["jobs"].append(row)
+                rate = 1 / row["seconds_a_frame"]
+                print(f"{row['size']:12}{precision:10}{rate:8.2f} frames a second, {row['steps_a_frame']:.1f} steps each", flush=True)
+        frames = film(Path(scratch) / "small", *CHECK)
+        source = frames_of(frames, None)
+        judge = Stylizer(Settings(), [read_style(STYLE)], source[0].rgb.shape[:2])
+
+        def objective(output: Path) -> float:
+            painted = frames_of(output, None)
+            pairs = zip(painted, source, strict=True)
+            return float(np.mean([objective_of(judge.network, a.rgb, b.rgb, judge.targets(judge.size)) for a, b in pairs]))
+
+        job("cpu", "float32", frames, Path(scratch) / "cpu")
+        expected = objective(Path(scratch) / "cpu")
+        for precision in options.formats:
+            job(options.device, precision, frames, Path(scratch) / f"check-{precision}")
+            ratio = objective(Path(scratch) / f"check-{precision}") / expected
+            figures["check"].append({"precision": precision, "objective_over_the_cpus": round(ratio, 4)})
+            print(f"{precision:10} objective of the saved frames over the CPU's {ratio:.4f}", flush=True)
+    print(f"written: {save('gpu', [figures])}")
+
+
+if __name__ == "__main__":
+    main()
