@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
 
 from vidstyle.errors import NumericalError
 from vidstyle.objective import Evaluation
-from vidstyle.optimize import OPTIMIZERS, adam, lbfgs
+from vidstyle.optimize import OPTIMIZERS, CurvaturePair, _Curvature, adam, lbfgs
 
 Function = Callable[[torch.Tensor], Evaluation]
 
@@ -176,3 +177,68 @@ def test_the_running_mean_is_the_result_even_where_the_last_picture_was_better()
     function, _ = quadratic()
     last, mean = (adam(function, START, 30, averaging=share) for share in (0.0, 0.95))
     assert mean.report.total > last.report.total
+
+
+def two_loops(gradient: torch.Tensor, pairs: Sequence[CurvaturePair]) -> torch.Tensor:
+    """−H·g as Nocedal & Wright write it (algorithm 7.4), in float64."""
+    q = gradient.double()
+    known = [(s.double(), y.double()) for s, y in pairs]
+    alphas = []
+    for s, y in reversed(known):
+        alphas.append(float((s * q).sum() / (s * y).sum()))
+        q = q - alphas[-1] * y
+    s, y = known[-1]
+    q = q * float((s * y).sum() / (y * y).sum())
+    for (s, y), alpha in zip(known, reversed(alphas), strict=True):
+        q = q + (alpha - float((y * q).sum() / (s * y).sum())) * s
+    return -q
+
+
+@pytest.mark.parametrize("number", [1, 4, 9])
+@pytest.mark.parametrize("recalled", [True, False])
+def test_the_direction_is_that_of_the_two_loops(number: int, recalled: bool) -> None:
+    """Also when the ring has gone round, and when a pair without positive curvature has come between."""
+    function, _ = quadratic()
+    generator = torch.Generator().manual_seed(3)
+    pairs = []
+    for _ in range(number):
+        s = torch.randn(START.shape, generator=generator)
+        pairs.append((s, function(START + s).gradient - function(START).gradient))
+    curvature = _Curvature(START, 6)
+    if recalled:
+        curvature.recall(pairs)
+    else:
+        for s, y in pairs:
+            curvature.learn(s, -y, torch.tensor(True))
+            curvature.learn(s, y, torch.tensor(False))
+            curvature.learn(s, y, torch.tensor(True))
+    gradient = torch.randn(START.shape, generator=generator)
+    torch.testing.assert_close(curvature.direction(gradient).double(), two_loops(gradient, pairs[-6:]), rtol=1e-4, atol=1e-4)
+    for (s, y), (known_s, known_y) in zip(pairs[-6:], curvature.pairs(), strict=True):
+        assert torch.equal(s, known_s)
+        assert torch.equal(y, known_y)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_losses_that_are_read_late_lead_the_same_way(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: the same steps, the end noticed two steps later, and no step after a loss that was not finite is lost."""
+    function, _ = quadratic(condition=2)
+
+    def flaky(calls: Iterator[int]) -> Function:
+        def called(x: torch.Tensor) -> Evaluation:
+            found = function(x)
+            return evaluation("bowl", float("nan"), found.gradient * float("nan")) if next(calls) == 4 else found
+
+        return called
+
+    at_once, survived = (OPTIMIZERS[name](one, START, 20) for one in (function, flaky(count())))
+    settled = OPTIMIZERS[name](function, START, 500, tolerance=0.5, window=5)
+    monkeypatch.setattr("vidstyle.optimize._lateness", lambda like: 2)
+    late = OPTIMIZERS[name](function, START, 20)
+    assert late.trace == at_once.trace
+    assert torch.equal(late.image, at_once.image)
+    again = OPTIMIZERS[name](flaky(count()), START, 20)
+    assert torch.equal(again.image, survived.image)
+    assert settled.steps < OPTIMIZERS[name](function, START, 500, tolerance=0.5, window=5).steps <= settled.steps + 2
+    with pytest.raises(NumericalError):
+        OPTIMIZERS[name](lambda x: evaluation("bowl", float("nan"), x), START, 20)

@@ -176,7 +176,7 @@ class _Watch:
     def __init__(self, start: torch.Tensor, tolerance: float, window: int, on_step: Callable[[int, LossReport], None] | None) -> None:
         self._tolerance, self._window = tolerance, window
         self._on_step = on_step
-        self._late = 0 if start.device.type == "cpu" else _LATE
+        self._late = _lateness(start)
         self._coming: deque[_Transfer] = deque()
         self._trace: list[float] = []
         self._failures = 0
@@ -348,6 +348,11 @@ def _limited(step: torch.Tensor) -> torch.Tensor:
     """`step`, shortened to the longest that is believed."""
     length = step.square().mean().sqrt()
     return step * (_LONGEST_STEP / length).clamp(max=1)
+
+
+def _lateness(like: torch.Tensor) -> int:
+    """Evaluations that go by before the host reads the loss of one."""
+    return 0 if like.device.type == "cpu" else _LATE
 
 
 def _exact(like: torch.Tensor) -> torch.dtype:
