@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -16,7 +19,7 @@ import pytest
 
 import vidstyle.workspace
 from vidstyle.errors import MediaError, WorkspaceError
-from vidstyle.workspace import Workspace, fingerprint_file
+from vidstyle.workspace import Workspace, WritingBehind, fingerprint_file
 
 JOB = {"input": "aa", "styles": "bb", "settings": "cc"}
 
@@ -528,3 +531,63 @@ class TestDirectory:
             check(workspace, 4)
         lines = (directory / "journal.jsonl").read_text().splitlines()
         assert [json.loads(line)["index"] for line in lines] == [0, 1, 2, 3]
+
+
+class TestWritingBehind:
+    @staticmethod
+    def append(behind: WritingBehind, index: int) -> None:
+        behind.append(index, picture(index), record(index), state(index), afresh=index == 0)
+
+    def test_what_is_read_is_what_was_appended_on_disk_or_not(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The disk is slow: the newest frame comes from memory while it is being written."""
+        go_on = threading.Event()
+        commit = vidstyle.workspace._commit
+
+        def slow(path: Path, write: Callable[[Any], object]) -> int:
+            assert go_on.wait(10)
+            return commit(path, write)
+
+        with Workspace.open(tmp_path / "job", JOB) as workspace:
+            monkeypatch.setattr(vidstyle.workspace, "_commit", slow)
+            with WritingBehind(workspace) as behind:
+                assert behind.state() == {}
+                self.append(behind, 0)
+                assert (behind.done, workspace.done) == (1, 0)
+                np.testing.assert_array_equal(behind.frame(0), picture(0))
+                assert behind.state().keys() == state(0).keys()
+                go_on.set()
+                for index in (1, 2):
+                    self.append(behind, index)
+                    assert behind.done == index + 1
+                    for earlier in range(index + 1):
+                        np.testing.assert_array_equal(behind.frame(earlier), picture(earlier))
+            check(workspace, 3)
+
+    def test_only_one_frame_waits(self, tmp_path: Path) -> None:
+        with Workspace.open(tmp_path / "job", JOB) as workspace, WritingBehind(workspace) as behind:
+            for index in range(4):
+                self.append(behind, index)
+                assert workspace.done >= index
+
+    @pytest.mark.parametrize("last", [True, False])
+    def test_what_could_not_be_written_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
+        """By the next frame, or at the end; the frames before are unharmed."""
+
+        def full(path: Path, write: Callable[[Any], object]) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+        with Workspace.open(tmp_path / "job", JOB) as workspace:
+            fill(workspace, 1)
+            monkeypatch.setattr(vidstyle.workspace, "_commit", full)
+            with pytest.raises(WorkspaceError, match="the disk is full"), WritingBehind(workspace) as behind:  # noqa: PT012
+                self.append(behind, 1)
+                if not last:
+                    self.append(behind, 2)
+            check(workspace, 1)
+
+    def test_what_was_appended_is_kept_when_the_job_is_interrupted(self, tmp_path: Path) -> None:
+        with Workspace.open(tmp_path / "job", JOB) as workspace:
+            with contextlib.suppress(KeyboardInterrupt), WritingBehind(workspace) as behind:
+                self.append(behind, 0)
+                raise KeyboardInterrupt
+            check(workspace, 1)

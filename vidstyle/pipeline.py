@@ -38,7 +38,7 @@ from vidstyle.settings import Settings, schedule_entries
 from vidstyle.stillness import Held
 from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
 from vidstyle.vgg import filter_bytes
-from vidstyle.workspace import Workspace, fingerprint_file
+from vidstyle.workspace import Workspace, WritingBehind, fingerprint_file
 
 __all__ = ["FrameReport", "JobOptions", "JobResult", "Progress", "estimate_memory", "stylize", "stylize_image", "workspace_path"]
 
@@ -206,9 +206,10 @@ def stylize(
         )
         for report in _reports(workspace):
             _write_line(log, output, report)
-        for report in _paint(medium, flows, stylizer, guide, workspace, progress, passes):
-            _write_line(log, output, report)
-            progress.frame(report)
+        with WritingBehind(workspace) as kept:
+            for report in _paint(medium, flows, stylizer, guide, kept, progress, passes):
+                _write_line(log, output, report)
+                progress.frame(report)
         with Guide(settings, len(style_paths), medium.info, flows) as again:
             _encode(medium, again, workspace, source, output, settings, options.overwrite)
         frames = len(_latest(workspace))
@@ -261,7 +262,7 @@ def estimate_memory(height: int, width: int, settings: Settings) -> int:
 
 
 def _paint(
-    medium: Source, flows: Flows, stylizer: Stylizer, guide: Guide, workspace: Workspace, progress: Progress, passes: int
+    medium: Source, flows: Flows, stylizer: Stylizer, guide: Guide, workspace: WritingBehind, progress: Progress, passes: int
 ) -> Iterator[FrameReport]:
     """Paints and stores every frame that the workspace does not hold yet, shot by shot, each in all passes before the next."""
     temporal = stylizer.settings.temporal
@@ -427,7 +428,7 @@ def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> di
     }
 
 
-def _reports(workspace: Workspace) -> list[FrameReport]:
+def _reports(workspace: Workspace | WritingBehind) -> list[FrameReport]:
     """Of every painting, in the order they were made."""
     return [FrameReport(**workspace.record(number)) for number in range(workspace.done)]
 

@@ -23,6 +23,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,7 @@ import numpy.typing as npt
 
 from vidstyle.errors import MediaError, WorkspaceError
 
-__all__ = ["Workspace", "fingerprint_file"]
+__all__ = ["Workspace", "WritingBehind", "fingerprint_file"]
 
 logger = logging.getLogger(__name__)
 
@@ -337,6 +338,84 @@ class Workspace:
 
     def _state_path(self, index: int) -> Path:
         return self.directory / "state" / f"{index:06d}.npz"
+
+
+class WritingBehind:
+    """A workspace whose newest frame is written in a thread of its own while the next one is made.
+
+    One frame waits at most, and is read from memory until it is on disk; what is read is the same to the bit. A frame that was
+    appended survives a kill once the next one has been, or at the end of the block.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._pool = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+        self._newest: tuple[int, npt.NDArray[np.uint16], Mapping[str, npt.NDArray[Any]]] | None = None
+
+    @property
+    def directory(self) -> Path:
+        """See `Workspace`."""
+        return self._workspace.directory
+
+    def record(self, index: int) -> dict[str, Any]:
+        """See `Workspace.record`; not of a frame that is still being written."""
+        return self._workspace.record(index)
+
+    @property
+    def done(self) -> int:
+        """Number of leading frames that are finished."""
+        return self._workspace.done if self._newest is None else self._newest[0] + 1
+
+    def append(
+        self,
+        index: int,
+        picture: npt.NDArray[np.uint16],
+        record: Mapping[str, Any],
+        state: Mapping[str, npt.NDArray[Any]],
+        afresh: bool = False,
+    ) -> None:
+        """See `Workspace.append`, whose errors come with the next call.
+
+        Raises:
+            WorkspaceError: the frame before could not be written.
+        """
+        self.flush()
+        self._newest = index, picture, state
+        self._writing = self._pool.submit(self._workspace.append, index, picture, record, state, afresh)
+
+    def frame(self, index: int) -> npt.NDArray[np.uint16]:
+        """See `Workspace.frame`."""
+        if self._newest is not None and self._newest[0] == index:
+            return self._newest[1]
+        return self._workspace.frame(index)
+
+    def state(self) -> Mapping[str, npt.NDArray[Any]]:
+        """See `Workspace.state`."""
+        return self._workspace.state() if self._newest is None else self._newest[2]
+
+    def drop(self, indices: Iterable[int]) -> None:
+        """See `Workspace.drop`."""
+        self.flush()
+        self._workspace.drop(indices)
+
+    def flush(self) -> None:
+        """Waits until everything is on disk.
+
+        Raises:
+            WorkspaceError: it could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.shutdown()
+        if error is None:
+            self.flush()
 
 
 def fingerprint_file(path: Path) -> str:
