@@ -115,6 +115,7 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         ONE_REFERENCE,
         {"vidstyle.stylizer.fill_new": from_content},
     ),
+    "calm": ("what nothing answers for not blurred", {}, {"vidstyle.stylizer.calmed": lambda start, weights: start}),
     "stretched": ("stretched flow trusted", {}, {"vidstyle.motion.stretched": not_stretched}),
     "settled": ("first frame not settled (--first-iterations 36)", {"optimize": {"first_iterations": 36}}, {}),
     "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
