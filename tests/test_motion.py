@@ -7,13 +7,14 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from torch.nn import functional
 
 from tests.scenes import Scene, procedural_picture
 from vidstyle.flow import Consistency, consistency, warp
 from vidstyle.frames import FlowField, Frame
-from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new, inwards
+from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new, inwards, with_older
 from vidstyle.pixels import to_tensor
 
 SCENE = Scene(size=(48, 64))
@@ -68,6 +69,23 @@ class TestAnswering:
     def test_an_older_frame_that_looks_less_alike_does_not_answer(self) -> None:
         near, far = motion(8, 7, STILL), motion(8, 0, STILL)
         assert not answering([near, replace(far, change=far.change + 0.5)])[1].any()
+
+
+class TestWithOlder:
+    def test_what_older_frames_answer_for_owes_nothing_to_the_frame_before(self) -> None:
+        """Also where two of them meet: the painting of the frame before is black, the older ones are white."""
+        motions = [motion(8, reference, STILL) for reference in (7, 5, 0)]
+        weights = answering(motions)
+        black, white = torch.zeros(1, 3, *STILL.size), torch.ones(1, 3, *STILL.size)
+        start = with_older(black, [black, white, white], weights)
+        older = weights[1] + weights[2]
+        assert ((weights[1] > 0) & (weights[2] > 0)).sum() > 5
+        np.testing.assert_allclose(start[0, 0].numpy(), older, atol=1e-6)
+        assert float(start.max()) == pytest.approx(1)
+
+    def test_without_older_frames_the_start_is_as_it_was(self) -> None:
+        start = torch.rand(1, 3, 4, 5)
+        assert with_older(start, [start], [np.ones((4, 5), np.float32)]) is start
 
 
 class TestCalmed:

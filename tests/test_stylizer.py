@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +99,25 @@ def test_far_references_count_where_near_ones_do_not() -> None:
     pictures = {1: stylizer.first(frame(1)).picture, 2: stylizer.first(frame(0)).picture}
     painted = stylizer.follow(frame(2), [motion(2, 1), motion(2, 0)], pictures, {})
     assert {"temporal_1", "temporal_2"} <= set(painted.report.terms)
+
+
+def test_a_frame_starts_without_the_specks_of_the_one_before_where_nothing_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No temporal loss holds them there, and no other minds them."""
+    starts = []
+    optimise = Stylizer._optimise
+
+    def seen(self: Stylizer, work: Any, start: torch.Tensor, *rest: Any) -> Any:
+        starts.append(start)
+        return optimise(self, work, start, *rest)
+
+    monkeypatch.setattr(Stylizer, "_optimise", seen)
+    known = replace(motion(1, 0), trust=np.zeros(SCENE.size, np.float32), new=np.zeros(SCENE.size, bool))
+    painted = np.random.default_rng(0).integers(0, 65536, (*SCENE.size, 3), dtype=np.uint16)
+    for calm in (True, False):
+        if not calm:
+            monkeypatch.setattr("vidstyle.stylizer.calmed", lambda start, weights: start)
+        Stylizer(settings(temporal={"repaint_still": True}), [STYLE], SCENE.size).follow(frame(1), [known], {1: painted}, {})
+    assert float(starts[0].diff(dim=3).square().mean()) < 0.4 * float(starts[1].diff(dim=3).square().mean())
 
 
 def test_what_comes_to_light_again_is_as_it_was_painted() -> None:

@@ -24,7 +24,7 @@ from vidstyle.objective import Reference
 from vidstyle.pixels import to_tensor
 from vidstyle.stillness import stillness
 
-__all__ = ["CLOSES", "Motion", "answering", "at_rest", "calmed", "drift_target", "fill_new", "inwards"]
+__all__ = ["CLOSES", "Motion", "answering", "at_rest", "calmed", "drift_target", "fill_new", "inwards", "with_older"]
 
 CLOSES = 0.25
 """Share of the pixels with a reliable flow into the first frame from which the end of a loop can go towards it."""
@@ -142,8 +142,23 @@ def at_rest(motions: Sequence[Motion], agreement: npt.NDArray[np.float32] | None
     return [settled, *older]
 
 
+def with_older(start: torch.Tensor, moved: Sequence[torch.Tensor], weights: Sequence[npt.NDArray[np.float32]]) -> torch.Tensor:
+    """`start` with what older frames answer for in its place.
+
+    Args:
+        start: what the frame before and the fill make of it, (1, 3, H, W).
+        moved: every earlier painting, moved along its flow; that of the frame before first, which `start` has already.
+        weights: as `answering` gives them, in the same order.
+    """
+    shares = [torch.from_numpy(weight)[None, None].to(start.device) for weight in weights[1:]]
+    if not shares:
+        return start
+    older = torch.stack([share * picture for share, picture in zip(shares, moved[1:], strict=True)]).sum(dim=0)
+    return start * (1 - torch.stack(shares).sum(dim=0)) + older
+
+
 def calmed(start: torch.Tensor, weights: Sequence[npt.NDArray[np.float32]]) -> torch.Tensor:
-    """The picture a frame starts from, (1, 3, H, W), slightly blurred where no earlier frame answers for it.
+    """The picture a frame starts from, (1, 3, H, W), slightly blurred where no earlier frame answers for it, by half where two share it.
 
     Beside a moving edge the flow is at its worst, and draws the finest detail together to specks and dotted lines, a light rim around
     whatever moves fast. No loss minds them, so that they would stay; strokes are painted anew in a few steps.

@@ -119,7 +119,7 @@ class Progress(Protocol):
         ...
 
     def frame(self, report: FrameReport) -> None:
-        """A painting is finished and stored, which is `report.share` of its frame's work."""
+        """A painting is finished, which is `report.share` of its frame's work; it is on disk once the next one is told of."""
         ...
 
 

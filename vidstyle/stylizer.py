@@ -29,7 +29,7 @@ from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_finest, warp
 from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance, blend_shares
-from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new
+from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new, with_older
 from vidstyle.objective import (
     Evaluation,
     LossReport,
@@ -246,14 +246,12 @@ class Stylizer:
         stored = {motion.distance: fade_finest(to_tensor(painted[motion.distance], self.device)) for motion in motions}
         moved = {motion.distance: self._moved(motion, painted[motion.distance], stored[motion.distance]) for motion in motions}
         start = fill_new(moved[nearest.distance], nearest, stored[nearest.distance], source)
-        references = []
-        weights = answering(motions)
-        for motion, weight in zip(motions, weights, strict=True):
-            held = torch.from_numpy(weight)[None, None].to(self.device)
-            references.append(Reference(moved[motion.distance], held))
-            if motion is not nearest:
-                start = torch.lerp(start, moved[motion.distance], held)
-        start = calmed(start, weights)
+        weights, earlier = answering(motions), [moved[motion.distance] for motion in motions]
+        references = [
+            Reference(picture, torch.from_numpy(weight)[None, None].to(self.device))
+            for picture, weight in zip(earlier, weights, strict=True)
+        ]
+        start = calmed(with_older(start, earlier, weights), weights)
         expected = drift_target(moved[nearest.distance], nearest)
         kept = self.rest(nearest, guidance)
         rest = None if kept is None else torch.from_numpy(kept)[None, None].to(self.device)
