@@ -4,7 +4,7 @@
 
 Every run paints the first frames of a clip in this process. What no flag turns off is replaced for the run by what it improved on.
 Judged with DIS, as in benchmarks.quality; the objective is the mean of the last six frames over that of the whole method, which
-is measured first unless the JSON has it for the same frames. What the JSON has of other parts stays.
+is measured first unless the JSON has it for the same frames and defaults. What the JSON has of other parts stays, if it was measured so.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ def bicubic(image: Any, flow: Any, mode: str = "bicubic") -> Any:
 
 def plain_fill(start: Any, known: Any, painted: Any, source: Any) -> Any:
     """New pixels stay as the flow has drawn them."""
+    return start
+
+
+def uncalmed(start: Any, weights: Any) -> Any:
+    """Specks stay."""
     return start
 
 
@@ -90,7 +95,11 @@ FROM_SOURCE: dict[str, Any] = {"temporal": {"references": [1], "repaint_still": 
 PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "all": ("the method", {}, {}),
     "start": ("no temporal loss, the start alone (--temporal-weight 0)", {"temporal": {"weight": 0, "drift_weight": 0}}, {}),
-    "loss": ("no start, no older frames: the loss alone, from the source", FROM_SOURCE, {"vidstyle.stylizer.fill_new": from_source}),
+    "loss": (
+        "no start, no older frames: the loss alone, from the source",
+        FROM_SOURCE,
+        {"vidstyle.stylizer.fill_new": from_source, "vidstyle.stylizer.calmed": uncalmed},
+    ),
     **{f"steps-{n}": (f"{n} steps a frame (--iterations {n})", {"optimize": {"iterations": n}}, {}) for n in (7, 10, 14, 20)},
     "passes": ("three passes (--passes 3 --iterations 12)", {"temporal": {"passes": 3}, "optimize": {"iterations": 12}}, {}),
     "gain": ("steps that gain nothing are made too (--least-gain 0)", {"optimize": {"least_gain": 0}}, {}),
@@ -113,9 +122,9 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "content-fill": (
         "distrusted pixels start from the source, no older frames",
         ONE_REFERENCE,
-        {"vidstyle.stylizer.fill_new": from_content},
+        {"vidstyle.stylizer.fill_new": from_content, "vidstyle.stylizer.calmed": uncalmed},
     ),
-    "calm": ("what nothing answers for not blurred", {}, {"vidstyle.stylizer.calmed": lambda start, weights: start}),
+    "calm": ("what nothing answers for not blurred", {}, {"vidstyle.stylizer.calmed": uncalmed}),
     "stretched": ("stretched flow trusted", {}, {"vidstyle.motion.stretched": not_stretched}),
     "settled": ("first frame not settled (--first-iterations 36)", {"optimize": {"first_iterations": 36}}, {}),
     "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
@@ -161,7 +170,9 @@ def main() -> None:
     options = parser.parse_args()
     print(json.dumps(describe_machine()))
     print(f"{'left out or changed':62}{'norm1':>8}{'norm10':>8}{'sharp':>8}{'flicker':>9}{'objective':>11}{'s':>7}")
-    job = {"clip": options.clip.name, "size": options.size, "frames": options.frames}
+    optimize = Settings().optimize
+    job: dict[str, Any] = {"clip": options.clip.name, "size": options.size, "frames": options.frames}
+    job |= {"iterations": optimize.iterations, "least_gain": optimize.least_gain}
     rows = measured_before(job)
     for name in ["all", *options.parts] if "all" not in rows else options.parts:
         rows[name] = job | measure(name, options.clip, options.size, options.frames)
@@ -176,7 +187,7 @@ def main() -> None:
 
 
 def measured_before(job: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Part → row of an earlier run on the same frames."""
+    """Part → row of an earlier run on the same frames, with the same defaults."""
     return {row["part"]: row for row in saved("ablation") if job.items() <= row.items()}
 
 
