@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 PathLike = str | Path
 
-_BYTES_RESIDENT = 1000e6
+_BYTES_RESIDENT = 1070e6
 """Memory of a job of one pixel: the process, its libraries and the network; the filters of large pictures are counted apart."""
 _BYTES_A_PIXEL = 3800.0
 """Further memory a pixel, float32: activations and their gradients; fitted to what benchmarks/ measured."""
