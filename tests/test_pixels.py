@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from vidstyle.pixels import from_tensor, to_tensor
+from vidstyle.pixels import blurred, from_tensor, near, to_tensor
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -42,3 +43,22 @@ def test_wrong_shapes_are_named() -> None:
         from_tensor(torch.zeros(3, 2, 2))
     with pytest.raises(ValueError, match="bits"):
         from_tensor(torch.zeros(1, 3, 2, 2), bits=10)
+
+
+def test_a_blur_spreads_a_point_as_a_bell_and_keeps_its_sum() -> None:
+    point = torch.zeros(1, 2, 21, 25)
+    point[0, 1, 10, 12] = 1
+    spread = blurred(point, 1.5)
+    expected = cv2.GaussianBlur(point[0, 1].numpy(), (11, 11), 1.5)
+    np.testing.assert_allclose(spread[0, 1].numpy(), expected, atol=1e-6)
+    assert not spread[0, 0].any()
+    torch.testing.assert_close(blurred(torch.full((1, 3, 4, 5), 0.3), 1.0), torch.full((1, 3, 4, 5), 0.3))
+
+
+def test_near_falls_evenly_around_a_mask() -> None:
+    mask = np.zeros((9, 9), bool)
+    mask[4, 4] = True
+    found = near(mask, 2.0)
+    assert found[4, 2:7].tolist() == [0, 0.5, 1, 0.5, 0]
+    assert found[3, 3] == pytest.approx(1 - np.sqrt(2) / 2)
+    assert not near(~mask & mask, 2.0).any()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -21,7 +20,7 @@ from vidstyle.flow.sampling import end_points, inside
 from vidstyle.frames import FlowField, Frame
 from vidstyle.losses import area_means
 from vidstyle.objective import Reference
-from vidstyle.pixels import to_tensor
+from vidstyle.pixels import blurred, near, to_tensor
 from vidstyle.stillness import stillness
 
 __all__ = ["CLOSES", "Motion", "answering", "at_rest", "calmed", "drift_target", "fill_new", "inwards", "with_older"]
@@ -99,18 +98,10 @@ def answering(motions: Sequence[Motion]) -> list[npt.NDArray[np.float32]]:
         mask = open_ & alike
         open_ = open_ & ~mask
         beside = motion.shown & (motion.difference < _NEW_COLOR) & ~open_
-        weight = np.where(mask, np.float32(1), np.where(beside, _near(mask), np.float32(0)))
+        weight = np.where(mask, np.float32(1), np.where(beside, near(mask, _SEAM), np.float32(0)))
         weights = [one * (1 - weight) for one in weights]
         weights.append(weight)
     return weights
-
-
-def _near(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """(H, W): 1 on the mask, falling to 0 within the seam around it."""
-    if not mask.any():
-        return np.zeros(mask.shape, np.float32)
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(np.maximum(1 - distance / _SEAM, 0), np.float32)
 
 
 def at_rest(motions: Sequence[Motion], agreement: npt.NDArray[np.float32] | None = None) -> list[Motion]:
@@ -167,14 +158,11 @@ def calmed(start: torch.Tensor, weights: Sequence[npt.NDArray[np.float32]]) -> t
         start: the picture, in [0, 1].
         weights: as `answering` gives them.
     """
-    loose = cv2.dilate(1 - np.maximum.reduce(list(weights)), np.ones((3, 3), np.uint8))
+    loose = torch.from_numpy(1 - np.maximum.reduce(list(weights)))[None, None].to(start)
     if not loose.any():
         return start
-    kernel = torch.from_numpy(cv2.getGaussianKernel(_BLUR_TAPS, _BLUR)).to(start)
-    kernel = (kernel @ kernel.T).expand(3, 1, -1, -1)
-    padded = functional.pad(start, (_BLUR_TAPS // 2,) * 4, mode="replicate")
-    share = torch.from_numpy(np.asarray(cv2.GaussianBlur(loose, (0, 0), 1)))[None, None].to(start)
-    return torch.lerp(start, functional.conv2d(padded, kernel, groups=3), share)
+    share = blurred(functional.max_pool2d(loose, 3, stride=1, padding=1), 1.0)
+    return torch.lerp(start, blurred(start, _BLUR), share)
 
 
 def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
@@ -196,8 +184,8 @@ def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
 _CALM = 0.2 / 255
 """Change of the source's area means a frame at which the drift is held by e⁻¹ of its weight only."""
 
-_BLUR, _BLUR_TAPS = 0.6, 5
-"""σ in pixels of the blur of what nothing is known about, and the length of its kernel."""
+_BLUR = 0.6
+"""σ in pixels of the blur of what nothing is known about."""
 
 _SEAM = 3.0
 """Pixels within which what is taken from one place passes into what is taken from another."""
@@ -227,7 +215,7 @@ def fill_new(moved: torch.Tensor, motion: Motion, painted: torch.Tensor, source:
     matrix, offset = linear_color_match(before, painted)
     strokes = painted - match_colors(before, matrix, offset)
     fill = match_colors(source, matrix, offset) + warp(strokes, inwards(motion.flow))
-    new = torch.from_numpy(_near(motion.new))[None, None].to(source.device)
+    new = torch.from_numpy(near(motion.new, _SEAM))[None, None].to(source.device)
     return torch.lerp(moved, fill.clamp(0, 1), new)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
 
-__all__ = ["feathered", "from_tensor", "resized", "to_mask", "to_tensor"]
+__all__ = ["blurred", "feathered", "from_tensor", "near", "resized", "to_mask", "to_tensor"]
 
 
 def to_tensor(picture: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], device: torch.device | str = "cpu") -> torch.Tensor:
@@ -56,6 +59,26 @@ def to_mask(picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArra
 def feathered(mask: npt.NDArray[np.float32], pixels: float) -> npt.NDArray[np.float32]:
     """A mask, (H, W), whose hard edges go over from 0 to 1 within about `pixels`."""
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), pixels / _FEATHER, borderType=cv2.BORDER_REPLICATE), dtype=np.float32)
+
+
+def near(mask: npt.NDArray[np.bool_], reach: float) -> npt.NDArray[np.float32]:
+    """(H, W): 1 on the mask, falling evenly to 0 within `reach` pixels around it."""
+    if not mask.any():
+        return np.zeros(mask.shape, np.float32)
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.maximum(1 - distance / reach, 0), np.float32)
+
+
+def blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """(1, C, H, W) blurred by a Gauss bell of `sigma` pixels; outside its border the picture is repeated."""
+    reach = math.ceil(3 * sigma)
+    bell = torch.exp(-(torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device) ** 2) / (2 * sigma**2))
+    bell = bell / bell.sum()
+    channels = image.shape[1]
+    for axis, padding in ((-1, (reach, reach, 0, 0)), (-2, (0, 0, reach, reach))):
+        kernel = bell[None, None, None, :] if axis == -1 else bell[None, None, :, None]
+        image = functional.conv2d(functional.pad(image, padding, mode="replicate"), kernel.expand(channels, 1, -1, -1), groups=channels)
+    return image
 
 
 _FEATHER = 2.56
