@@ -38,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = _Parser("vidstyle-eval", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="video or directory of frames")
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="video, picture or directory of frames")
     parser.add_argument("result", metavar="RESULT", type=Path, help="what was made of it, by whatever program")
     parser.add_argument("--style", metavar="STYLE", type=Path, nargs="+", default=[], help="its style pictures, for the style loss")
     parser.add_argument(
@@ -254,7 +254,7 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
         if report[name] is not None:
             yield f"{f'{name} loss':24}{'':12}{report[name]:12.4g}"
     if report["worst_pairs"]:
-        worst = ", ".join(f"{pair['frame'] - 1}-{pair['frame']}" for pair in report["worst_pairs"][:5])
+        worst = ", ".join(f"{pair['frame'] - 1}-{pair['frame']}" for pair in report["worst_pairs"])
         yield f"least steady: frames {worst}"
 
 
