@@ -24,13 +24,13 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.machine import describe_machine, save
-from benchmarks.quality import STYLE, frames_of
+from benchmarks.quality import STYLE, frames_in, frames_of
 from vidstyle.device import matrix_units, resolve_device
 from vidstyle.evaluate import objective_of
 from vidstyle.media import read_style
 from vidstyle.objective import Objective, Region, build_terms, content_targets
 from vidstyle.optimize import lbfgs
-from vidstyle.pipeline import stylize
+from vidstyle.pipeline import JobOptions, stylize
 from vidstyle.pixels import resized, to_tensor
 from vidstyle.settings import Settings
 from vidstyle.stylizer import Stylizer
@@ -42,8 +42,8 @@ CHECK = (96, 72), 4
 """Width and height, and frames, of the film that the CPU paints too."""
 
 
-def settings_of(device: str, precision: str, **optimize: Any) -> Settings:
-    return Settings.layered([{"run": {"device": device, "precision": precision}, "optimize": optimize}])
+def settings_of(device: str, precision: str) -> Settings:
+    return Settings.from_mapping({"run": {"device": device, "precision": precision}})
 
 
 def waited(device: torch.device, work: Callable[[], Any]) -> float:
@@ -103,21 +103,11 @@ def film(directory: Path, size: tuple[int, int], frames: int) -> Path:
 
 def job(device: str, precision: str, frames: Path, output: Path) -> dict[str, Any]:
     """A whole job by the settings' defaults: seconds a frame from the second on, and the frames that it has saved."""
-    times: list[float] = []
-    steps: list[int] = []
-
-    class Clock:
-        def start(self, total: int | None, done: float) -> None: ...
-
-        def step(self, fraction: float, objective: float) -> None: ...
-
-        def frame(self, report: Any) -> None:
-            times.append(time.perf_counter())
-            steps.append(report.steps)
-
-    stylize(frames, [STYLE], output, settings_of(device, precision), progress=Clock())
-    gaps = np.diff(times)
-    return {"precision": precision, "seconds_a_frame": round(float(np.median(gaps)), 4), "steps_a_frame": float(np.mean(steps[1:]))}
+    log = output.with_suffix(".jsonl")
+    stylize(frames, [STYLE], output, settings_of(device, precision), JobOptions(log_json=log))
+    following = frames_in([json.loads(line) for line in log.read_text().splitlines()])[1:]
+    seconds, steps = ([line[name] for line in following] for name in ("seconds", "steps"))
+    return {"precision": precision, "seconds_a_frame": round(float(np.median(seconds)), 4), "steps_a_frame": float(np.mean(steps))}
 
 
 def main() -> None:

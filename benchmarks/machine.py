@@ -64,3 +64,9 @@ def saved(name: str) -> list[dict[str, Any]]:
     path = RESULTS / f"{name}.json"
     rows: list[dict[str, Any]] = json.loads(path.read_text())["figures"] if path.exists() else []
     return rows
+
+
+def others(name: str, figures: list[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    """The rows that `save` has written of anything but `figures`, which is told by `keys`: each was measured on its own day."""
+    measured = [[row[key] for key in keys] for row in figures]
+    return [row for row in saved(name) if [row[key] for key in keys] not in measured]

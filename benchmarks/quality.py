@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.machine import describe_machine, run_measured, save, saved
+from benchmarks.machine import describe_machine, others, run_measured, save
 from vidstyle.evaluate import evaluate, objective_of, sharpness
 from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
@@ -133,12 +133,6 @@ def measure(clip: Path, style: Path, size: int, optimum_frames: int, flags: list
     return figures
 
 
-def others(name: str, figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the JSON holds of other clips, sizes and flags: each was measured on its own day."""
-    measured = [(row["clip"], row["size"], row["flags"]) for row in figures]
-    return [row for row in saved(name) if (row["clip"], row["size"], row["flags"]) not in measured]
-
-
 def own_and_flags() -> tuple[list[str], list[str]]:
     """The command line's arguments for the benchmark, and those behind `--` for vidstyle."""
     arguments = sys.argv[1:]
@@ -181,7 +175,7 @@ def main() -> None:
             f"then {row['seconds_a_frame_median']:.2f} s a frame (median), peak memory {row['peak_memory_mib']} MiB",
             flush=True,
         )
-        path = save(options.name, [*others(options.name, figures), *figures])
+        path = save(options.name, [*others(options.name, figures, "clip", "size", "flags"), *figures])
     print(f"\nwritten: {path.relative_to(HERE.parent)}")
 
 
