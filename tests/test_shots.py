@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -76,6 +77,14 @@ class TestCuts:
     def test_at_any_size(self, size: tuple[int, int]) -> None:
         dark, light = np.full((*size, 3), 30, np.uint8), np.full((*size, 3), 200, np.uint8)
         assert cuts([dark] * 4 + [light] * 4) == [4]
+
+    def test_between_pictures_of_noise(self) -> None:
+        """Where two have nothing in common their best shift can come out larger than they are."""
+        noise = np.random.default_rng(0)
+        for _ in range(200):
+            height, width = noise.integers(2, 40, 2)
+            one, other = noise.integers(0, 256, (2, height, width, 3)).astype(np.uint8)
+            cuts([one] * 4 + [other] * 4)
 
     @pytest.mark.parametrize("share", [0.3, 0.1])
     def test_in_the_dark(self, share: float) -> None:
@@ -208,6 +217,15 @@ class TestBetweenOwnClips:
 
     def test_in_the_dark(self, beginnings: dict[str, list[np.ndarray]], one: str, other: str) -> None:
         assert cuts([(picture * 0.15).astype(np.uint8) for picture in beginnings[one] + beginnings[other]]) == [20]
+
+
+    def test_beside_a_flash(self, beginnings: dict[str, list[np.ndarray]], one: str, other: str) -> None:
+        """Which may begin or end in the very frame before the cut or after it, or go over it."""
+        for start, length, light in itertools.product(range(16, 22), (1, 2, 3), (-60, 60, 150)):
+            pictures = beginnings[one] + beginnings[other]
+            flash = slice(start, start + length)
+            pictures[flash] = [np.clip(picture.astype(int) + light, 0, 255).astype(np.uint8) for picture in pictures[flash]]
+            assert cuts(pictures) == [20], (start, length, light)
 
 
 class TestShots:

@@ -46,6 +46,8 @@ _NOTHING = 1.0
 """Standard deviation of the luma, in levels of 255, of a picture that shows nothing: black, white, the end of a fade."""
 _OTHER_COLOR = 15.0
 """Levels of 255 by which R, G or B of pictures that show nothing have to differ, after two that were equal, to be two shots."""
+_OTHER_LIGHT = 15.0
+"""Levels of 255 by which the means of two pictures of the same differ, from which a flash lies between them."""
 _CONTRAST = 40.0
 """Standard deviation of the luma at which the detector sees every picture."""
 
@@ -96,19 +98,24 @@ class _Detector:
     """Tells of every picture it is fed, when the next one comes, whether a shot starts with it."""
 
     def __init__(self) -> None:
-        # Luma alone: hue and saturation halve the score of film in black and white, and are noise in the dark.
-        self._detector = AdaptiveDetector(window_width=1, min_scene_len=0, luma_only=True)
-        self._fed = 0
-        self._before = self.last = np.zeros((0, 0), np.uint8)
+        self._last: deque[Luma] = deque(maxlen=3)
+
+    @property
+    def last(self) -> Luma:
+        """The picture fed last."""
+        return self._last[-1]
 
     def feed(self, picture: Luma) -> bool:
         """Takes the next picture; whether the one before it starts a shot."""
-        spread = _CONTRAST / max(float(picture.std()), _NOTHING)
-        evenly_lit = (128 + spread * (picture - picture.mean())).clip(0, 255).astype(np.uint8)
-        found = self._detector.process_frame(FrameTimecode(self._fed, fps=25.0), cv2.cvtColor(evenly_lit, cv2.COLOR_GRAY2BGR))
-        starts = bool(found) and not _shows_the_same(self._before, self.last)
-        self._before, self.last, self._fed = self.last, picture, self._fed + 1
-        return starts
+        around = [*self._last, picture]
+        self._last.append(picture)
+        if len(around) < 3:
+            return False
+        if not _stands_out(around):
+            across = zip(around, around[2:], strict=False)  # a flash of one frame lies between two of the same shot
+            if not _stands_out(_without_flashes(around)) or any(_shows_the_same(*pair) for pair in across):
+                return False
+        return not _shows_the_same(around[-3], around[-2])
 
 
 def split_shots(frames: Iterable[Frame]) -> Iterator[Shot]:
@@ -149,6 +156,35 @@ def _small(rgb: npt.NDArray[np.uint8]) -> Luma:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
+def _stands_out(around: list[Luma]) -> bool:
+    """Whether the last but one of three or four neighbours differs from the one before far more than they do elsewhere."""
+    # Luma alone: hue and saturation halve the score of film in black and white, and are noise in the dark.
+    detector = AdaptiveDetector(window_width=1, min_scene_len=0, luma_only=True)
+    found = False
+    for index, picture in enumerate(around):
+        spread = _CONTRAST / max(float(picture.std()), _NOTHING)
+        evenly_lit = (128 + spread * (picture - picture.mean())).clip(0, 255).astype(np.uint8)
+        found = bool(detector.process_frame(FrameTimecode(index, fps=25.0), cv2.cvtColor(evenly_lit, cv2.COLOR_GRAY2BGR)))
+    return found
+
+
+def _without_flashes(around: list[Luma]) -> list[Luma]:
+    """The same neighbours, those beside the pair in question repeated where only the light changes.
+
+    A flash that begins or ends beside a cut changes as much as the cut, which would not stand out.
+    """
+    *first, before, picture, after = around
+    if first and _lit_otherwise(first[0], before):
+        first = [before]
+    if _lit_otherwise(picture, after):
+        after = picture
+    return [*first, before, picture, after]
+
+
+def _lit_otherwise(one: Luma, other: Luma) -> bool:
+    return abs(float(one.mean()) - float(other.mean())) >= _OTHER_LIGHT and _shows_the_same(one, other)
+
+
 def _repeats(picture: Luma, last: Luma) -> bool:
     return picture.shape == last.shape and float(cv2.absdiff(picture, last).mean()) <= _REPEAT
 
@@ -163,9 +199,9 @@ def _shows_the_same(one: Luma, other: Luma) -> bool:
         details.append(grey - cv2.GaussianBlur(grey, (0, 0), _DETAIL))
     height, width = one.shape
     (x, y), response = cv2.phaseCorrelate(details[0], details[1], cv2.createHanningWindow((width, height), cv2.CV_32F))
-    dx, dy = round(x), round(y)
-    if (height - abs(dy)) * (width - abs(dx)) < height * width / 4:  # a shift that large was found in noise
-        dx = dy = 0
+    # The peak can come out anywhere, or as no number, where the two have nothing in common.
+    is_peak = abs(x) < width and abs(y) < height and (width - abs(x)) * (height - abs(y)) >= height * width / 4
+    dx, dy = (round(x), round(y)) if is_peak else (0, 0)
     a = details[0][max(-dy, 0) : height - max(dy, 0), max(-dx, 0) : width - max(dx, 0)]
     b = details[1][max(dy, 0) : height - max(-dy, 0), max(dx, 0) : width - max(-dx, 0)]
     if min(a.std(), b.std()) < _FLAT:
