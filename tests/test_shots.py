@@ -218,7 +218,6 @@ class TestBetweenOwnClips:
     def test_in_the_dark(self, beginnings: dict[str, list[np.ndarray]], one: str, other: str) -> None:
         assert cuts([(picture * 0.15).astype(np.uint8) for picture in beginnings[one] + beginnings[other]]) == [20]
 
-
     def test_beside_a_flash(self, beginnings: dict[str, list[np.ndarray]], one: str, other: str) -> None:
         """Which may begin or end in the very frame before the cut or after it, or go over it."""
         for start, length, light in itertools.product(range(16, 22), (1, 2, 3), (-60, 60, 150)):
