@@ -1,17 +1,21 @@
-"""Makes the pictures of the README from sample_media, with the program itself.
+"""Makes the pictures of the README and the docs, with the program itself and from what was measured.
 
-    python docs/make_figures.py
+    python docs/make_figures.py strip curve
 
-`docs/images/strip.jpg`: above, a frame of the source, the style and the result; below, three consecutive
-frames, each painted by itself and as the film that vidstyle makes of them.
+`docs/images/strip.jpg`, from sample_media: above, a frame of the source, the style and the result; below, three consecutive
+frames, each painted by itself and as the film that vidstyle makes of them. `docs/images/curve.svg`: seconds a frame against objective and
+steadiness, from `benchmarks/results/curve.json`.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import tempfile
 from pathlib import Path
 
 import cv2
+import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 
@@ -47,8 +51,34 @@ def labelled(picture: Picture, text: str) -> Picture:
     return np.vstack([band, picture])
 
 
-def main() -> None:
-    """Writes the pictures."""
+def curve() -> None:
+    """What more steps a frame buy, a line a clip, and where the presets stand."""
+    rows = json.loads((ROOT / "benchmarks" / "results" / "curve.json").read_text())["figures"]
+    figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 6.5), layout="constrained")
+    for clip, color in zip(dict.fromkeys(row["clip"] for row in rows), ("tab:blue", "tab:orange", "tab:green"), strict=False):
+        own = [row for row in rows if row["clip"] == clip]
+        steps = sorted((row for row in own if row["way"].endswith("steps")), key=lambda row: row["seconds_a_frame"])
+        for axes, key in ((above, "objective"), (below, "norm1")):
+            axes.plot([row["seconds_a_frame"] for row in steps], [row[key] for row in steps], "o-", color=color, label=Path(clip).stem)
+            for row in own:
+                if row in steps:
+                    axes.annotate(row["way"].split()[0], (row["seconds_a_frame"], row[key]), (3, 5), textcoords="offset points", fontsize=8)
+                else:
+                    marker = "*" if row["way"] == "balanced" else "s"
+                    axes.plot(row["seconds_a_frame"], row[key], marker, color=color, markersize=11, markeredgecolor="black")
+    for marker, way in (("*", "balanced"), ("s", "draft")):
+        above.plot([], [], marker, color="white", markersize=11, markeredgecolor="black", label=way)
+    above.set_ylabel("objective over that of 100 steps alone")
+    above.axhline(1.05, color="grey", linestyle=":")
+    above.legend()
+    below.set_ylabel("norm1")
+    below.set_xlabel(f"seconds a frame at {rows[0]['size']} px; beside the dots: steps a frame")
+    plt.rcParams["svg.hashsalt"] = "vidstyle"
+    figure.savefig(ROOT / "docs" / "images" / "curve.svg", metadata={"Date": None})
+
+
+def strip() -> None:
+    """Source, style and result, and three frames painted alone and as a film."""
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "film"
         stylize(SAMPLES / "clip.mp4", SAMPLES / "style.jpg", output, options=JobOptions(keep_workspace=True))
@@ -74,6 +104,15 @@ def main() -> None:
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
     cv2.imwrite(str(images / "strip.jpg"), np.vstack(rows)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+
+
+def main() -> None:
+    """Writes the pictures that are named, all of them by default."""
+    pictures = {"strip": strip, "curve": curve}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="*", choices=list(pictures), default=list(pictures))
+    for name in parser.parse_args().pictures:
+        pictures[name]()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,11 @@ import torch
 from vidstyle.errors import UsageError
 from vidstyle.settings import Precision
 
-__all__ = ["available_memory", "keep_freed_memory", "matrix_units", "network_format", "resolve_device"]
+__all__ = ["available_memory", "keep_freed_memory", "matrix_units", "network_format", "resolve_device", "spare_threads"]
+
+
+_MOST_THREADS = 16
+"""A frame that is looked ahead to keeps 150 bytes a pixel in memory."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -40,6 +44,14 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"--device {name}: vidstyle computes on cpu, cuda or mps")
     return device
+
+
+def spare_threads(device: torch.device) -> int:
+    """How many threads may find the flow of coming frames: none where the CPU paints, whom they would only hold up.
+
+    Elsewhere a frame is painted faster than its flow is found, which is work for all cores but two.
+    """
+    return 0 if device.type == "cpu" else min(max((os.cpu_count() or 1) - 2, 1), _MOST_THREADS)
 
 
 def network_format(precision: Precision) -> torch.dtype:

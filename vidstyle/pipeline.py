@@ -24,7 +24,7 @@ import torch
 from vidstyle import __version__
 from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
-from vidstyle.device import available_memory, resolve_device
+from vidstyle.device import available_memory, resolve_device, spare_threads
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import ESTIMATORS, Flows, make_flows
 from vidstyle.frames import Frame, MediaInfo, MediaKind
@@ -311,7 +311,8 @@ def _paint(
         del painted_before[max((index for index, start in enumerate(painted_before) if start), default=0) :]
     began = time.monotonic()
     with KeptShot(workspace.directory) as shot:
-        for step in ahead(plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()))):
+        threads = spare_threads(stylizer.device)
+        for step in ahead(plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()), threads)):
             frame, guidance = step.frame, step.guidance
             if step.shot_start:
                 yield from later_passes(shot)
@@ -386,7 +387,8 @@ def _finished(painted: torch.Tensor, original: torch.Tensor, settings: Settings,
 
 def _flows(settings: Settings) -> Flows:
     weights = settings.flow.weights
-    return make_flows(settings.flow.estimator, None if weights is None else Path(weights))
+    device = resolve_device(settings.run.device)
+    return make_flows(settings.flow.estimator, None if weights is None else Path(weights), str(device), 1 + spare_threads(device))
 
 
 def _make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -> Stylizer:

@@ -1,17 +1,21 @@
 """What is known of every frame before it is painted: its shot, how it relates to earlier frames, which styles go where.
 
-None of it looks at a painting, so it is worked out ahead, in a thread of its own, while the frame before is painted.
+None of it looks at a painting, so it is worked out ahead, in a thread of its own, while the frame before is painted; where frames are
+painted faster than their flow is found, that of several frames at a time, in as many threads.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
+
+import torch
 
 from vidstyle.flow import Flows
 from vidstyle.frames import Frame
@@ -22,7 +26,7 @@ from vidstyle.settings import TemporalSettings
 from vidstyle.shots import split_shots
 from vidstyle.stillness import Held
 
-__all__ = ["Step", "ahead", "motions", "plan"]
+__all__ = ["Step", "ahead", "plan", "referred_to"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +54,13 @@ class Step:
 
 
 def plan(
-    medium: Source, flows: Flows, guide: Guide, temporal: TemporalSettings, painted: Sequence[bool], held: Held | None = None
+    medium: Source,
+    flows: Flows,
+    guide: Guide,
+    temporal: TemporalSettings,
+    painted: Sequence[bool],
+    held: Held | None = None,
+    threads: int = 0,
 ) -> Generator[Step]:
     """A step for every frame of a film.
 
@@ -63,17 +73,17 @@ def plan(
         temporal: which earlier frames are looked at, and whether the film is a loop.
         painted: for every frame that is painted already, whether it started a shot; its flow is not estimated again.
         held: what the last one of those has left, if it is gone on from.
+        threads: that find the motions of as many frames ahead; with 0 they are found when they are asked for. What is found is the same.
     """
     loop = _Loop(medium, flows) if temporal.loop and not temporal.framewise else None
     distances = (1,) if temporal.framewise else temporal.references
     for shot in split_shots(medium.frames()):
-        earlier: deque[Frame] = deque(maxlen=max(temporal.references))
-        for frame in shot.frames:
-            known: list[Motion] = []
+        began = 0
+        for frame, found in _with_motions(shot.frames, flows, distances, len(painted), threads):
+            known = [motion for motion in found if motion.source.index >= began]
             if frame.index < len(painted):
                 shot_start = painted[frame.index]
             else:
-                known = motions(frame, earlier, flows, distances) if earlier else []
                 if known and float(known[0].trust.mean()) < _COLLAPSE:
                     logger.info("frame %d: the flow is reliable at %.0f %% only, starting afresh", frame.index, 100 * known[0].trust.mean())
                     known = []
@@ -81,19 +91,18 @@ def plan(
                 if known and temporal.holds_still:
                     known = at_rest(known, None if held is None else held.agreement(frame.rgb))
             if shot_start:
-                earlier.clear()
+                began = frame.index
             guidance = guide.at(frame, shot_start)
             if temporal.holds_still and frame.index >= len(painted):
                 held = Held.first(frame.rgb) if shot_start or held is None else held.after(frame.rgb, guidance.resting(known[0].still))
             towards_first = loop.towards_first(frame) if loop is not None and known else None
             if loop is not None and loop.first is None:
                 loop.first = frame
-            earlier.append(frame)
             yield Step(frame, tuple(known), guidance, shot_start, towards_first, held)
 
 
-def motions(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Sequence[int]) -> list[Motion]:
-    """The motion from `frame` to each earlier frame of its shot that is referred to, the frame before first.
+def referred_to(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Sequence[int]) -> list[Frame]:
+    """The earlier frames of its shot that `frame` is set beside, the frame before first.
 
     Args:
         frame: the current frame.
@@ -101,11 +110,37 @@ def motions(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Se
         flows: between frames of the film; frames that it knows nothing of are not referred to.
         references: distances in frames; 1, which the start needs, is always among them.
     """
-    found = []
-    for distance in sorted({1, *references}):
-        if distance <= len(earlier) and flows.knows(frame, earlier[-distance]):
-            found.append(Motion.found(frame, earlier[-distance], flows))
-    return found
+    near = [earlier[-distance] for distance in sorted({1, *references}) if distance <= len(earlier)]
+    return [other for other in near if flows.knows(frame, other)]
+
+
+def _with_motions(
+    frames: Iterable[Frame], flows: Flows, references: Sequence[int], first: int, threads: int
+) -> Generator[tuple[Frame, list[Motion]]]:
+    """The frames of a shot in order, each with its motions to earlier ones of it, from the frame `first` of the film on."""
+    earlier: deque[Frame] = deque(maxlen=max(references))
+    coming: deque[tuple[Frame, list[Callable[[], Motion]]]] = deque()
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if threads else None
+
+    def begun(frame: Frame, other: Frame) -> Callable[[], Motion]:
+        return partial(Motion.found, frame, other, flows) if pool is None else pool.submit(Motion.found, frame, other, flows).result
+
+    def next_done() -> tuple[Frame, list[Motion]]:
+        frame, found = coming.popleft()
+        return frame, [motion() for motion in found]
+
+    try:
+        for frame in frames:
+            others = referred_to(frame, earlier, flows, references) if frame.index >= first else []
+            coming.append((frame, [begun(frame, other) for other in others]))
+            earlier.append(frame)
+            if len(coming) > threads:
+                yield next_done()
+        while coming:
+            yield next_done()
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
 
 
 def ahead(items: Generator[Item]) -> Iterator[Item]:
@@ -135,13 +170,13 @@ class _Loop:
         left = self._count - frame.index
         if left > min(_LOOP, self._count // 2) or self.first is None:
             return None
-        known = motions(frame, [self.first], self._flows, ())
-        if not known:
+        closes = Motion.found(frame, self.first, self._flows) if self._flows.knows(frame, self.first) else None
+        if closes is None:
             reason = f"--flow has no files between frame {frame.index + 1} and the first, so that the end cannot flow into it"
-        elif float(known[0].trust.mean()) < CLOSES:
+        elif float(closes.trust.mean()) < CLOSES:
             reason = "the end of the film does not look like its beginning, so that it cannot flow into it"
         else:
-            return known[0], 1 / (left + 1)
+            return closes, 1 / (left + 1)
         if not self._warned:
             logger.warning("--loop: %s", reason)
         self._warned = True

@@ -63,8 +63,8 @@ ESTIMATORS: dict[str, Callable[..., FlowEstimator]] = {
 """Value of `--flow` → what makes the estimator; those that are networks take the file of their `weights`."""
 
 
-def make_estimator(name: str, weights: Path | None = None) -> FlowEstimator:
-    """The estimator of that name; `weights` is a file for those that are networks.
+def make_estimator(name: str, weights: Path | None = None, device: str = "cpu") -> FlowEstimator:
+    """The estimator of that name; `weights` is a file for those that are networks, which run on `device`.
 
     Raises:
         UsageError: there is none (the message names the nearest), it lacks a library, or has no weights to load.
@@ -74,19 +74,21 @@ def make_estimator(name: str, weights: Path | None = None) -> FlowEstimator:
         near = difflib.get_close_matches(name, ESTIMATORS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"use {', '.join(ESTIMATORS)}"
         raise UsageError(f"--flow {name}: there is no such estimator; {hint}")
-    if weights is None:
-        return ESTIMATORS[name]()
-    if not name.startswith("raft"):
+    if name.startswith("raft"):
+        return ESTIMATORS[name](weights=weights, device=device)
+    if weights is not None:
         raise UsageError(f"--flow-weights {weights}: --flow {name} has no weights; use --flow raft or raft-small")
-    return ESTIMATORS[name](weights=weights)
+    return ESTIMATORS[name]()
 
 
-def make_flows(name: str, weights: Path | None = None) -> Flows:
+def make_flows(name: str, weights: Path | None = None, device: str = "cpu", kept: int = 1) -> Flows:
     """The flow of a film: an estimator's, by its name, or that of a directory of .flo files.
+
+    `device` is where networks run; `kept` see `EstimatedFlows`.
 
     Raises:
         UsageError, WeightsError: see `make_estimator` and `FlowFiles`.
     """
     if name not in ESTIMATORS and Path(name).is_dir():
         return FlowFiles(Path(name))
-    return EstimatedFlows(make_estimator(name, weights))
+    return EstimatedFlows(make_estimator(name, weights, device), kept)

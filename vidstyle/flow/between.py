@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -35,13 +36,18 @@ class Flows(Protocol):
 class EstimatedFlows:
     """What an estimator finds in the pictures of one film.
 
-    The fields between the last two neighbouring frames are kept: masks that follow the film ask for them once more. Several threads
-    may ask.
+    The fields between neighbouring frames are kept for a while: masks that follow the film ask for them once more. Several threads
+    may ask, and each works out its own.
+
+    Args:
+        estimator: finds the fields.
+        kept: pairs of neighbours whose fields are kept, the last ones that were asked for.
     """
 
-    def __init__(self, estimator: FlowEstimator) -> None:
+    def __init__(self, estimator: FlowEstimator, kept: int = 1) -> None:
         self._estimator = estimator
-        self._latest: dict[tuple[int, int], FlowField] = {}
+        self._kept = 2 * kept  # both ways
+        self._latest: dict[tuple[int, int], Future[FlowField]] = {}
         self._turn = Lock()
 
     def knows(self, current: Frame, reference: Frame) -> bool:
@@ -50,14 +56,22 @@ class EstimatedFlows:
 
     def __call__(self, current: Frame, reference: Frame) -> FlowField:
         """See `Flows`."""
-        pair, back = (current.index, reference.index), (reference.index, current.index)
+        if abs(current.index - reference.index) != 1:
+            return self._estimator(current.rgb, reference.rgb)
+        pair = (current.index, reference.index)
         with self._turn:
-            if abs(current.index - reference.index) != 1:
-                return self._estimator(current.rgb, reference.rgb)
-            if pair not in self._latest:
-                kept = {back: self._latest[back]} if back in self._latest else {}
-                self._latest = {**kept, pair: self._estimator(current.rgb, reference.rgb)}
-            return self._latest[pair]
+            known = self._latest.get(pair)
+            field: Future[FlowField] = known or Future()
+            if known is None:
+                self._latest[pair] = field
+                while len(self._latest) > self._kept:
+                    del self._latest[next(iter(self._latest))]
+        if known is None:
+            try:
+                field.set_result(self._estimator(current.rgb, reference.rgb))
+            except BaseException as error:
+                field.set_exception(error)
+        return field.result()
 
 
 class FlowFiles:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import torch
@@ -55,7 +56,7 @@ class Raft:
             ) from None
         except (RuntimeError, TypeError, AttributeError):
             raise WeightsError(f"--flow-weights {weights}: not the weights of {name}; see {own.url}") from None
-        self._device = torch.device(device)
+        self._device, self._turn = torch.device(device), Lock()
         self._network: Any = network.to(self._device).eval().requires_grad_(False)
 
     def __call__(self, current: Picture, reference: Picture, initial: FlowField | None = None) -> FlowField:
@@ -64,7 +65,7 @@ class Raft:
         height, width = current.shape[:2]
         bottom, right = (max(-(-side // _UNIT) * _UNIT, _SMALLEST_SIDE) - side for side in (height, width))
         pictures = [self._prepared(picture, right, bottom) for picture in (current, reference)]
-        with torch.no_grad():
+        with torch.no_grad(), self._turn:
             flow = self._network(*pictures)[-1][0, :, :height, :width]
         return FlowField(flow.float().cpu().contiguous().numpy())
 
