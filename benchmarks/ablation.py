@@ -4,7 +4,8 @@
 
 Every run paints the first frames of a clip in this process. What no flag turns off is replaced for the run by what it improved on.
 Judged with DIS, as in benchmarks.quality; the objective is the mean of the last six frames over that of the whole method, which
-is measured first unless the JSON has it for the same frames and defaults. What the JSON has of other parts stays, if it was measured so.
+is measured first unless the JSON has it for the same frames and defaults. What the JSON has of other parts stays, if it was measured so,
+and what it has of other clips.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.machine import describe_machine, save, saved
+from benchmarks.machine import describe_machine, others, save, saved
 from benchmarks.quality import CLIPS, STYLE, frames_of
 from vidstyle.evaluate import NetworkJudge, evaluate
 from vidstyle.flow import Consistency, make_flows, warp
@@ -182,7 +183,7 @@ def main() -> None:
             f"{row['flicker']:9.2f}{row['objective'] / rows['all']['objective']:11.3f}{row['seconds']:7.0f}",
             flush=True,
         )
-        path = save("ablation", list(rows.values()))
+        path = save("ablation", [*others("ablation", [row], "clip"), *rows.values()])
     print(f"\nwritten: {path}")
 
 

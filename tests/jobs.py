@@ -37,7 +37,7 @@ class Recorder:
         self.fractions: list[float] = []
         self._stop_after = stop_after
 
-    def start(self, total: int | None, done: float) -> None:
+    def start(self, total: int | None, done: float, needs: str) -> None:
         self.total, self.done = total, done
 
     def step(self, fraction: float, objective: float) -> None:

@@ -322,7 +322,7 @@ def test_a_batch_without_failures_is_0(job):
 def work(progress, frames=3, total=3):
     logging.getLogger("vidstyle.media").warning("clip.mp4: the sound\nis dropped")
     logging.getLogger("vidstyle.media").debug("a detail")
-    progress.start(total, 0)
+    progress.start(total, 0, "320×180 pixels, about 1.5 GB of memory")
     for index in range(frames):
         progress.step(0.5, 2e6)
         progress.frame(Report(index))
@@ -374,7 +374,7 @@ def test_a_terminal_gets_a_bar_with_frames_time_and_loss(total, job, monkeypatch
     monkeypatch.setenv("TERM", "xterm")
 
     def act(progress):
-        progress.start(total, 1)
+        progress.start(total, 1, "320×180 pixels, about 1.5 GB of memory")
         progress.step(0.5, 2e6)
         time.sleep(0.15)  # a bar is redrawn every tenth of a second
         progress.frame(Report(1))
@@ -383,6 +383,7 @@ def test_a_terminal_gets_a_bar_with_frames_time_and_loss(total, job, monkeypatch
     job.act = act
     assert cli.main(JOB) == 0
     text = terminal.getvalue()
+    assert text.startswith("vidstyle: 320×180 pixels, about 1.5 GB of memory\n")
     assert f" 2.0/{total or '?'} frames [" in text
     assert "loss 1.5e+06" in text
     assert "vidstyle: warning: look\n" in text
@@ -400,7 +401,7 @@ def test_the_bar_shows_on_a_terminal_of_any_size(size, job, monkeypatch):
     reader, writer = pty.openpty()
     fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     monkeypatch.setenv("TERM", "xterm")
-    job.act = lambda progress: progress.start(7, 2)
+    job.act = lambda progress: progress.start(7, 2, "64×64 pixels, about 1 GB of memory")
     with os.fdopen(writer, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         assert cli.main(JOB) == 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -247,6 +250,38 @@ class TestRefusedBeforeTheWork:
             stylize(clip, [style], tmp_path / "out.mp4", settings(run={"size": 4000}))
         size = int(str(caught.value).split("--size ")[1].split()[0])
         assert 850 < size <= 900
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in other units elsewhere")
+    def test_a_film_stays_within_the_estimate(self, tmp_path: Path) -> None:
+        """And takes most of it: on the first frames of a film that refers to earlier ones, with steps that fill L-BFGS' history."""
+        flags = [
+            "--size",
+            "160",
+            "--end",
+            "4f",
+            "--first-iterations",
+            "23",
+            "--iterations",
+            "23",
+            "--least-gain",
+            "0",
+            "--references",
+            "1",
+            "2",
+            "--log-json",
+        ]
+        samples = Path(__file__).parent.parent / "sample_media"
+        paths = [str(samples / "clip.mp4"), str(samples / "style.jpg"), "-o", str(tmp_path / "frames")]
+        command = [sys.executable, "-m", "vidstyle", *paths, *flags, str(tmp_path / "log")]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
+            assert job.stderr is not None
+            told = job.stderr.read()
+            _, status, usage = os.wait4(job.pid, 0)
+            job.returncode = os.waitstatus_to_exitcode(status)
+        assert job.returncode == 0, told
+        estimate = pipeline.estimate_memory(90, 160, Settings.from_mapping({"temporal": {"references": [1, 2]}}))
+        assert f"160×90 pixels, about {estimate / 1e9:.1f} GB of memory" in told
+        assert 0.75 * estimate < usage.ru_maxrss * 1024 < estimate
 
     def test_a_style_many_times_the_size_counts(self) -> None:
         plain, large = (pipeline.estimate_memory(1000, 1000, settings(style={"scale": scale})) for scale in ([1.0], [0.5, 8.0]))

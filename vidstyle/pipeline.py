@@ -110,8 +110,11 @@ class FrameReport:
 class Progress(Protocol):
     """What a job tells while it runs."""
 
-    def start(self, total: int | None, done: float) -> None:
-        """The job has `total` frames (an estimate, or None), of which `done` were finished before, in parts after each pass."""
+    def start(self, total: int | None, done: float, needs: str) -> None:
+        """The job has `total` frames (an estimate, or None), of which `done` were finished before, in parts after each pass.
+
+        `needs` says in words how large they are and what memory they take.
+        """
         ...
 
     def step(self, fraction: float, objective: float) -> None:
@@ -124,7 +127,7 @@ class Progress(Protocol):
 
 
 class _Silent:
-    def start(self, total: int | None, done: float) -> None:
+    def start(self, total: int | None, done: float, needs: str) -> None:
         pass
 
     def step(self, fraction: float, objective: float) -> None:
@@ -189,7 +192,7 @@ def stylize(
         if kind == "image" and medium.info.kind != "image":
             raise UsageError(f"{output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
         check_size(settings, (medium.info.height, medium.info.width))
-        _check_memory(medium.info, settings)
+        needs = _check_memory(medium.info, settings)
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
         _tell_what_does_nothing(settings, medium.info.kind, style_paths)
         guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, flows))
@@ -198,7 +201,7 @@ def stylize(
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
         stack.callback(_remove_empty, workspace)
         passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
-        progress.start(medium.info.frames, sum(report.share for report in _reports(workspace)))
+        progress.start(medium.info.frames, sum(report.share for report in _reports(workspace)), needs)
         log = (
             stack.enter_context(options.log_json.open("ab" if options.append_log else "wb", buffering=0))
             if options.log_json is not None
@@ -400,12 +403,12 @@ def _make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) 
     return Stylizer(settings, pictures, (info.height, info.width), initial, detail)
 
 
-def _check_memory(info: MediaInfo, settings: Settings) -> None:
+def _check_memory(info: MediaInfo, settings: Settings) -> str:
+    """Whether the frames fit; what they need, in words."""
     needed = estimate_memory(info.height, info.width, settings)
     free = available_memory(resolve_device(settings.run.device))
-    logger.info("%d×%d pixels: about %.1f GB of memory", info.width, info.height, needed / 1e9)
     if free is None or needed <= free:
-        return
+        return f"{info.width}×{info.height} pixels, about {needed / 1e9:.1f} GB of memory"
     resident = _BYTES_RESIDENT + filter_bytes(info.height, info.width, settings.layers)
     share = max(free - resident, 0) / (needed - resident)
     fits = int(max(info.width, info.height) * share**0.5)

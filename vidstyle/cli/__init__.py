@@ -280,9 +280,10 @@ class _Bar:
         self._bar: tqdm[Any] | None = None
         self._done = 0.0
 
-    def start(self, total: int | None, done: float) -> None:
+    def start(self, total: int | None, done: float, needs: str) -> None:
         """A job begins; `done` of its `total` frames lie in the workspace already."""
         self.close()
+        say(f"vidstyle: {needs}")
         self._done = done
         width: dict[str, Any] = {"dynamic_ncols": True} if _has_size(sys.stderr) else {"ncols": 80, "nrows": 24}
         self._bar = tqdm(total=total, initial=done, file=sys.stderr, leave=False, bar_format=self.FORMAT, **width)
@@ -319,8 +320,9 @@ class _Lines:
         self._done = self._begun = 0.0
         self._started = self._said = 0.0
 
-    def start(self, total: int | None, done: float) -> None:
+    def start(self, total: int | None, done: float, needs: str) -> None:
         """A job begins; `done` of its `total` frames lie in the workspace already."""
+        say(f"vidstyle: {needs}")
         self._total, self._done, self._begun = total, done, done
         self._started, self._said = time.monotonic(), float("-inf")
 
@@ -347,7 +349,7 @@ class _Lines:
 class _Silent:
     """No progress: `-q`."""
 
-    def start(self, total: int | None, done: float) -> None:
+    def start(self, total: int | None, done: float, needs: str) -> None:
         """Shows nothing."""
 
     def step(self, fraction: float, objective: float) -> None:
