@@ -333,8 +333,9 @@ def test_a_log_file_gets_few_plain_lines(job, capsys):
     assert cli.main(JOB) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "vidstyle: warning: clip.mp4: the sound is dropped"
-    assert lines[1].startswith("vidstyle: frame 1 of 3, loss 1.5e+06, about ")
-    assert lines[2:] == ["vidstyle: frame 3 of 3, loss 1.5e+06"]
+    assert lines[1] == "vidstyle: 320×180 pixels, about 1.5 GB of memory"
+    assert lines[2].startswith("vidstyle: frame 1 of 3, loss 1.5e+06, about ")
+    assert lines[3:] == ["vidstyle: frame 3 of 3, loss 1.5e+06"]
 
 
 def test_verbose_shows_details(job, capsys):

@@ -254,22 +254,8 @@ class TestRefusedBeforeTheWork:
     @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in other units elsewhere")
     def test_a_film_stays_within_the_estimate(self, tmp_path: Path) -> None:
         """And takes most of it: on the first frames of a film that refers to earlier ones, with steps that fill L-BFGS' history."""
-        flags = [
-            "--size",
-            "160",
-            "--end",
-            "4f",
-            "--first-iterations",
-            "23",
-            "--iterations",
-            "23",
-            "--least-gain",
-            "0",
-            "--references",
-            "1",
-            "2",
-            "--log-json",
-        ]
+        steps = [f"--{which}iterations=23" for which in ("first-", "")]
+        flags = ["--size", "160", "--end", "4f", *steps, "--least-gain", "0", "--references", "1", "2", "--log-json"]
         samples = Path(__file__).parent.parent / "sample_media"
         paths = [str(samples / "clip.mp4"), str(samples / "style.jpg"), "-o", str(tmp_path / "frames")]
         command = [sys.executable, "-m", "vidstyle", *paths, *flags, str(tmp_path / "log")]
