@@ -118,7 +118,8 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "no-flow": ("no flow (--flow none)", {"flow": {"estimator": "none"}}, {}),
     "sinc": ("pictures moved bicubically", {}, {"vidstyle.stylizer.warp": bicubic}),
-    "fade": ("the finest detail not faded", {}, {"vidstyle.stylizer.fade_finest": lambda image: image}),
+    "fade": ("nothing faded", {}, {"vidstyle.stylizer.fade_detail": lambda image: image}),
+    "fade-color": ("the colours of fine detail not faded", {}, {"vidstyle.flow.warp._COLORED_KEPT": 1.0}),
     "fill": ("new pixels not filled", {}, {"vidstyle.stylizer.fill_new": plain_fill}),
     "content-fill": (
         "distrusted pixels start from the source, no older frames",

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import torch
 
+from vidstyle.pixels import LUMA
+
 __all__ = ["PRESERVE_COLOR", "linear_color_match", "match_colors", "preserve_linear", "preserve_luminance"]
 
-_LUMA = (0.299, 0.587, 0.114)
-"""Weights of R, G, B in the lightness (ITU-R BT.601), which Gatys et al. 2016 ("Preserving Color") keep apart in YIQ."""
 _SMALLEST_VARIANCE = 1e-6
 
 
@@ -39,9 +39,10 @@ def match_colors(image: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor
 def preserve_luminance(painted: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     """The lightness of `painted` with the colours of `source`, (1, 3, H, W) RGB in [0, 1] each.
 
-    The difference in lightness is added to all three channels, which leaves the chroma of YIQ as it was.
+    The difference in lightness is added to all three channels, which leaves the chroma of YIQ as it was (Gatys et al. 2016, "Preserving
+    Color").
     """
-    weights = torch.tensor(_LUMA, dtype=painted.dtype, device=painted.device)[None, :, None, None]
+    weights = torch.tensor(LUMA, dtype=painted.dtype, device=painted.device)[None, :, None, None]
     return (source + ((painted - source) * weights).sum(dim=1, keepdim=True)).clamp(0, 1)
 
 

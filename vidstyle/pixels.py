@@ -10,7 +10,10 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-__all__ = ["blurred", "feathered", "from_tensor", "near", "resized", "to_mask", "to_tensor"]
+__all__ = ["LUMA", "blurred", "feathered", "from_tensor", "near", "resized", "to_mask", "to_tensor"]
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G, B in the lightness (ITU-R BT.601)."""
 
 
 def to_tensor(picture: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], device: torch.device | str = "cpu") -> torch.Tensor:

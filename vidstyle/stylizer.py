@@ -26,7 +26,7 @@ from torch.nn import functional
 from vidstyle.color import preserve_linear
 from vidstyle.device import keep_freed_memory, matrix_units, network_format, resolve_device
 from vidstyle.errors import NumericalError, UsageError
-from vidstyle.flow import fade_finest, warp
+from vidstyle.flow import fade_detail, warp
 from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance, blend_shares
 from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new, with_older
@@ -243,7 +243,7 @@ class Stylizer:
         """
         nearest = motions[0]
         source = to_tensor(frame.rgb, self.device)
-        stored = {motion.distance: fade_finest(to_tensor(painted[motion.distance], self.device)) for motion in motions}
+        stored = {motion.distance: fade_detail(to_tensor(painted[motion.distance], self.device)) for motion in motions}
         moved = {motion.distance: self._moved(motion, painted[motion.distance], stored[motion.distance]) for motion in motions}
         start = fill_new(moved[nearest.distance], nearest, stored[nearest.distance], source)
         weights, earlier = answering(motions), [moved[motion.distance] for motion in motions]
@@ -262,7 +262,7 @@ class Stylizer:
             references = [Reference(one.warped, one.trust * (1 + (_CHANGING - 1) * changing)) for one in references]
             expected = Reference(expected.warped, expected.trust * (1 - changing))
         if closing is not None:
-            goal = self._moved(closing.motion, closing.painted, fade_finest(to_tensor(closing.painted, self.device)))
+            goal = self._moved(closing.motion, closing.painted, fade_detail(to_tensor(closing.painted, self.device)))
             pull = closing.share * torch.from_numpy(closing.motion.trust)[None, None].to(self.device)
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
@@ -323,7 +323,7 @@ class Stylizer:
         rest = torch.from_numpy(beside.rest)[None, None].to(self.device)
         references, pairs, reliable = [], self._pairs(state), 1.0
         if beside.behind is not None and neighbour is not None:
-            moved = warp(fade_finest(to_tensor(neighbour, self.device)), beside.behind.flow).clamp(0, 1)
+            moved = warp(fade_detail(to_tensor(neighbour, self.device)), beside.behind.flow).clamp(0, 1)
             trust = torch.from_numpy(beside.behind.trust)[None, None].to(self.device)
             start = torch.lerp(start, moved, (1 - rest) * trust / 2)
             references = [Reference(moved, (_CHANGING if beside.guidance.changing else 1.0) * trust)]

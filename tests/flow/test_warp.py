@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scenes import Scene
-from vidstyle.flow import fade_finest, warp
+from vidstyle.flow import fade_detail, warp
 from vidstyle.frames import FlowField
 from vidstyle.pixels import to_tensor
 
@@ -88,14 +88,27 @@ def test_only_the_finest_detail_is_faded() -> None:
         wave = torch.from_numpy(0.5 + 0.4 * np.cos(2 * np.pi * (fx * x + fy * y)))[None, None]
         inner = (..., slice(16, -16), slice(16, -16))  # the mirrored border is no wave
         torch.testing.assert_close(
-            (fade_finest(wave) - 0.5)[inner], kept * (wave - 0.5)[inner] if fx else (wave - 0.5)[inner], atol=0.02, rtol=0
+            (fade_detail(wave) - 0.5)[inner], kept * (wave - 0.5)[inner] if fx else (wave - 0.5)[inner], atol=0.02, rtol=0
         )
+
+
+@pytest.mark.parametrize(("frequency", "kept"), [(0.05, 1.0), (0.15, 0.975), (0.25, 0.95), (0.35, 0.95)])
+@pytest.mark.parametrize("direction", [(1.0, 0.0), (0.0, 1.0), (0.6, 0.8)])
+def test_colour_is_faded_in_fine_detail_and_grey_is_not(frequency: float, kept: float, direction: tuple[float, float]) -> None:
+    y, x = np.mgrid[:96, :128]
+    wave = torch.from_numpy(np.cos(2 * np.pi * frequency * (direction[0] * x + direction[1] * y)))
+    inner = (..., slice(24, -24), slice(24, -24))
+    for opponent in ((0.114, 0.0, -0.299), (0.587, -0.299, 0.0)):
+        picture = torch.tensor(opponent, dtype=torch.float64)[None, :, None, None] * wave / max(opponent)  # no luma
+        torch.testing.assert_close(fade_detail(picture)[inner], kept * picture[inner], atol=0.005, rtol=0.005)
+    grey = wave.expand(1, 3, *wave.shape)
+    torch.testing.assert_close(fade_detail(grey)[inner], grey[inner], atol=0.005, rtol=0.005)
 
 
 @pytest.mark.parametrize("size", [(36, 48), (1, 9), (9, 1), (1, 1), (33, 47)])
 def test_fading_keeps_size_type_and_mean(size: tuple[int, int]) -> None:
     image = random_image(*size)
-    faded = fade_finest(image)
+    faded = fade_detail(image)
     assert faded.shape == image.shape
     assert faded.dtype == image.dtype
     assert abs(float(faded.mean() - image.mean())) < 0.01

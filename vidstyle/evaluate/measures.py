@@ -10,16 +10,14 @@ import torch
 from vidstyle.flow import warp
 from vidstyle.frames import FlowField
 from vidstyle.objective import Objective, Region, StyleTargets, build_terms, content_targets
-from vidstyle.pixels import to_tensor
+from vidstyle.pixels import LUMA, to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19
 
 __all__ = ["chroma", "content_and_style_of", "luma", "objective_of", "saturation", "sharpness", "structure", "warping_error"]
 
 Picture = npt.NDArray[np.uint8]
-
-_LUMA = np.array([0.299, 0.587, 0.114])
-"""Weights of R, G and B (BT.601)."""
+_LUMA = np.array(LUMA)
 
 
 def warping_error(current: Picture, reference: Picture, flow: FlowField, trust: npt.NDArray[np.float32]) -> float:

@@ -24,7 +24,7 @@ from vidstyle.flow.files import FLOW_SUFFIXES, read_flow, resized_flow, write_fl
 from vidstyle.flow.none import NoFlow
 from vidstyle.flow.raft import Raft
 from vidstyle.flow.refined import Refined
-from vidstyle.flow.warp import fade_finest, warp
+from vidstyle.flow.warp import fade_detail, warp
 
 __all__ = [
     "ESTIMATORS",
@@ -38,7 +38,7 @@ __all__ = [
     "chain",
     "compose",
     "consistency",
-    "fade_finest",
+    "fade_detail",
     "make_estimator",
     "make_flows",
     "read_along",

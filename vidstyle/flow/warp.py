@@ -9,16 +9,20 @@ import torch
 import torch.nn.functional as F
 
 from vidstyle.frames import FlowField
+from vidstyle.pixels import LUMA
 
-__all__ = ["fade_finest", "warp"]
+__all__ = ["fade_detail", "warp"]
 
 _FACTOR = 2
 _MARGIN = 16
 """Pixels of mirrored border that keep one side of the picture from ringing into the other."""
-_FADING = 0.4
-"""Frequency in cycles a pixel from which `fade_finest` acts."""
-_FADED = 0.5
-"""What it leaves of the amplitude at the highest frequency, 0.5 cycles a pixel, along either axis."""
+_FINEST = (0.4, 0.5)
+"""Frequencies in cycles a pixel between which `fade_detail` begins to act along either axis, and acts in full."""
+_FINEST_KEPT = 0.5
+"""What it leaves of the amplitude there."""
+_COLORED = (0.1, 0.2)
+"""The same for colour, in any direction."""
+_COLORED_KEPT = 0.95
 
 
 def warp(image: torch.Tensor, flow: FlowField, mode: Literal["sinc", "bicubic", "bilinear"] = "sinc") -> torch.Tensor:
@@ -54,22 +58,31 @@ def warp(image: torch.Tensor, flow: FlowField, mode: Literal["sinc", "bicubic", 
     return F.grid_sample(picture, grid[None], mode=reading, padding_mode="border", align_corners=True).to(image.dtype)
 
 
-def fade_finest(image: torch.Tensor) -> torch.Tensor:
-    """The picture, (1, C, H, W), with the amplitudes of its very finest detail faded, by a half at most along either axis.
+def fade_detail(image: torch.Tensor) -> torch.Tensor:
+    """The picture, (1, 3, H, W) RGB, with what no loss minds faded: its very finest detail, and the colours of fine detail, luma kept.
 
-    No loss minds a chequered pattern of single pixels, so where a painting is handed on from frame to frame by an
-    interpolation that keeps everything, one grows: on `drone_city`, in 74 frames, to 3.5 times the power in a frame painted by itself.
+    Where a painting is handed on from frame to frame by an interpolation that keeps everything, a chequered pattern of single
+    pixels grows: on `drone_city`, in 74 frames, to 3.5 times the power in a frame painted by itself. So did stripes of magenta and
+    green, four pixels apart, in a longer shot of 128 pixels: in 80 frames to 30 times.
     """
-    faded, top, left = _with_margin(image)
-    for axis in (2, 3):
-        length = faded.shape[axis]
-        spectrum = torch.fft.rfft(faded, dim=axis)
-        frequency = torch.fft.rfftfreq(length, dtype=image.dtype, device=image.device)
-        depth = ((frequency - _FADING) / (0.5 - _FADING)).clamp(0, 1)
-        kept = 1 - (1 - _FADED) * (1 - torch.cos(math.pi * depth)) / 2
-        faded = torch.fft.irfft(spectrum * (kept[:, None] if axis == 2 else kept), n=length, dim=axis)
+    padded, top, left = _with_margin(image)
+    spectrum = torch.fft.rfft2(padded)
+    rows, columns = padded.shape[2:]
+    down = torch.fft.fftfreq(rows, dtype=image.dtype, device=image.device).abs()[:, None]
+    along = torch.fft.rfftfreq(columns, dtype=image.dtype, device=image.device)
+    grey = (spectrum * torch.tensor(LUMA, dtype=image.dtype, device=image.device)[:, None, None]).sum(dim=1, keepdim=True)
+    color = _kept((down.square() + along.square()).sqrt(), _COLORED, _COLORED_KEPT) * (spectrum - grey)
+    finest = _kept(down, _FINEST, _FINEST_KEPT) * _kept(along, _FINEST, _FINEST_KEPT)
+    whole: torch.Tensor = torch.fft.irfft2(finest * (grey + color), s=(rows, columns))
     height, width = image.shape[2:]
-    return faded[:, :, top : top + height, left : left + width]
+    return whole[:, :, top : top + height, left : left + width]
+
+
+def _kept(frequency: torch.Tensor, between: tuple[float, float], least: float) -> torch.Tensor:
+    """What is kept of an amplitude: all below the first frequency, `least` above the second, passing over smoothly."""
+    depth = ((frequency - between[0]) / (between[1] - between[0])).clamp(0, 1)
+    kept: torch.Tensor = 1 - (1 - least) * (1 - torch.cos(math.pi * depth)) / 2
+    return kept
 
 
 def _with_margin(picture: torch.Tensor) -> tuple[torch.Tensor, int, int]:
