@@ -18,7 +18,7 @@ _MARGIN = 16
 """Pixels of mirrored border that keep one side of the picture from ringing into the other."""
 _FINEST = (0.4, 0.5)
 """Frequencies in cycles a pixel between which `fade_detail` begins to act along either axis, and acts in full."""
-_FINEST_KEPT = 0.5
+_FINEST_KEPT = 0.9
 """What it leaves of the amplitude there."""
 _COLORED = (0.1, 0.2)
 """The same for colour, in any direction."""
