@@ -112,8 +112,9 @@ class _Detector:
         if len(around) < 3:
             return False
         if not _stands_out(around):
+            steady = _without_flash(around)
             across = zip(around, around[2:], strict=False)  # a flash of one frame lies between two of the same shot
-            if not _stands_out(_without_flashes(around)) or any(_shows_the_same(*pair) for pair in across):
+            if steady is None or not _stands_out(steady) or any(_shows_the_same(*pair) for pair in across):
                 return False
         return not _shows_the_same(around[-3], around[-2])
 
@@ -168,17 +169,16 @@ def _stands_out(around: list[Luma]) -> bool:
     return found
 
 
-def _without_flashes(around: list[Luma]) -> list[Luma]:
-    """The same neighbours, those beside the pair in question repeated where only the light changes.
+def _without_flash(around: list[Luma]) -> list[Luma] | None:
+    """The same neighbours, those beside the pair in question repeated where only the light changes; None where it does not.
 
     A flash that begins or ends beside a cut changes as much as the cut, which would not stand out.
     """
     *first, before, picture, after = around
-    if first and _lit_otherwise(first[0], before):
-        first = [before]
-    if _lit_otherwise(picture, after):
-        after = picture
-    return [*first, before, picture, after]
+    begins, ends = bool(first) and _lit_otherwise(first[0], before), _lit_otherwise(picture, after)
+    if not begins and not ends:
+        return None
+    return [*([before] if begins else first), before, picture, picture if ends else after]
 
 
 def _lit_otherwise(one: Luma, other: Luma) -> bool:
