@@ -24,12 +24,13 @@ import numpy.typing as npt
 
 from benchmarks.machine import describe_machine, others, run_measured, save
 from vidstyle.evaluate import evaluate, objective_of, sharpness
+from vidstyle.evaluate.measures import luma
 from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
 from vidstyle.media import open_source, read_style
 from vidstyle.objective import Objective, Region, build_terms, content_targets
 from vidstyle.optimize import lbfgs
-from vidstyle.pixels import LUMA, from_tensor, to_tensor
+from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.settings import RunSettings, Settings
 from vidstyle.stylizer import Stylizer
 
@@ -90,8 +91,7 @@ def per_frame_optimum(judge: Stylizer, source: Picture) -> Picture:
 
 def fine_colors(picture: Picture) -> float:
     """Power of what R, G and B differ by from luma, above `FINE` cycles a pixel."""
-    values = picture.astype(float)
-    spectrum = np.fft.fft2(values - (values @ np.array(LUMA))[..., None], axes=(0, 1))
+    spectrum = np.fft.fft2(picture - luma(picture)[..., None], axes=(0, 1))
     height, width = picture.shape[:2]
     fine = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)) > FINE
     return float(np.square(np.abs(spectrum[fine])).sum())

@@ -100,9 +100,9 @@ class TestReferredTo:
 class TestManyFramesAhead:
     """Flow that is found in several threads is that of one."""
 
-    def planned(self, threads: int, painted: Sequence[bool] = (), name: str = "farneback") -> list[Step]:
+    def planned(self, threads: int, painted: Sequence[bool]) -> list[Step]:
         settings = Settings.from_mapping({"run": {"size": 64}, "temporal": {"references": [1, 3]}})
-        flows = make_flows(name, kept=threads + 1)
+        flows = make_flows("farneback", kept=threads + 1)
         with open_source(SAMPLES / "cut.mp4", settings.run) as medium:
             return list(plan(medium, flows, Guide(settings, 1, medium.info, flows), settings.temporal, painted, None, threads))
 
