@@ -42,13 +42,24 @@ def run_measured(command: Sequence[str]) -> tuple[float, float]:
     Raises:
         subprocess.CalledProcessError: it failed.
     """
-    began = time.monotonic()
+    began, peak = time.monotonic(), 0.0
     with subprocess.Popen(command) as job:
-        _, status, usage = os.wait4(job.pid, 0)  # this child's own peak: RUSAGE_CHILDREN keeps that of the largest so far
-        job.returncode = os.waitstatus_to_exitcode(status)
+        while job.poll() is None:
+            # asked of the process itself while it runs: what `wait4` gives in the end may be the peak of the process that started it
+            peak = max(peak, peak_mib(job.pid))
+            time.sleep(0.02)
     if job.returncode:
         raise subprocess.CalledProcessError(job.returncode, command)
-    return time.monotonic() - began, usage.ru_maxrss / 1024
+    return time.monotonic() - began, peak
+
+
+def peak_mib(pid: int) -> float:
+    """The peak resident memory of a running process (Linux), in MiB; 0 once it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
 
 
 def save(name: str, figures: Any) -> Path:
