@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidstyle.pixels import blurred, from_tensor, near, to_tensor
+from vidstyle.pixels import blurred, from_tensor, near, to_plane, to_tensor
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -62,3 +62,10 @@ def test_near_falls_evenly_around_a_mask() -> None:
     assert found[4, 2:7].tolist() == [0, 0.5, 1, 0.5, 0]
     assert found[3, 3] == pytest.approx(1 - np.sqrt(2) / 2)
     assert not near(~mask & mask, 2.0).any()
+
+
+def test_a_plane_keeps_its_values() -> None:
+    values = np.random.default_rng(5).random((4, 7), dtype=np.float32)
+    plane = to_plane(values)
+    assert plane.shape == (1, 1, 4, 7)
+    assert np.array_equal(plane[0, 0].numpy(), values)

@@ -20,7 +20,7 @@ from vidstyle.flow.sampling import end_points, inside
 from vidstyle.frames import FlowField, Frame
 from vidstyle.losses import area_means
 from vidstyle.objective import Reference
-from vidstyle.pixels import blurred, near, to_tensor
+from vidstyle.pixels import blurred, near, to_plane, to_tensor
 from vidstyle.stillness import stillness
 
 __all__ = ["CLOSES", "Motion", "answering", "at_rest", "calmed", "drift_target", "fill_new", "inwards", "with_older"]
@@ -141,7 +141,7 @@ def with_older(start: torch.Tensor, moved: Sequence[torch.Tensor], weights: Sequ
         moved: every earlier painting, moved along its flow; that of the frame before first, which `start` has already.
         weights: as `answering` gives them, in the same order.
     """
-    shares = [torch.from_numpy(weight)[None, None].to(start.device) for weight in weights[1:]]
+    shares = [to_plane(weight, start.device) for weight in weights[1:]]
     if not shares:
         return start
     older = torch.stack([share * picture for share, picture in zip(shares, moved[1:], strict=True)]).sum(dim=0)
@@ -158,7 +158,7 @@ def calmed(start: torch.Tensor, weights: Sequence[npt.NDArray[np.float32]]) -> t
         start: the picture, in [0, 1].
         weights: as `answering` gives them.
     """
-    loose = torch.from_numpy(1 - np.maximum.reduce(list(weights)))[None, None].to(start)
+    loose = to_plane(1 - np.maximum.reduce(list(weights)), start.device)
     if not loose.any():
         return start
     share = blurred(functional.max_pool2d(loose, 3, stride=1, padding=1), 1.0)
@@ -176,7 +176,7 @@ def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
         motion: to the frame before.
     """
     change = torch.from_numpy(motion.change)[None].to(moved.device)
-    trust = torch.from_numpy(motion.trust * (motion.difference < _NEW_COLOR))[None, None].to(moved.device)
+    trust = to_plane(motion.trust * (motion.difference < _NEW_COLOR), moved.device)
     slow = functional.interpolate(area_means(trust * change), change.shape[2:], mode="bilinear").abs().mean(dim=1, keepdim=True)
     return Reference(moved + change, trust * torch.exp(-((slow / _CALM) ** 2)))
 
@@ -215,7 +215,7 @@ def fill_new(moved: torch.Tensor, motion: Motion, painted: torch.Tensor, source:
     matrix, offset = linear_color_match(before, painted)
     strokes = painted - match_colors(before, matrix, offset)
     fill = match_colors(source, matrix, offset) + warp(strokes, inwards(motion.flow))
-    new = torch.from_numpy(near(motion.new, _SEAM))[None, None].to(source.device)
+    new = to_plane(near(motion.new, _SEAM), source.device)
     return torch.lerp(moved, fill.clamp(0, 1), new)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-__all__ = ["LUMA", "blurred", "feathered", "from_tensor", "near", "resized", "to_mask", "to_tensor"]
+__all__ = ["LUMA", "blurred", "feathered", "from_tensor", "near", "resized", "to_mask", "to_plane", "to_tensor"]
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in the lightness (ITU-R BT.601)."""
@@ -24,7 +24,19 @@ def to_tensor(picture: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], device: t
         raise ValueError(f"a picture is uint8 or uint16, got {picture.dtype = }")
     scale = float(np.iinfo(picture.dtype).max)
     planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(scale)
-    return torch.from_numpy(planes).to(device)
+    return _sent(torch.from_numpy(planes), device)
+
+
+def to_plane(values: npt.NDArray[np.float32], device: torch.device | str = "cpu") -> torch.Tensor:
+    """(H, W) float32 → (1, 1, H, W) on `device`."""
+    return _sent(torch.from_numpy(values)[None, None], device)
+
+
+def _sent(values: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """`values` on `device`; to a GPU from memory that it reads by itself, while the host goes on."""
+    if torch.device(device).type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 def from_tensor(image: torch.Tensor, bits: int = 8) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:

@@ -44,7 +44,8 @@ from vidstyle.objective import (
 )
 from vidstyle.optimize import OPTIMIZERS, STOP_WINDOW, CurvaturePair, ObjectiveFunction, Result
 from vidstyle.passes import Beside
-from vidstyle.pixels import from_tensor, resized, to_tensor
+from vidstyle.pixels import from_tensor, resized, to_plane, to_tensor
+from vidstyle.recording import Recorder, graphs
 from vidstyle.settings import TILE, Settings
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
 
@@ -174,6 +175,7 @@ class Stylizer:
         if detail is not None and not set(settings.style.detail_layers) & set(settings.style_layers):
             raise UsageError(f"--detail-layers {' '.join(settings.style.detail_layers)}: none of them is a style layer; see --style-layers")
         self.network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device, network_format(settings.run.precision))
+        self._recorder = Recorder(graphs(self.device)) if self.device.type == "cuda" else None
         self._colors: Picture | None = None
         self._statistics: dict[tuple[tuple[int, int], int], list[StyleTargets]] = {}
         self._targets: dict[tuple[tuple[int, int], tuple[float, ...]], StyleTargets] = {}
@@ -247,14 +249,11 @@ class Stylizer:
         moved = {motion.distance: self._moved(motion, painted[motion.distance], stored[motion.distance]) for motion in motions}
         start = fill_new(moved[nearest.distance], nearest, stored[nearest.distance], source)
         weights, earlier = answering(motions), [moved[motion.distance] for motion in motions]
-        references = [
-            Reference(picture, torch.from_numpy(weight)[None, None].to(self.device))
-            for picture, weight in zip(earlier, weights, strict=True)
-        ]
+        references = [Reference(picture, to_plane(weight, self.device)) for picture, weight in zip(earlier, weights, strict=True)]
         start = calmed(with_older(start, earlier, weights), weights)
         expected = drift_target(moved[nearest.distance], nearest)
         kept = self.rest(nearest, guidance)
-        rest = None if kept is None else torch.from_numpy(kept)[None, None].to(self.device)
+        rest = None if kept is None else to_plane(kept, self.device)
         if rest is not None:
             start = torch.lerp(start, moved[nearest.distance], rest)
         changing = self._changing(nearest, guidance or self._default)
@@ -263,7 +262,7 @@ class Stylizer:
             expected = Reference(expected.warped, expected.trust * (1 - changing))
         if closing is not None:
             goal = self._moved(closing.motion, closing.painted, fade_detail(to_tensor(closing.painted, self.device)))
-            pull = closing.share * torch.from_numpy(closing.motion.trust)[None, None].to(self.device)
+            pull = closing.share * to_plane(closing.motion.trust, self.device)
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
             start = torch.lerp(start, goal, pull)
@@ -277,7 +276,7 @@ class Stylizer:
         moved = warp(stored, motion.flow).clamp(0, 1)
         if not self.settings.temporal.holds_still:
             return moved
-        return torch.lerp(moved, to_tensor(painted, self.device), torch.from_numpy(motion.still)[None, None].to(self.device))
+        return torch.lerp(moved, to_tensor(painted, self.device), to_plane(motion.still, self.device))
 
     def rest(self, nearest: Motion, guidance: Guidance | None = None) -> npt.NDArray[np.float32] | None:
         """How much of the painting before every pixel keeps whatever the losses say, (H, W) in [0, 1]; None where no pixel has to."""
@@ -297,7 +296,7 @@ class Stylizer:
             where = (guidance.moving & ~nearest.flow.data.any(axis=0)).astype(np.float32)
         else:
             return None
-        return torch.from_numpy(where)[None, None].to(self.device)
+        return to_plane(where, self.device)
 
     def again(
         self,
@@ -320,11 +319,11 @@ class Stylizer:
             NumericalError: the loss was not finite twice; the message names the frame.
         """
         source, start = to_tensor(beside.frame.rgb, self.device), to_tensor(own, self.device)
-        rest = torch.from_numpy(beside.rest)[None, None].to(self.device)
+        rest = to_plane(beside.rest, self.device)
         references, pairs, reliable = [], self._pairs(state), 1.0
         if beside.behind is not None and neighbour is not None:
             moved = warp(fade_detail(to_tensor(neighbour, self.device)), beside.behind.flow).clamp(0, 1)
-            trust = torch.from_numpy(beside.behind.trust)[None, None].to(self.device)
+            trust = to_plane(beside.behind.trust, self.device)
             start = torch.lerp(start, moved, (1 - rest) * trust / 2)
             references = [Reference(moved, (_CHANGING if beside.guidance.changing else 1.0) * trust)]
             pairs = self._carried(pairs, beside.behind)
@@ -369,7 +368,7 @@ class Stylizer:
         """
         alone = self.first(frame, on_step, guidance)
         before = warp(to_tensor(painted, self.device), motion.flow).clamp(0, 1)
-        share = self.settings.temporal.smoothing * torch.from_numpy(motion.trust)[None, None].to(self.device)
+        share = self.settings.temporal.smoothing * to_plane(motion.trust, self.device)
         picture = from_tensor(torch.lerp(to_tensor(alone.picture, self.device), before, share), bits=16)
         return Painted(picture.astype(np.uint16, copy=False), alone.report, alone.steps, float(motion.trust.mean()), {})
 
@@ -421,7 +420,7 @@ class Stylizer:
             return [Region(self.targets(size, guidance.shares))]
         regions = []
         for number, mask in enumerate(guidance.masks):
-            values = functional.adaptive_avg_pool2d(torch.from_numpy(mask)[None, None].to(self.device), size)
+            values = functional.adaptive_avg_pool2d(to_plane(mask, self.device), size)
             if float(values.mean()) > _SMALLEST_REGION:
                 alone = tuple(float(other == number) for other in range(len(self._styles)))
                 regions.append(Region(self.targets(size, alone), values))
@@ -454,7 +453,9 @@ class Stylizer:
             kept = content_targets(self.network, work.content, self.settings)
             terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
             hold = _HOLD if self.device.type == "cpu" else 1
-            objective = Objective(self.network, terms, self.settings.run.tileable, hold)
+            objective: ObjectiveFunction = Objective(self.network, terms, self.settings.run.tileable, hold)
+            if self._recorder is not None:
+                objective = self._recorder(objective)
             optimize = self.settings.optimize
             within, placed = (objective, None) if work.freedom is None else _restrained(objective, start, work.freedom)
             try:
@@ -537,7 +538,7 @@ def enlarged_pair(pair: CurvaturePair, size: tuple[int, int], wraps: bool = Fals
 
 
 def _restrained(
-    objective: Objective, start: torch.Tensor, freedom: torch.Tensor
+    objective: ObjectiveFunction, start: torch.Tensor, freedom: torch.Tensor
 ) -> tuple[ObjectiveFunction, Callable[[torch.Tensor], torch.Tensor]]:
     """The objective as a function of z, and the picture start + freedom · (z − start) that z stands for.
 
