@@ -89,6 +89,18 @@ def test_a_short_window_stops_soon_but_not_for_one_step_that_overshoots() -> Non
     assert lbfgs(told, START, 11, tolerance=0.004, window=4).steps == 9
 
 
+def test_what_steps_that_overshot_have_lost_is_made_good() -> None:
+    """Four steps above the first loss are no sign that nothing is left to gain."""
+    losses = iter([10.0, 14.0, 13.0, 12.0, 11.0, 10.05, 9.0, 8.0, 7.5, 7.4, 7.399, 7.398, 7.398, 7.398, 7.398])
+
+    def told(x: torch.Tensor) -> Evaluation:
+        return evaluation("bowl", next(losses), torch.ones_like(x))
+
+    settled = lbfgs(told, START, 15, tolerance=0.002, window=4)
+    assert settled.steps == 14
+    assert settled.report.total == pytest.approx(7.398)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_reports_the_picture_that_is_returned_and_every_step(name: str) -> None:
     function, _ = quadratic()

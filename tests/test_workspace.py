@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -97,14 +98,14 @@ class TestMemory:
         for name in names:
             assert (tmp_path / "often" / name).read_bytes() == (tmp_path / "once" / name).read_bytes(), name
 
-    def test_frames_are_rgb_png_that_others_can_read(self, directory: Path) -> None:
+    def test_frames_are_rgb_tiff_that_others_can_read(self, directory: Path) -> None:
         import cv2
 
         red = np.zeros((4, 5, 3), np.uint16)
         red[:, :, 0] = 65535
         with Workspace.open(directory, JOB) as workspace:
             workspace.append(0, red, {}, {})
-        found = cv2.imread(str(directory / "frames" / "000000.png"), cv2.IMREAD_UNCHANGED)
+        found = cv2.imread(str(directory / "frames" / "000000.tif"), cv2.IMREAD_UNCHANGED)
         assert found is not None
         assert found.dtype == np.uint16
         assert found[0, 0].tolist() == [0, 0, 65535]  # OpenCV reads BGR
@@ -123,6 +124,39 @@ class TestMemory:
         with Workspace.open(directory, JOB) as workspace:
             assert workspace.done == 2
             assert workspace.state() == {}
+
+    def test_a_state_that_was_not_kept_is_gone_back_behind(self, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+            for index in (2, 3):
+                workspace.append(index, picture(index), record(index), None)
+        assert [path.name for path in (directory / "state").iterdir()] == ["000001.npz"]
+        with Workspace.open(directory, JOB) as workspace:
+            check(workspace, 2)
+            fill(workspace, 4)
+            check(workspace, 4)
+        assert "damaged" not in caplog.text
+
+    def test_a_state_can_be_kept_afterwards(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+            workspace.append(2, picture(2), record(2), None)
+            workspace.keep_state(state(2))
+            check(workspace, 3)
+        assert [path.name for path in (directory / "state").iterdir()] == ["000002.npz"]
+        with Workspace.open(directory, JOB) as workspace:
+            check(workspace, 3)
+
+    def test_a_shot_may_begin_behind_a_state_that_was_not_kept(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 1)
+            workspace.append(1, picture(1), record(1), None)
+            workspace.append(2, picture(2), record(2), None, afresh=True)
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 2
+            assert workspace.state() == {}
+            fill(workspace, 3)
+            check(workspace, 3)
 
     def test_records_read_the_same_now_and_later(self, directory: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
@@ -224,7 +258,7 @@ class TestDamage:
         [(0, 0), (1, 0), (2, 0), (3, 3), (4, 3)],
     )
     def test_a_damaged_frame_goes_back_to_where_no_state_is_needed(self, five: Path, damaged: int, done: int) -> None:
-        path = five / "frames" / f"00000{damaged}.png"
+        path = five / "frames" / f"00000{damaged}.tif"
         content = bytearray(path.read_bytes())
         content[-20] ^= 1
         path.write_bytes(content)
@@ -238,7 +272,7 @@ class TestDamage:
             check(workspace, 5)
 
     def test_a_missing_frame_is_damage_too(self, five: Path, caplog: pytest.LogCaptureFixture) -> None:
-        (five / "frames" / "000003.png").unlink()
+        (five / "frames" / "000003.tif").unlink()
         with Workspace.open(five, JOB) as workspace:
             assert workspace.done == 3
         assert "frame 4 is damaged, going on from frame 4" in caplog.text
@@ -288,9 +322,9 @@ class TestDamage:
 
     def test_damage_while_the_job_runs_is_told(self, five: Path) -> None:
         with Workspace.open(five, JOB) as workspace:
-            (five / "frames" / "000001.png").write_bytes(b"no picture")
+            (five / "frames" / "000001.tif").write_bytes(b"no picture")
             (five / "state" / "000004.npz").unlink()
-            with pytest.raises(WorkspaceError, match=r"000001\.png: damaged .* run the same command again"):
+            with pytest.raises(WorkspaceError, match=r"000001\.tif: damaged .* run the same command again"):
                 workspace.frame(1)
             with pytest.raises(WorkspaceError, match=r"000004\.npz: damaged"):
                 workspace.state()
@@ -342,7 +376,7 @@ class TestKill:
                     fill(again, 4)
                     check(again, 4)
                 files = {path.name for path in copy.rglob("*") if path.is_file()}
-                assert files == {"lock", "job.json", "journal.jsonl", "000003.npz"} | {f"00000{i}.png" for i in range(4)}
+                assert files == {"lock", "job.json", "journal.jsonl", "000003.npz"} | {f"00000{i}.tif" for i in range(4)}
         assert set(counts) == {2, 3, 4}
         assert counts == sorted(counts)
         assert len(counts) >= 16  # three files a frame, each begun, filled and put in place; the old state removed
@@ -378,6 +412,20 @@ class TestKill:
             with Workspace.open(twin, {**JOB, "settings": "new"}) as again:
                 check(again, 0)
 
+    def test_at_any_line_of_keeping_a_state_afterwards(self, directory: Path, tmp_path: Path) -> None:
+        counts = []
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+            workspace.append(2, picture(2), record(2), None)
+            for copy, _ in snapshots(lambda: workspace.keep_state(state(2)), directory, tmp_path / "copies"):
+                with Workspace.open(copy, JOB) as again:
+                    check(again, again.done)
+                    counts.append(again.done)
+                    fill(again, 4)
+                    check(again, 4)
+        assert set(counts) == {2, 3}
+        assert counts == sorted(counts)
+
     def test_at_any_line_of_dropping(self, directory: Path, tmp_path: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
             fill(workspace, 4)
@@ -388,7 +436,7 @@ class TestKill:
                         np.testing.assert_array_equal(again.frame(index), picture(index))
                     fill(again, 5)
                     again.drop([0, 2])
-                assert {path.name for path in copy.rglob("*.png")} == {"000001.png", "000003.png", "000004.png"}
+                assert {path.name for path in copy.rglob("*.tif")} == {"000001.tif", "000003.tif", "000004.tif"}
 
     def test_at_any_line_of_going_back_a_shot(self, directory: Path, tmp_path: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
@@ -436,7 +484,7 @@ class TestDrop:
         with Workspace.open(directory, JOB) as workspace:
             fill(workspace, 4, shots=(0, 1))
             workspace.drop([1])
-        (directory / "frames" / "000003.png").write_bytes(b"no picture")
+        (directory / "frames" / "000003.tif").write_bytes(b"no picture")
         with Workspace.open(directory, JOB) as workspace:
             assert workspace.done == 1
 
@@ -569,6 +617,44 @@ class TestWritingBehind:
             for index in range(4):
                 self.append(behind, index)
                 assert workspace.done >= index
+
+    @staticmethod
+    def slow_states(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Makes writing a state slow; the names of those that are written."""
+        commit, names = vidstyle.workspace._commit, []
+
+        def slow(path: Path, write: Callable[[Any], object]) -> int:
+            if path.suffix == ".npz":
+                names.append(path.name)
+                time.sleep(0.05)
+            return commit(path, write)
+
+        monkeypatch.setattr(vidstyle.workspace, "_commit", slow)
+        return names
+
+    @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+    def test_states_that_hold_up_are_kept_now_and_then_and_at_the_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] | None
+    ) -> None:
+        states = self.slow_states(monkeypatch)
+        with Workspace.open(tmp_path / "job", JOB) as workspace:
+            with contextlib.suppress(KeyboardInterrupt), WritingBehind(workspace) as behind:
+                for index in range(30):
+                    self.append(behind, index)
+                if error is not None:
+                    raise error
+            check(workspace, 30)
+        assert states[0] == "000000.npz"
+        assert states[-1] == "000029.npz"
+        assert len(states) < 15
+
+    def test_before_pictures_are_dropped_the_state_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.slow_states(monkeypatch)
+        with Workspace.open(tmp_path / "job", JOB) as workspace, WritingBehind(workspace) as behind:
+            for index in range(4):
+                self.append(behind, index)
+            behind.drop([0, 1])
+            assert (tmp_path / "job" / "state" / "000003.npz").exists()
 
     @pytest.mark.parametrize("last", [True, False])
     def test_what_could_not_be_written_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: bool) -> None:

@@ -207,11 +207,14 @@ class _Watch:
         return good
 
     def is_settled(self) -> bool:
-        """Whether no loss of the last steps, as many as the window has, is lower by the tolerance than those before."""
+        """Whether the least loss of the last steps, as many as the window has, is that of the steps before, within the tolerance.
+
+        One that is worse has not settled: the first step may have overshot, and what is lost must be made good first.
+        """
         if self._tolerance <= 0 or len(self._trace) <= self._window:
             return False
-        before, now = min(self._trace[: -self._window]), min(self._trace)
-        return before - now <= self._tolerance * abs(before)
+        before, now = min(self._trace[: -self._window]), min(self._trace[-self._window :])
+        return abs(before - now) <= self._tolerance * abs(before)
 
     def result(self, pairs: tuple[CurvaturePair, ...]) -> Result:
         """What was found."""

@@ -23,6 +23,8 @@ def to_tensor(picture: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], device: t
     if picture.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"a picture is uint8 or uint16, got {picture.dtype = }")
     scale = float(np.iinfo(picture.dtype).max)
+    if torch.device(device).type == "cuda":  # a quarter or half of the bytes, and the device is quicker at the rest
+        return _sent(torch.from_numpy(np.ascontiguousarray(picture)), device).permute(2, 0, 1)[None].float().contiguous() / scale
     planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(scale)
     return _sent(torch.from_numpy(planes), device)
 
@@ -46,8 +48,8 @@ def from_tensor(image: torch.Tensor, bits: int = 8) -> npt.NDArray[np.uint8] | n
     if bits not in (8, 16):
         raise ValueError(f"pictures have 8 or 16 bits a channel, got {bits = }")
     scale = float(2**bits - 1)
-    values = image.detach().clamp(0, 1).mul(scale).round()[0].permute(1, 2, 0).cpu().numpy()
-    return np.ascontiguousarray(values.astype(np.uint8 if bits == 8 else np.uint16))
+    values = image.detach().clamp(0, 1).mul(scale).round()[0].permute(1, 2, 0)
+    return values.to(torch.uint8 if bits == 8 else torch.uint16).contiguous().cpu().numpy()
 
 
 def resized(picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,7 @@
         lock                one process at a time
         job.json            the fingerprint: what the frames were made from
         journal.jsonl       a line a finished frame: checksums, and the record of how it was made
-        frames/000012.png   16 bits a channel, lossless
+        frames/000012.tif   16 bits a channel, as they are: packing them takes fifty times as long, for a tenth of the room
         state/000012.npz    what frame 13 needs beside the pictures; only the newest is kept
 
 A frame exists once its journal line is on disk; state and picture are there before it, so a kill at any
@@ -18,13 +18,15 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import re
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -40,8 +42,11 @@ __all__ = ["Workspace", "WritingBehind", "fingerprint_file"]
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 2
+_FORMAT = 3
 _CHUNK = 1 << 20
+_OWN_FILES = re.compile(r"\d{6,}\.(tif|npz)(\.part)?")
+_SELDOM = 10.0
+"""Times what it takes to write a frame with its state that go by until the next one, where painting had to wait for it."""
 _OWN_NAMES = {"lock", "job.json", "job.json.part", "journal.jsonl", "journal.jsonl.part", "frames", "state"}
 
 
@@ -53,13 +58,22 @@ class _Line:
     frame: int | None
     """CRC-32 of the frame's file; None once the picture was dropped."""
     state: int | None
-    """CRC-32 of the state's file; None where nothing is carried on."""
+    """CRC-32 of the state's file; None where nothing is carried on, or it was not kept."""
+    kept: bool
+    """Whether all that the next frame needs was kept."""
     afresh: bool
     """Whether the frame could be made without any frame or state before it."""
     record: dict[str, Any]
 
     def encode(self) -> bytes:
-        values = {"index": self.index, "frame": self.frame, "state": self.state, "afresh": self.afresh, "record": self.record}
+        values = {
+            "index": self.index,
+            "frame": self.frame,
+            "state": self.state,
+            "kept": self.kept,
+            "afresh": self.afresh,
+            "record": self.record,
+        }
         return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
@@ -70,7 +84,8 @@ class _Line:
             line = cls(**values)
         except (ValueError, TypeError):
             return None
-        sound = isinstance(line.frame, int | None) and isinstance(line.state, int | None) and isinstance(line.afresh, bool)
+        sound = isinstance(line.frame, int | None) and isinstance(line.state, int | None)
+        sound = sound and isinstance(line.kept, bool) and isinstance(line.afresh, bool)
         return line if sound and isinstance(line.record, dict) else None
 
 
@@ -85,6 +100,8 @@ class Workspace:
         self._lock: int | None = lock
         self._lines: list[_Line] = []
         self._journal_size = 0
+        self._state_of: int | None = None
+        """The painting whose state lies on disk."""
 
     @classmethod
     def open(cls, directory: Path, fingerprint: Mapping[str, str], fresh: bool = False) -> Self:
@@ -141,7 +158,7 @@ class Workspace:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if zlib.crc32(content) == line.frame else None
         if picture is None:
             raise WorkspaceError(f"{path}: damaged while the job ran; run the same command again to make the frame anew")
-        return np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint16)
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint16)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """What was carried on after the last finished frame, bit for bit; {} when nothing was.
@@ -163,7 +180,7 @@ class Workspace:
         index: int,
         picture: npt.NDArray[np.uint16],
         record: Mapping[str, Any],
-        state: Mapping[str, npt.NDArray[Any]],
+        state: Mapping[str, npt.NDArray[Any]] | None,
         afresh: bool = False,
     ) -> None:
         """Commits one frame: when this returns, it survives a kill.
@@ -172,7 +189,8 @@ class Workspace:
             index: the next frame, `done`.
             picture: (H, W, 3) uint16, RGB.
             record: JSON values to keep with the frame.
-            state: arrays (no objects) that the next frame needs; they come back bit-identical from `state`.
+            state: arrays (no objects) that the next frame needs; they come back bit-identical from `state`. None if they are not
+                kept: a job that is killed then goes on from an earlier frame, the last one whose state was.
             afresh: whether the frame could be made without any frame or state before it.
 
         Raises:
@@ -184,15 +202,26 @@ class Workspace:
             raise ValueError(f"a stored frame is (H, W, 3) uint16, got {picture.shape = } {picture.dtype = }")
         kept = json.loads(json.dumps(dict(record)))  # what a later process will read: lists for tuples, and so on
         with _explained(self.directory):
-            state_sum = _commit(self._state_path(index), lambda file: _write_arrays(file, state)) if state else None
-            frame_sum = _commit(self._frame_path(index), lambda file: file.write(_encode_png(picture)))
-            line = _Line(index, frame_sum, state_sum, afresh, kept)
+            state_sum = self._write_state(index, state) if state else None
+            frame_sum = _commit(self._frame_path(index), lambda file: file.write(_encode(picture)))
+            line = _Line(index, frame_sum, state_sum, state is not None, afresh, kept)
             written = self._write_line(line)
         self._lines.append(line)
         self._journal_size += written
-        if index:
-            with _explained(self.directory):
-                self._state_path(index - 1).unlink(missing_ok=True)
+        if state is not None:
+            self._forget_older_state()
+
+    def keep_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Keeps what the next frame needs after all, where the last `append` did not.
+
+        Raises:
+            WorkspaceError: the disk is full or cannot be written; what was kept before is unharmed.
+        """
+        last = self._lines[-1]
+        with _explained(self.directory):
+            state_sum = self._write_state(last.index, state) if state else None
+        self._rewrite([*self._lines[:-1], replace(last, state=state_sum, kept=True)])
+        self._forget_older_state()
 
     def drop(self, indices: Iterable[int]) -> None:
         """Deletes the pictures of finished frames that nothing will ask for any more; their records stay.
@@ -202,11 +231,8 @@ class Workspace:
             WorkspaceError: the disk is full or cannot be written.
         """
         wanted = {self._line(index).index for index in indices}
-        lines = [replace(line, frame=None) if line.index in wanted else line for line in self._lines]
-        content = b"".join(line.encode() for line in lines)
+        self._rewrite([replace(line, frame=None) if line.index in wanted else line for line in self._lines])
         with _explained(self.directory):
-            _commit(self.directory / "journal.jsonl", lambda file: file.write(content))
-            self._lines, self._journal_size = lines, len(content)
             for index in wanted:
                 self._frame_path(index).unlink(missing_ok=True)
 
@@ -243,6 +269,7 @@ class Workspace:
                 raise WorkspaceError(f"{self.directory}: holds {foreign[0]} and is no workspace; move it away or choose another output")
         if found == wanted and not fresh:
             self._lines = self._recover()
+            self._state_of = self.done - 1 if self._lines and self._lines[-1].state is not None else None
             if self._lines:
                 logger.info("%s: frames 1–%d are done, going on", self.directory, self.done)
         else:
@@ -268,12 +295,12 @@ class Workspace:
         while done and not self._can_follow(lines, done):
             done -= 1
         kept = lines[:done]
-        if done < len(lines):
+        if done < len(lines) and (intact < len(lines) or any(line.kept for line in lines[done:])):
             what = f"frame {intact + 1} is damaged" if intact < len(lines) else "the carried state is damaged"
             logger.warning("%s: %s, going on from frame %d", self.directory, what, done + 1)
         if kept and not self._state_intact(kept[-1]):
             # The next frame starts a shot and needs no state; without this the next opening would go back a shot more.
-            kept[-1] = replace(kept[-1], state=None)
+            kept[-1] = replace(kept[-1], state=None, kept=True)
         wanted = b"".join(line.encode() for line in kept)
         self._journal_size = len(wanted)
         if wanted != content:
@@ -288,7 +315,24 @@ class Workspace:
         return line.frame is None or _intact(self._frame_path(line.index), line.frame)
 
     def _state_intact(self, line: _Line) -> bool:
-        return line.state is None or _intact(self._state_path(line.index), line.state)
+        return line.kept and (line.state is None or _intact(self._state_path(line.index), line.state))
+
+    def _rewrite(self, lines: list[_Line]) -> None:
+        content = b"".join(line.encode() for line in lines)
+        with _explained(self.directory):
+            _commit(self.directory / "journal.jsonl", lambda file: file.write(content))
+        self._lines, self._journal_size = lines, len(content)
+
+    def _write_state(self, index: int, state: Mapping[str, npt.NDArray[Any]]) -> int:
+        return _commit(self._state_path(index), lambda file: _write_arrays(file, state))
+
+    def _forget_older_state(self) -> None:
+        """The last frame's is the one that is needed."""
+        last = self._lines[-1]
+        if self._state_of is not None and self._state_of != last.index:
+            with _explained(self.directory):
+                self._state_path(self._state_of).unlink(missing_ok=True)
+        self._state_of = None if last.state is None else last.index
 
     def _write_line(self, line: _Line) -> int:
         """Appends the line and returns its length in bytes."""
@@ -305,8 +349,8 @@ class Workspace:
     def _sweep(self) -> None:
         """Removes what a kill left behind: unfinished files, frames without a line, states of the past."""
         for path in self._own_files():
-            index = int(path.stem) if re.fullmatch(r"\d{6,}", path.stem) else -1
-            finished_frame = path.suffix == ".png" and 0 <= index < self.done and self._lines[index].frame is not None
+            index = int(path.name.split(".")[0])
+            finished_frame = path.suffix == ".tif" and index < self.done and self._lines[index].frame is not None
             current_state = path.suffix == ".npz" and index == self.done - 1
             if not (finished_frame or current_state):
                 path.unlink()
@@ -325,8 +369,8 @@ class Workspace:
                 folder.rmdir()
 
     def _own_files(self) -> list[Path]:
-        patterns = ("frames/*.png", "frames/*.png.part", "state/*.npz", "state/*.npz.part")
-        return [path for pattern in patterns for path in self.directory.glob(pattern)]
+        """Frames and states, finished or not, and nothing that somebody else has put there."""
+        return [path for name in ("frames", "state") for path in (self.directory / name).glob("*") if _OWN_FILES.fullmatch(path.name)]
 
     def _line(self, index: int) -> _Line:
         if not 0 <= index < self.done:
@@ -334,7 +378,7 @@ class Workspace:
         return self._lines[index]
 
     def _frame_path(self, index: int) -> Path:
-        return self.directory / "frames" / f"{index:06d}.png"
+        return self.directory / "frames" / f"{index:06d}.tif"
 
     def _state_path(self, index: int) -> Path:
         return self.directory / "state" / f"{index:06d}.npz"
@@ -345,13 +389,18 @@ class WritingBehind:
 
     One frame waits at most, and is read from memory until it is on disk; what is read is the same to the bit. A frame that was
     appended survives a kill once the next one has been, or at the end of the block.
+
+    Where frames come faster than they are written with their state, which is ten times as large, that is kept now and then only: it
+    takes a tenth of the time at most. What is not killed keeps it in any case.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._pool = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
+        self._writing: Future[float] | None = None
         self._newest: tuple[int, npt.NDArray[np.uint16], Mapping[str, npt.NDArray[Any]]] | None = None
+        self._keeps_state = True
+        self._next_state = -math.inf
 
     @property
     def directory(self) -> Path:
@@ -380,9 +429,15 @@ class WritingBehind:
         Raises:
             WorkspaceError: the frame before could not be written.
         """
-        self.flush()
+        held_up = self._writing is not None and not self._writing.done()
+        taken = self._finish_writing()
+        now = time.monotonic()
+        if self._keeps_state and held_up:
+            self._next_state = now + _SELDOM * taken
+        self._keeps_state = not state or now >= self._next_state
         self._newest = index, picture, state
-        self._writing = self._pool.submit(self._workspace.append, index, picture, record, state, afresh)
+        kept = state if self._keeps_state else None
+        self._writing = self._pool.submit(_timed, lambda: self._workspace.append(index, picture, record, kept, afresh))
 
     def frame(self, index: int) -> npt.NDArray[np.uint16]:
         """See `Workspace.frame`."""
@@ -397,6 +452,7 @@ class WritingBehind:
     def drop(self, indices: Iterable[int]) -> None:
         """See `Workspace.drop`."""
         self.flush()
+        self._keep_newest_state()  # a job must not have to go back to where what is dropped is asked for
         self._workspace.drop(indices)
 
     def flush(self) -> None:
@@ -405,9 +461,12 @@ class WritingBehind:
         Raises:
             WorkspaceError: it could not be written.
         """
+        self._finish_writing()
+
+    def _finish_writing(self) -> float:
+        """Waits until the newest frame is on disk; the seconds that writing it took."""
         writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        return 0.0 if writing is None else writing.result()
 
     def __enter__(self) -> Self:
         return self
@@ -416,6 +475,22 @@ class WritingBehind:
         self._pool.shutdown()
         if error is None:
             self.flush()
+            self._keep_newest_state()
+        else:
+            with suppress(WorkspaceError):  # the error that ends the block is the one to tell
+                self._keep_newest_state()
+
+    def _keep_newest_state(self) -> None:
+        if self._newest is not None and not self._keeps_state and self._newest[0] == self._workspace.done - 1:
+            self._workspace.keep_state(self._newest[2])
+            self._keeps_state = True
+
+
+def _timed(work: Callable[[], None]) -> float:
+    """Does it; the seconds it took."""
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
 
 
 def fingerprint_file(path: Path) -> str:
@@ -544,9 +619,10 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _encode_png(picture: npt.NDArray[np.uint16]) -> bytes:
-    # Level 1: 16-bit pictures hardly shrink further, and a higher level takes seconds at full HD.
-    _, encoded = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+def _encode(picture: npt.NDArray[np.uint16]) -> bytes:
+    _, encoded = cv2.imencode(
+        ".tif", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_NONE]
+    )
     return encoded.tobytes()
 
 
