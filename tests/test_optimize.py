@@ -62,6 +62,13 @@ def test_carried_curvature_saves_steps() -> None:
     assert lbfgs(function, moved, 8, pairs=learned, history=40).report.total < 0.1 * lbfgs(function, moved, 8).report.total
 
 
+def test_the_first_step_by_carried_curvature_is_half_of_what_it_asks_for() -> None:
+    function, target = quadratic(condition=1)
+    s = torch.linspace(-1, 1, START.numel()).view_as(START)
+    result = lbfgs(function, target + 0.02, 2, pairs=[(s, s / 2)])
+    assert float((result.image - target).abs().max()) < 1e-6
+
+
 def test_pairs_without_positive_curvature_are_dropped() -> None:
     function, target = quadratic()
     wrong = [(torch.ones_like(START), -torch.ones_like(START)), (torch.zeros_like(START), torch.zeros_like(START))]
