@@ -15,6 +15,7 @@ import contextlib
 import json
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import cv2
 import numpy as np
 import torch
 
+import vidstyle
 from benchmarks.machine import describe_machine, others, save, saved
 from benchmarks.quality import CLIPS, STYLE, frames_of
 from vidstyle.evaluate import NetworkJudge, evaluate
@@ -118,7 +120,7 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "no-flow": ("no flow (--flow none)", {"flow": {"estimator": "none"}}, {}),
     "sinc": ("pictures moved bicubically", {}, {"vidstyle.stylizer.warp": bicubic}),
-    "fade": ("nothing faded", {}, {"vidstyle.stylizer.fade_detail": lambda image: image}),
+    "fade": ("the finest detail not faded", {}, {"vidstyle.flow.warp._FINEST_KEPT": 1.0}),
     "fade-color": ("the colours of fine detail not faded", {}, {"vidstyle.flow.warp._COLORED_KEPT": 1.0}),
     "fill": ("new pixels not filled", {}, {"vidstyle.stylizer.fill_new": plain_fill}),
     "content-fill": (
@@ -174,7 +176,7 @@ def main() -> None:
     print(f"{'left out or changed':62}{'norm1':>8}{'norm10':>8}{'sharp':>8}{'flicker':>9}{'objective':>11}{'s':>7}")
     optimize = Settings().optimize
     job: dict[str, Any] = {"clip": options.clip.name, "size": options.size, "frames": options.frames}
-    job |= {"iterations": optimize.iterations, "least_gain": optimize.least_gain}
+    job |= {"iterations": optimize.iterations, "least_gain": optimize.least_gain, "code": code()}
     rows = measured_before(job)
     for name in ["all", *options.parts] if "all" not in rows else options.parts:
         rows[name] = job | measure(name, options.clip, options.size, options.frames)
@@ -188,8 +190,14 @@ def main() -> None:
     print(f"\nwritten: {path}")
 
 
+def code() -> str:
+    """Checksum of the program's own files."""
+    files = sorted(Path(vidstyle.__file__).parent.rglob("*.py"))
+    return f"{zlib.crc32(b''.join(path.read_bytes() for path in files)):08x}"
+
+
 def measured_before(job: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Part → row of an earlier run on the same frames, with the same defaults."""
+    """Part → row of an earlier run on the same frames, with the same program."""
     return {row["part"]: row for row in saved("ablation") if job.items() <= row.items()}
 
 

@@ -29,7 +29,7 @@ from benchmarks.machine import describe_machine, others, save
 from benchmarks.quality import STYLE, Picture, frames_of, own_and_flags, per_frame_optimum, stylise
 from tests.clips import make_clip
 from tests.scenes import Scene
-from vidstyle.evaluate import luma, saturation, warping_error
+from vidstyle.evaluate import luma, saturation, sharpness, warping_error
 from vidstyle.losses import STYLE_LOSSES
 from vidstyle.media import read_style
 from vidstyle.objective import Region, StyleTargets
@@ -148,6 +148,8 @@ def measure_scene(name: str, width: int, frames: int, flags: Sequence[str], keep
             **{f"{where}_over_alone": round(share, 3) for where, share in over.items()},
             "inside_over_elsewhere": round(over["inside"] / over["elsewhere"], 3),
         }
+    sharper = float(np.mean([sharpness(picture) for picture in painted]) / np.mean([sharpness(picture) for picture in source]))
+    figures["sharpness_ratio"] = round(sharper, 3)
     for gap in (1, 10):
         errors = []
         for t in range(gap, frames):
@@ -155,7 +157,10 @@ def measure_scene(name: str, width: int, frames: int, flags: Sequence[str], keep
             flow = film.flow(t, t - gap)
             errors.append([warping_error(pictures[t], pictures[t - gap], flow, trust) for pictures in (source, painted)])
         own, result = np.mean(errors, axis=0)
-        figures[f"true_gap{gap}"] = {"source": float(own), "result": float(result), "ratio": round(float(result / own), 2)}
+        ratio = float(result / own)
+        figures[f"true_gap{gap}"] = {
+            "source": float(own), "result": float(result), "ratio": round(ratio, 2), "norm": round(ratio / sharper, 2),
+        }  # fmt: skip
     return figures
 
 

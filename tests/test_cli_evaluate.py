@@ -165,6 +165,43 @@ def test_another_rate_is_said_and_can_be_given(place: Path, capsys: pytest.Captu
     assert report["rate"] == 12
 
 
+def test_a_source_in_frames_has_the_rate_of_its_result(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_source(place / "clip.mp4", RunSettings()) as medium:
+        make_clip(place / "fast.mkv", [frame.rgb for frame in medium.frames()], rate=60, codec="ffv1", pix_fmt="bgr0")
+    assert main(["painted", "fast.mkv", "--no-losses", "--json", "fast.json"]) == 0
+    assert json.loads(Path("fast.json").read_text())["rate"] == 60
+    assert capsys.readouterr().err == ""
+
+
+def test_a_film_too_short_for_flicker_says_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_clip(place / "short.mkv", 4)
+    assert main(["short.mkv", "short.mkv", "--no-losses"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("flicker"))
+    assert line.split()[-3:] == ["–"] * 3
+
+
+def test_nobody_elses_file_is_touched_on_the_way(place: Path) -> None:
+    Path("report.json.part").write_text("mine")
+    assert main(["clip.mp4", "painted", "--no-losses", "-q", "--json", "report.json"]) == 0
+    assert Path("report.json.part").read_text() == "mine"
+    assert {path.name for path in place.glob("report*")} == {"report.json", "report.json.part"}
+
+
+def test_too_small_for_the_losses_says_what_to_do(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_clip(place / "tiny.mkv", 2, size=(16, 12))
+    assert main(["clip.mp4", "tiny.mkv"]) == 2
+    assert "use --no-losses" in capsys.readouterr().err
+    assert main(["clip.mp4", "tiny.mkv", "--no-losses"]) == 0
+
+
+def test_warnings_are_the_programs_own_when_the_module_is_run(place: Path) -> None:
+    make_clip(place / "short.mkv", 4)
+    command = [sys.executable, "-m", "vidstyle.cli.evaluate", "clip.mp4", "short.mkv", "--no-losses"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "vidstyle: warning: the result ends" in told
+    assert subprocess.run([*command, "-q"], capture_output=True, text=True, check=True).stderr == ""
+
+
 def test_a_result_of_odd_height_is_compared_with_the_source_resized_once(place: Path) -> None:
     Path("odd").mkdir()
     with open_source(place / "clip.mp4", RunSettings()) as medium:

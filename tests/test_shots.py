@@ -63,7 +63,7 @@ class TestCuts:
         ]
         assert cuts(pictures) == [6]
 
-    @pytest.mark.parametrize("times", [2, 3, 4])
+    @pytest.mark.parametrize("times", [2, 3, 4, 8])
     def test_of_film_that_repeats_its_frames(self, times: int) -> None:
         noise = np.random.default_rng(0)
         repeated = [
@@ -112,8 +112,9 @@ class TestNoCut:
     def test_in_a_fast_pan(self) -> None:
         assert cuts(take(Scene(size=(72, 128), pan=(9.0, 3.0)), 12)) == []
 
-    def test_in_a_fast_pan_drawn_on_twos(self) -> None:
-        assert cuts([picture for picture in take(Scene(size=(72, 128), pan=(12.0, 3.0)), 8) for _ in (0, 1)]) == []
+    @pytest.mark.parametrize("times", [2, 4, 5, 8])
+    def test_in_a_fast_pan_that_repeats_its_frames(self, times: int) -> None:
+        assert cuts([picture for picture in take(Scene(size=(72, 128), pan=(12.0, 3.0)), 8) for _ in range(times)]) == []
 
     @pytest.mark.parametrize("light", [-60, 60, 150])
     @pytest.mark.parametrize("length", [1, 2, 4, 20])
@@ -269,7 +270,7 @@ class TestShots:
                 yield frame
 
         ahead = [read - frame.index for shot in split_shots(counted()) for frame in shot.frames]
-        assert max(ahead) <= 6
+        assert max(ahead) <= 10  # seven that may repeat, and the neighbours of what they repeat
 
     def test_a_film_that_starts_later_starts_with_a_shot(self) -> None:
         later = [Frame(index + 30, index, Fraction(1, 25), picture) for index, picture in enumerate(self.FILM)]

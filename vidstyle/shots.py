@@ -30,8 +30,8 @@ _LONGEST_SIDE = 256
 """Pixels that the detector looks at: enough for a cut, and noise averages out."""
 _REPEAT = 0.5
 """Mean difference, in levels of 255, up to which a frame repeats the one before."""
-_MOST_REPEATS = 3
-"""How many repeats in a row are passed over. Animation drawn on twos to fours and film raised to a higher
+_MOST_REPEATS = 7
+"""How many repeats in a row are passed over. Animation drawn on twos to eights and film raised to a higher
 rate repeat frames, and every new drawing among repeats would look like a cut."""
 
 _DETAIL = 4.0
@@ -55,7 +55,7 @@ _CONTRAST = 40.0
 def mark_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
     """Every frame, in order, with whether it starts a shot; the first one does.
 
-    Holds back at most five frames. A shot of a single frame inside others is taken for a flash and is not marked, nor is a change of
+    Holds back at most nine frames. A shot of a single frame inside others is taken for a flash and is not marked, nor is a change of
     light over any number of frames. Where a shot gives way to another through black or white, the other starts with the first frame
     that shows something; of frames that show nothing at all, another colour starts one. Frames are counted, not timed, so a
     variable rate makes no difference.

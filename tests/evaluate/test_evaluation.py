@@ -117,6 +117,20 @@ def test_true_flow_of_another_size_is_scaled() -> None:
     assert found["pairs"] == 3
 
 
+@pytest.mark.parametrize("size", [(32, 48), (128, 192), (50, 77)])
+def test_unknown_vectors_of_a_true_flow_of_another_size_are_not_mixed_in(size: tuple[int, int]) -> None:
+    """As lidar gives them (KITTI): three in ten are known, the others are zeros in the file."""
+    whole_pixels = Scene(size=(64, 96), pan=(2, 0), zoom=1, turn=0, disc_radius=0)
+    film = [whole_pixels.frame(t) for t in range(3)]
+    known = np.random.default_rng(4).random(size) < 0.3
+    dx, dy = whole_pixels.flow(0, 1).data[:, 5, 5]
+    vector = np.array([dx * size[1] / 96, dy * size[0] / 64])[:, None, None]
+    sparse = FlowField(np.where(known, vector, 0).astype(np.float32))
+    found = evaluated(film, film, truth=lambda index: (sparse, known) if index < 2 else None).summary["true_flow"]
+    assert found["source"] == pytest.approx(0, abs=1e-9)
+    assert found["reliable"] == pytest.approx(0.3, abs=0.03)
+
+
 def test_pairs_that_the_flow_knows_nothing_of_are_left_out() -> None:
     class Neighbours(EstimatedFlows):
         def knows(self, current: Frame, reference: Frame) -> bool:

@@ -43,6 +43,18 @@ def test_a_wave_at_the_limit_counts_as_its_band_does() -> None:
     assert above > 10
 
 
+@pytest.mark.parametrize("rate", [24000 / 1001, 30000 / 1001])
+def test_television_rates_have_the_bands_of_whole_ones(rate: float) -> None:
+    """The third of their frequencies is 2.997 Hz."""
+    per_window = round(rate)
+    wave = (100 + 5 * np.cos(2 * np.pi * 3 * np.arange(2 * per_window) / per_window)).tolist()
+    above, bands = measured(wave, rate)
+    whole_above, whole_bands = measured(wave, per_window)
+    assert above == pytest.approx(whole_above)
+    assert bands == pytest.approx(whole_bands)
+    assert above > 10
+
+
 def test_colours_that_change_at_equal_brightness_are_flicker() -> None:
     meter = FlickerMeter(24, films=1)
     for number in range(24):

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from vidstyle.frames import Frame, MediaInfo
 
 __all__ = ["main"]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("vidstyle.cli.evaluate")  # `__name__` is another one under `python -m`
 
 DESCRIPTION = """\
 Measures how steady, how sharp and how well painted a result is, against its source.
@@ -125,9 +126,9 @@ def _check_json(arguments: argparse.Namespace) -> None:
 def _write(report: dict[str, Any], path: Path) -> None:
     """Writes the JSON in one step; a pipe or a device is written to, never replaced."""
     ordinary = path.is_file() or not path.exists()
-    beside = path.with_name(f"{path.name}.part") if ordinary else path
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part") if ordinary else path
     try:
-        with beside.open("w", encoding="utf-8") as stream:
+        with beside.open("x" if ordinary else "w", encoding="utf-8") as stream:
             _dump(report, stream)
         if ordinary:
             beside.replace(path)
@@ -155,6 +156,7 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from vidstyle.evaluate import FlowDirectory, NetworkJudge, evaluate
     from vidstyle.media import read_style
+    from vidstyle.vgg import minimum_side
 
     truth = FlowDirectory(arguments.ground_truth, arguments.occlusions) if arguments.ground_truth else None
     part = Settings.from_mapping(
@@ -166,8 +168,15 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
         size = result.info.height, result.info.width
         source = stack.enter_context(open_source(arguments.source, part))
         _check_films(arguments, source.info, result.info)
+        needed = minimum_side(Settings().layers)
+        if not arguments.no_losses and min(size) < needed:
+            raise UsageError(
+                f"{arguments.result}: frames of {size[1]}×{size[0]} are too small for content and style loss, which need {needed} pixels "
+                "a side; use --no-losses"
+            )
         judge = None if arguments.no_losses else NetworkJudge([read_style(path) for path in arguments.style], size)
-        rate = float(source.info.rate)
+        timed = result if source.info.kind != "video" and result.info.kind == "video" and arguments.fps is None else source
+        rate = float(timed.info.rate)  # a directory of frames has one by default only
         with tqdm(total=result.info.frames, unit="frame", leave=False, disable=arguments.quiet or not sys.stderr.isatty()) as bar:
             found = evaluate(
                 _sized(source.frames(), size, bar), result.frames(), rate, flows,
@@ -238,10 +247,12 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
             )
     row = report["sharpness"]
     yield f"{'sharpness':24}{_figure(row['source'], 12, 1)}{_figure(row['result'], 12, 1)}{_figure(row['ratio'], 9, 3)}"
-    if flicker := report["flicker"]:
-        label = f"flicker from {flicker['above_hz']:g} Hz on"
-        ratio = flicker["result"] / flicker["source"] if flicker["source"] else None
-        yield f"{label:24}{_figure(flicker['source'], 12, 3)}{_figure(flicker['result'], 12, 3)}{_figure(ratio, 9, 3)}"
+    from vidstyle.evaluate import FLICKER_FROM  # it is loaded by now
+
+    flicker = report["flicker"] or {"source": None, "result": None}  # no point could be followed for long enough
+    ratio = flicker["result"] / flicker["source"] if flicker["source"] else None
+    label = f"flicker from {FLICKER_FROM:g} Hz on"
+    yield f"{label:24}{_figure(flicker['source'], 12, 3)}{_figure(flicker['result'], 12, 3)}{_figure(ratio, 9, 3)}"
     for name in ("luma", "saturation"):
         for shot, row in zip(report["shots"], report[f"{name}_drift"], strict=True):
             label = f"{name} drift" + (f", {shot[0]}-{shot[1] - 1}" if len(report["shots"]) > 1 else "")

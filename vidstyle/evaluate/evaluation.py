@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -143,7 +144,7 @@ def evaluate(
             pair = (row["warping_result_1"], frame.index, row["warping_source_1"])
             (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, pair)
         if truth is not None and seen and (field := truth(seen[-1].frame.index)) is not None:
-            flow, known = resized_flow(field[0], frame.rgb.shape[:2]), _resized_mask(field[1], frame.rgb.shape[:2])
+            flow, known = _resized(*field, frame.rgb.shape[:2])
             trust = (known & inside(end_points(flow), flow.size)).astype(np.float32)
             row["true_source"] = warping_error(seen[-1].frame.rgb, frame.rgb, flow, trust)
             row["true_result"] = warping_error(seen[-1].result, picture, flow, trust)
@@ -156,10 +157,14 @@ def evaluate(
     return Evaluation(_summary(frames, gaps, flicker, sorted(worst, reverse=True)), frames)
 
 
-def _resized_mask(mask: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The mask at another (height, width): the nearest of its pixels."""
-    rows, columns = ((np.arange(new) * old) // new for new, old in zip(size, mask.shape, strict=True))
-    return mask[np.ix_(rows, columns)]
+def _resized(field: FlowField, known: npt.NDArray[np.bool_], size: tuple[int, int]) -> tuple[FlowField, npt.NDArray[np.bool_]]:
+    """A field and where it is known at another (height, width): known where the nearest vector is, read from known ones alone."""
+    if known.shape == size:
+        return field, known
+    rows, columns = ((np.arange(new) * 2 + 1) * old // (2 * new) for new, old in zip(size, known.shape, strict=True))
+    share = cv2.resize(known.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    summed = resized_flow(FlowField((field.data * known).astype(np.float32)), size)
+    return FlowField((summed.data / np.maximum(share, 1e-6)).astype(np.float32)), known[np.ix_(rows, columns)] & (share > 0)
 
 
 def _paired(source: Iterable[Frame], result: Iterable[Frame]) -> Iterator[tuple[Frame, npt.NDArray[np.uint8], bool]]:

@@ -20,6 +20,8 @@ FLICKER_FROM = 3.0
 """Hz from which a change counts as flicker."""
 _SPACING = 8
 """Pixels between the points that are followed."""
+_NEARLY = 1.005
+"""A window of 24 frames at 24000/1001 a second has 2.997 Hz where one at 24 has 3: that counts as 3."""
 _FEWEST = 8
 """Frames that a window needs."""
 
@@ -80,7 +82,7 @@ class FlickerMeter:
         count = len(self._values[0]) if self._values else 0
         points = self._points.shape[1] if self._points is not None else 0
         if count >= _FEWEST and points:
-            frequencies = np.fft.rfftfreq(count, 1 / self._rate)
+            frequencies = np.fft.rfftfreq(count, 1 / self._rate) * _NEARLY
             band = np.searchsorted(BANDS, frequencies, side="right") - 1
             for number, film in enumerate(self._values):
                 power = _power(np.stack(film).astype(np.float64).reshape(count, -1))

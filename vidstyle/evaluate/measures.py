@@ -37,6 +37,8 @@ def warping_error(current: Picture, reference: Picture, flow: FlowField, trust: 
 def sharpness(picture: Picture) -> float:
     """Variance of the Laplacian (four neighbours) of the luma (BT.601), on 0-255 values."""
     grey = luma(picture)
+    if min(grey.shape) < 3:
+        return 0.0  # no pixel has four neighbours
     return float((grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]).var())
 
 
