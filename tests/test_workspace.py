@@ -514,6 +514,16 @@ class TestDirectory:
         assert workspace.done == 0
         assert not directory.exists()
 
+    def test_what_an_older_version_has_left_is_cleared(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+        (directory / "frames" / "000001.tif").rename(directory / "frames" / "000001.png")
+        job = directory / "job.json"
+        job.write_text(job.read_text().replace('"format": 3', '"format": 2'))
+        with Workspace.open(directory, JOB) as workspace:
+            check(workspace, 0)
+            assert list((directory / "frames").iterdir()) == []
+
     def test_remove_spares_what_is_not_its_own(self, directory: Path) -> None:
         workspace = Workspace.open(directory, JOB)
         fill(workspace, 2)

@@ -44,7 +44,8 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = 3
 _CHUNK = 1 << 20
-_OWN_FILES = re.compile(r"\d{6,}\.(tif|npz)(\.part)?")
+_OWN_FILES = re.compile(r"\d{6,}\.(tif|png|npz)(\.part)?")
+"""Frames were packed as PNG once: such a workspace is cleared too."""
 _SELDOM = 10.0
 """Times what it takes to write a frame with its state that go by until the next one, where painting had to wait for it."""
 _OWN_NAMES = {"lock", "job.json", "job.json.part", "journal.jsonl", "journal.jsonl.part", "frames", "state"}
