@@ -35,7 +35,8 @@ step, 1/‖g‖₁, is many thousand times shorter, and the curvature measured a
 _LONGEST_STEP = 32.0 / 255
 """Root-mean-square length of the longest step: without a line search a wrong curvature may ask for any."""
 _HANDED_ON = 0.5
-"""Factor on the first step that curvature of another picture asks for: the whole of it raised the loss in every other frame of a film, by up to a quarter."""
+"""Factor on the first step that curvature of another picture asks for: the whole of it raised the loss in every other frame of a
+film, by up to a quarter."""
 _SAFER = 0.1
 """Factor on the steps after a loss that was not finite."""
 _RATE = 0.02
