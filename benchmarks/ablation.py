@@ -174,9 +174,7 @@ def main() -> None:
     options = parser.parse_args()
     print(json.dumps(describe_machine()))
     print(f"{'left out or changed':62}{'norm1':>8}{'norm10':>8}{'sharp':>8}{'flicker':>9}{'objective':>11}{'s':>7}")
-    optimize = Settings().optimize
-    job: dict[str, Any] = {"clip": options.clip.name, "size": options.size, "frames": options.frames}
-    job |= {"iterations": optimize.iterations, "least_gain": optimize.least_gain, "code": code()}
+    job: dict[str, Any] = {"clip": options.clip.name, "size": options.size, "frames": options.frames, "code": code()}
     rows = measured_before(job)
     for name in ["all", *options.parts] if "all" not in rows else options.parts:
         rows[name] = job | measure(name, options.clip, options.size, options.frames)
@@ -186,7 +184,7 @@ def main() -> None:
             f"{row['flicker']:9.2f}{row['objective'] / rows['all']['objective']:11.3f}{row['seconds']:7.0f}",
             flush=True,
         )
-        path = save("ablation", [*others("ablation", [row], "clip"), *rows.values()])
+        path = save("ablation", [*others("ablation", list(rows.values()), "clip", "size", "frames", "part"), *rows.values()])
     print(f"\nwritten: {path}")
 
 

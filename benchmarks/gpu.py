@@ -78,9 +78,6 @@ def step(device: torch.device, precision: str, size: tuple[int, int]) -> dict[st
         terms = build_terms(settings, content, [Region(stylizer.targets(stylizer.size))])
         start = source.flip(3)
         recorder = Recorder(graphs(device)) if device.type == "cuda" else None
-        lbfgs(Objective(stylizer.network, terms), start, 8)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
 
         def seconds_a_step(recorder: Recorder | None) -> float:
             def work() -> None:
@@ -90,7 +87,10 @@ def step(device: torch.device, precision: str, size: tuple[int, int]) -> dict[st
             work()
             return float(np.median([waited(device, work) / STEPS for _ in range(3)]))
 
-        plain, seconds = seconds_a_step(None), seconds_a_step(recorder)
+        plain = seconds = seconds_a_step(None)
+        if recorder is not None:
+            torch.cuda.reset_peak_memory_stats(device)
+            seconds = seconds_a_step(recorder)
     work = 4 * multiplications(height, width, settings.layers)
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     return {

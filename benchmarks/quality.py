@@ -23,8 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.machine import describe_machine, others, run_measured, save
-from vidstyle.evaluate import evaluate, objective_of, sharpness
-from vidstyle.evaluate.measures import luma
+from vidstyle.evaluate import evaluate, luma, objective_of, sharpness
 from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
 from vidstyle.media import open_source, read_style

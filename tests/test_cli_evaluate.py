@@ -189,9 +189,10 @@ def test_nobody_elses_file_is_touched_on_the_way(place: Path) -> None:
 
 def test_too_small_for_the_losses_says_what_to_do(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_clip(place / "tiny.mkv", 2, size=(16, 12))
-    assert main(["clip.mp4", "tiny.mkv"]) == 2
+    assert main(["clip.mp4", "tiny.mkv", "--style", "style.jpg"]) == 2
     assert "use --no-losses" in capsys.readouterr().err
-    assert main(["clip.mp4", "tiny.mkv", "--no-losses"]) == 0
+    assert main(["clip.mp4", "tiny.mkv"]) == 0  # the content's layer needs 8 pixels
+    assert main(["clip.mp4", "tiny.mkv", "--style", "style.jpg", "--no-losses"]) == 0
 
 
 def test_warnings_are_the_programs_own_when_the_module_is_run(place: Path) -> None:

@@ -19,7 +19,7 @@ import torch
 from vidstyle.errors import NumericalError
 from vidstyle.objective import Evaluation, LossReport
 
-__all__ = ["OPTIMIZERS", "STOP_WINDOW", "CurvaturePair", "ObjectiveFunction", "Result", "adam", "lbfgs"]
+__all__ = ["HANDED_ON", "OPTIMIZERS", "STOP_WINDOW", "CurvaturePair", "ObjectiveFunction", "Result", "adam", "lbfgs"]
 
 ObjectiveFunction = Callable[[torch.Tensor], Evaluation]
 CurvaturePair = tuple[torch.Tensor, torch.Tensor]
@@ -27,6 +27,9 @@ CurvaturePair = tuple[torch.Tensor, torch.Tensor]
 its running mean of the gradient over the root of that of the square, and that root, so that of both the first is like a step
 and the second like a gradient."""
 
+HANDED_ON = 0.5
+"""Share of the first step that curvature of another picture asks for: the whole of it raised the loss in every other frame of a
+film, by up to a quarter."""
 STOP_WINDOW = 50
 """Steps over which the loss must have fallen, unless another window is given (artistic-videos compares with the loss 50 iterations ago)."""
 _FIRST_STEP = 1.0 / 255
@@ -34,9 +37,6 @@ _FIRST_STEP = 1.0 / 255
 step, 1/‖g‖₁, is many thousand times shorter, and the curvature measured along it mostly rounding."""
 _LONGEST_STEP = 32.0 / 255
 """Root-mean-square length of the longest step: without a line search a wrong curvature may ask for any."""
-_HANDED_ON = 0.5
-"""Factor on the first step that curvature of another picture asks for: the whole of it raised the loss in every other frame of a
-film, by up to a quarter."""
 _SAFER = 0.1
 """Factor on the steps after a loss that was not finite."""
 _RATE = 0.02
@@ -75,6 +75,7 @@ def lbfgs(
     pairs: Sequence[CurvaturePair] = (),
     history: int = 20,
     averaging: float = 0.0,
+    handed_on: float = HANDED_ON,
     on_step: Callable[[int, LossReport], None] | None = None,
 ) -> Result:
     """Limited-memory BFGS without a line search (Nocedal 1980), as the field uses it: one evaluation a step, step length 1.
@@ -88,6 +89,7 @@ def lbfgs(
         pairs: curvature known beforehand, oldest first; pairs without positive curvature are dropped.
         history: how many pairs are remembered.
         averaging: of no use to it, since its steps do not jitter.
+        handed_on: share of the first step that is made by `pairs`.
         on_step: called for every evaluation with its number, from 1, and the terms.
 
     Raises:
@@ -110,7 +112,7 @@ def lbfgs(
         curvature.keep_if(good)
         previous = (x, gradient, good)
         caution = torch.where(good, caution, caution * _SAFER)
-        stride = caution * _HANDED_ON if step == 1 and pairs else caution
+        stride = caution * handed_on if step == 1 and pairs else caution
         x = torch.where(good, x + stride * _limited(curvature.direction(gradient)), watch.best)
     return watch.result(curvature.pairs())
 
@@ -125,11 +127,12 @@ def adam(
     pairs: Sequence[CurvaturePair] = (),
     history: int = 0,
     averaging: float = 0.0,
+    handed_on: float = HANDED_ON,
     on_step: Callable[[int, LossReport], None] | None = None,
 ) -> Result:
     """Adam (Kingma & Ba 2015) with β = (0.9, 0.99), clamped to [0, 1] after each step, its rate falling from 0.02 to a tenth of it.
 
-    Arguments and errors are those of `lbfgs`, but that of `pairs` only the last counts, `history` not at all, and that
+    Arguments and errors are those of `lbfgs`, but that of `pairs` only the last counts, `history` and `handed_on` not at all, and that
     the last evaluation is of the running mean of all pictures with `averaging` as the share of the past (0: none).
     """
     x = image.detach().clone().clamp_(0, 1)

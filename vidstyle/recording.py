@@ -14,7 +14,7 @@ import torch
 from vidstyle.objective import Evaluation
 from vidstyle.optimize import ObjectiveFunction
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "Work", "graphs"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,25 +42,23 @@ class Recorder:
 
         The objective may not ask the device for anything while it works; one that does is never recorded.
         """
-        picture: torch.Tensor | None = None
-        played: tuple[Callable[[], None], Evaluation] | None = None
+        recording: tuple[torch.Tensor, Callable[[], None], Evaluation] | None = None
 
         def evaluate(image: torch.Tensor) -> Evaluation:
-            nonlocal picture, played
+            nonlocal recording
             seen = self._seen.get(image.shape, 0)
             if self._fails or image.shape[-2] * image.shape[-1] > _WORTH_IT or seen < _WARM:
                 self._seen[image.shape] = seen + 1
                 return objective(image)
-            if picture is None or played is None:
-                recorded_from = image.clone()
+            if recording is None:
+                place = image.clone()
                 try:
-                    played = self._record(lambda: objective(recorded_from))
+                    recording = place, *self._record(lambda: objective(place))
                 except RuntimeError as error:
                     logger.info("steps are not recorded: %s", error)
                     self._fails = True
                     return objective(image)
-                picture = recorded_from
-            again, outcome = played
+            picture, again, outcome = recording
             picture.copy_(image)
             again()
             return Evaluation(outcome.names, outcome.values.clone(), outcome.gradient.clone())

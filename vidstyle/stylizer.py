@@ -42,7 +42,7 @@ from vidstyle.objective import (
     content_targets,
     style_statistics,
 )
-from vidstyle.optimize import OPTIMIZERS, STOP_WINDOW, CurvaturePair, ObjectiveFunction, Result
+from vidstyle.optimize import HANDED_ON, OPTIMIZERS, STOP_WINDOW, CurvaturePair, ObjectiveFunction, Result
 from vidstyle.passes import Beside
 from vidstyle.pixels import from_tensor, resized, to_plane, to_tensor
 from vidstyle.recording import Recorder, graphs
@@ -112,6 +112,8 @@ class _Work:
     expected: Reference | None = None
     freedom: torch.Tensor | None = None
     """What a step is multiplied by at every pixel, (1, 1, H, W) in [0, 1]; None: 1."""
+    changing: bool = False
+    """Whether the painting is to become another one, somewhere."""
 
 
 def check_size(settings: Settings, size: tuple[int, int]) -> None:
@@ -268,7 +270,8 @@ class Stylizer:
             start = torch.lerp(start, goal, pull)
         pairs = self._carried(self._pairs(state), nearest)
         held_to = expected if closing is None else None
-        work = _Work(frame, source, guidance or self._default, references, held_to, None if rest is None else 1 - rest)
+        free = None if rest is None else 1 - rest
+        work = _Work(frame, source, guidance or self._default, references, held_to, free, changing is not None)
         return self._painted_from(work, start, pairs, on_step, float(nearest.trust.mean()))
 
     def _moved(self, motion: Motion, painted: npt.NDArray[np.uint16], stored: torch.Tensor) -> torch.Tensor:
@@ -328,7 +331,7 @@ class Stylizer:
             references = [Reference(moved, (_CHANGING if beside.guidance.changing else 1.0) * trust)]
             pairs = self._carried(pairs, beside.behind)
             reliable = float(beside.behind.trust.mean())
-        work = _Work(beside.frame, source, beside.guidance, references, None, 1 - rest)
+        work = _Work(beside.frame, source, beside.guidance, references, None, 1 - rest, beside.guidance.changing)
         return self._painted_from(work, start, pairs, on_step, reliable)
 
     def _painted_from(
@@ -468,6 +471,7 @@ class Stylizer:
                     pairs=pairs,
                     history=optimize.history,
                     averaging=optimize.averaging,
+                    handed_on=1.0 if work.changing else HANDED_ON,  # halved, another style would take half as long again
                     on_step=on_step,
                 )
             except NumericalError as error:

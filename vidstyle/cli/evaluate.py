@@ -156,7 +156,6 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from vidstyle.evaluate import FlowDirectory, NetworkJudge, evaluate
     from vidstyle.media import read_style
-    from vidstyle.vgg import minimum_side
 
     truth = FlowDirectory(arguments.ground_truth, arguments.occlusions) if arguments.ground_truth else None
     part = Settings.from_mapping(
@@ -168,12 +167,6 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
         size = result.info.height, result.info.width
         source = stack.enter_context(open_source(arguments.source, part))
         _check_films(arguments, source.info, result.info)
-        needed = minimum_side(Settings().layers)
-        if not arguments.no_losses and min(size) < needed:
-            raise UsageError(
-                f"{arguments.result}: frames of {size[1]}×{size[0]} are too small for content and style loss, which need {needed} pixels "
-                "a side; use --no-losses"
-            )
         judge = None if arguments.no_losses else NetworkJudge([read_style(path) for path in arguments.style], size)
         timed = result if source.info.kind != "video" and result.info.kind == "video" and arguments.fps is None else source
         rate = float(timed.info.rate)  # a directory of frames has one by default only

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vidstyle.evaluate.flicker import BANDS, FLICKER_FROM, FlickerMeter
 from vidstyle.evaluate.measures import chroma, luma, saturation, sharpness, structure, warping_error
-from vidstyle.flow import Flows, consistency, resized_flow
+from vidstyle.flow import Flows, consistency, resized_where_known
 from vidstyle.flow.sampling import end_points, inside
 from vidstyle.frames import FlowField, Frame
 from vidstyle.shots import mark_cuts
@@ -144,7 +143,7 @@ def evaluate(
             pair = (row["warping_result_1"], frame.index, row["warping_source_1"])
             (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, pair)
         if truth is not None and seen and (field := truth(seen[-1].frame.index)) is not None:
-            flow, known = _resized(*field, frame.rgb.shape[:2])
+            flow, known = resized_where_known(*field, frame.rgb.shape[:2])
             trust = (known & inside(end_points(flow), flow.size)).astype(np.float32)
             row["true_source"] = warping_error(seen[-1].frame.rgb, frame.rgb, flow, trust)
             row["true_result"] = warping_error(seen[-1].result, picture, flow, trust)
@@ -155,16 +154,6 @@ def evaluate(
         for name, value in row.items():
             frames[name].append(value)
     return Evaluation(_summary(frames, gaps, flicker, sorted(worst, reverse=True)), frames)
-
-
-def _resized(field: FlowField, known: npt.NDArray[np.bool_], size: tuple[int, int]) -> tuple[FlowField, npt.NDArray[np.bool_]]:
-    """A field and where it is known at another (height, width): known where the nearest vector is, read from known ones alone."""
-    if known.shape == size:
-        return field, known
-    rows, columns = ((np.arange(new) * 2 + 1) * old // (2 * new) for new, old in zip(size, known.shape, strict=True))
-    share = cv2.resize(known.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-    summed = resized_flow(FlowField((field.data * known).astype(np.float32)), size)
-    return FlowField((summed.data / np.maximum(share, 1e-6)).astype(np.float32)), known[np.ix_(rows, columns)] & (share > 0)
 
 
 def _paired(source: Iterable[Frame], result: Iterable[Frame]) -> Iterator[tuple[Frame, npt.NDArray[np.uint8], bool]]:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from vidstyle.errors import UsageError
 from vidstyle.evaluate.measures import content_and_style_of
 from vidstyle.settings import Settings
 from vidstyle.stylizer import Stylizer
+from vidstyle.vgg import minimum_side
 
 __all__ = ["NetworkJudge"]
 
@@ -24,10 +26,18 @@ class NetworkJudge:
     Args:
         styles: the style pictures, (H, W, 3) uint8 RGB; none leaves the style loss out.
         size: (height, width) of the frames.
+
+    Raises:
+        UsageError: the frames are too small for the network.
     """
 
     def __init__(self, styles: Sequence[Picture], size: tuple[int, int]) -> None:
         settings = Settings() if styles else Settings.from_mapping({"style": {"weight": 0}})
+        if min(size) < (needed := minimum_side(settings.layers)):
+            raise UsageError(
+                f"frames of {size[1]}×{size[0]} are too small for content and style loss, which need {needed} pixels a side; "
+                "use --no-losses"
+            )
         self._stylizer = Stylizer(settings, styles, size)
         self._targets = self._stylizer.targets(size) if styles else None
 

@@ -20,7 +20,7 @@ from vidstyle.flow.consistency import Consistency, consistency, reliable, stretc
 from vidstyle.flow.contrib import DeepFlow, DualTVL1
 from vidstyle.flow.dis import DenseInverseSearch
 from vidstyle.flow.farneback import Farneback
-from vidstyle.flow.files import FLOW_SUFFIXES, read_flow, resized_flow, write_flow
+from vidstyle.flow.files import FLOW_SUFFIXES, read_flow, resized_where_known, write_flow
 from vidstyle.flow.none import NoFlow
 from vidstyle.flow.raft import Raft
 from vidstyle.flow.refined import Refined
@@ -44,7 +44,7 @@ __all__ = [
     "read_along",
     "read_flow",
     "reliable",
-    "resized_flow",
+    "resized_where_known",
     "stretched",
     "warp",
     "write_flow",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vidstyle.errors import MediaError
 from vidstyle.frames import FlowField
 
-__all__ = ["FLOW_SUFFIXES", "read_flow", "resized_flow", "write_flow"]
+__all__ = ["FLOW_SUFFIXES", "read_flow", "resized_flow", "resized_where_known", "write_flow"]
 
 FLOW_SUFFIXES = (".flo", ".png")
 _MAGIC = b"PIEH"
@@ -64,6 +64,16 @@ def resized_flow(field: FlowField, size: tuple[int, int]) -> FlowField:
     scale = size[1] / field.size[1], size[0] / field.size[0]
     scaled = [cv2.resize(field.data[axis], size[::-1], interpolation=cv2.INTER_LINEAR) * scale[axis] for axis in (0, 1)]
     return FlowField(np.stack(scaled).astype(np.float32))
+
+
+def resized_where_known(field: FlowField, known: npt.NDArray[np.bool_], size: tuple[int, int]) -> tuple[FlowField, npt.NDArray[np.bool_]]:
+    """A field and where it is known at another (height, width): known where the nearest vector is, read from known ones alone."""
+    if field.size == size:
+        return field, known
+    rows, columns = ((np.arange(new) * 2 + 1) * old // (2 * new) for new, old in zip(size, known.shape, strict=True))
+    share = cv2.resize(known.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    summed = resized_flow(FlowField((field.data * known).astype(np.float32)), size)
+    return FlowField((summed.data / np.maximum(share, 1e-6)).astype(np.float32)), known[np.ix_(rows, columns)] & (share > 0)
 
 
 def write_flow(path: Path, field: FlowField) -> None:
