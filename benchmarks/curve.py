@@ -3,7 +3,8 @@
     python -m benchmarks.curve [CLIP ...] [--size 192] [--frames 14]
 
 The first frame of a clip is painted once; the following ones are painted in this process, each time from there, with so many
-steps for every frame (`--iterations N --least-gain 0`), as `balanced`, the default, and as `draft` (without its quicker first frame).
+steps for every frame (`--iterations N --least-gain 0`), until they gain less than a share (`--least-gain`), as `balanced`, the default,
+and as `draft` (without its quicker first frame).
 The objective is the mean of the last two saved frames, each over that of 100 L-BFGS steps for it alone; warping errors are judged with DIS.
 `docs/make_figures.py curve` draws what it writes.
 """
@@ -32,12 +33,14 @@ from vidstyle.settings import Settings, preset_values
 from vidstyle.stylizer import Painted, Stylizer
 
 STEPS = (3, 5, 7, 10, 14, 20, 36)
+GAINS = (1e-3, 2e-3, 4e-3)
 JUDGED = 2
 
 
 def ways(run: dict[str, Any]) -> dict[str, Settings]:
     """Name → how the following frames are painted."""
     found = {f"{steps} steps": Settings.layered([run, {"optimize": {"iterations": steps, "least_gain": 0}}]) for steps in STEPS}
+    found |= {f"gain {gain}": Settings.layered([run, {"optimize": {"least_gain": gain}}]) for gain in GAINS}
     return found | {name: Settings.layered([preset_values(name), run]) for name in ("balanced", "draft")}
 
 

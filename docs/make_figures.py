@@ -27,6 +27,7 @@ from vidstyle.settings import RunSettings
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "sample_media"
 FRAMES = (12, 13, 14)
+MARKERS = {"balanced": "*", "draft": "s"}
 GAP = 6
 
 Picture = npt.NDArray[np.uint8]
@@ -63,16 +64,20 @@ def curve() -> None:
             for row in own:
                 if row in steps:
                     axes.annotate(row["way"].split()[0], (row["seconds_a_frame"], row[key]), (3, 5), textcoords="offset points", fontsize=8)
+                elif row["way"] in MARKERS:
+                    axes.plot(row["seconds_a_frame"], row[key], MARKERS[row["way"]], color=color, markersize=11, markeredgecolor="black")
                 else:
-                    marker = "*" if row["way"] == "balanced" else "s"
-                    axes.plot(row["seconds_a_frame"], row[key], marker, color=color, markersize=11, markeredgecolor="black")
-    for marker, way in (("*", "balanced"), ("s", "draft")):
+                    axes.plot(row["seconds_a_frame"], row[key], "o", color="white", markeredgecolor=color)
+                    axes.annotate(
+                        row["way"].split()[1], (row["seconds_a_frame"], row[key]), (3, -12), textcoords="offset points", fontsize=7
+                    )
+    for way, marker in MARKERS.items():
         above.plot([], [], marker, color="white", markersize=11, markeredgecolor="black", label=way)
     above.set_ylabel("objective over that of 100 steps alone")
     above.axhline(1.05, color="grey", linestyle=":")
     above.legend()
     below.set_ylabel("norm1")
-    below.set_xlabel(f"seconds a frame at {rows[0]['size']} px; beside the dots: steps a frame")
+    below.set_xlabel(f"seconds a frame at {rows[0]['size']} px; beside the dots: steps a frame; in white ones, --least-gain")
     plt.rcParams["svg.hashsalt"] = "vidstyle"
     figure.savefig(ROOT / "docs" / "images" / "curve.svg", metadata={"Date": None})
 

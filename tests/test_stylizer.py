@@ -68,6 +68,13 @@ def test_same_input_same_bytes(stylizer: Stylizer) -> None:
     np.testing.assert_array_equal(one.picture, two.picture)
 
 
+def test_what_comes_back_from_disk_serves_as_what_was_handed_on(stylizer: Stylizer) -> None:
+    first = stylizer.first(frame(0))
+    from_disk = {name: values.numpy() for name, values in first.state.items()}
+    one, two = (stylizer.follow(frame(1), [motion(1, 0)], {1: first.picture}, state) for state in (first.state, from_disk))
+    np.testing.assert_array_equal(one.picture, two.picture)
+
+
 @pytest.mark.parametrize(("optimizer", "steps"), [("lbfgs", 5), ("adam", 12)])
 def test_steps_that_gain_too_little_end_a_frame_of_lbfgs_only(optimizer: str, steps: int) -> None:
     """Adam's loss may rise before it falls: no sign that there is nothing to gain."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import vidstyle.workspace
 from vidstyle.errors import MediaError, WorkspaceError
@@ -114,6 +115,14 @@ class TestMemory:
         with Workspace.open(directory, JOB) as workspace:
             fill(workspace, 4)
         assert [path.name for path in (directory / "state").iterdir()] == ["000003.npz"]
+
+    def test_a_state_of_tensors_comes_back_as_arrays(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            tensors = {name: torch.from_numpy(array) for name, array in state(0).items()}
+            workspace.append(0, picture(0), record(0), tensors)
+            for name, array in workspace.state().items():
+                np.testing.assert_array_equal(array, state(0)[name])
+            assert workspace.state().keys() == tensors.keys()
 
     def test_a_frame_may_carry_nothing(self, directory: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:

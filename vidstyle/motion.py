@@ -158,10 +158,10 @@ def calmed(start: torch.Tensor, weights: Sequence[npt.NDArray[np.float32]]) -> t
         start: the picture, in [0, 1].
         weights: as `answering` gives them.
     """
-    loose = to_plane(1 - np.maximum.reduce(list(weights)), start.device)
+    loose = 1 - np.maximum.reduce(list(weights))
     if not loose.any():
         return start
-    share = blurred(functional.max_pool2d(loose, 3, stride=1, padding=1), 1.0)
+    share = blurred(functional.max_pool2d(to_plane(loose, start.device), 3, stride=1, padding=1), 1.0)
     return torch.lerp(start, blurred(start, _BLUR), share)
 
 
@@ -175,7 +175,7 @@ def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
         moved: the frame before's painting, moved along the flow, (1, 3, H, W) in [0, 1].
         motion: to the frame before.
     """
-    change = torch.from_numpy(motion.change)[None].to(moved.device)
+    change = to_plane(motion.change, moved.device)
     trust = to_plane(motion.trust * (motion.difference < _NEW_COLOR), moved.device)
     slow = functional.interpolate(area_means(trust * change), change.shape[2:], mode="bilinear").abs().mean(dim=1, keepdim=True)
     return Reference(moved + change, trust * torch.exp(-((slow / _CALM) ** 2)))

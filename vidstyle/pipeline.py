@@ -38,7 +38,7 @@ from vidstyle.settings import Settings, schedule_entries
 from vidstyle.stillness import Held
 from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
 from vidstyle.vgg import filter_bytes
-from vidstyle.workspace import Workspace, WritingBehind, fingerprint_file
+from vidstyle.workspace import State, Workspace, WritingBehind, fingerprint_file
 
 __all__ = ["FrameReport", "JobOptions", "JobResult", "Progress", "estimate_memory", "stylize", "stylize_image", "workspace_path"]
 
@@ -287,7 +287,7 @@ def _paint(
         at[report.passed, report.index] = workspace.done
         afresh = report.shot_start and report.passed == 1
         report = replace(report, share=1 / passes)
-        state = {**painted.state, **({} if held is None else held.state)}
+        state: State = {**painted.state, **({} if held is None else held.state)}
         workspace.append(workspace.done, painted.picture, asdict(report), state, afresh)
         return report
 

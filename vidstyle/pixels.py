@@ -30,8 +30,8 @@ def to_tensor(picture: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], device: t
 
 
 def to_plane(values: npt.NDArray[np.float32], device: torch.device | str = "cpu") -> torch.Tensor:
-    """(H, W) float32 → (1, 1, H, W) on `device`."""
-    return _sent(torch.from_numpy(values)[None, None], device)
+    """(H, W) float32 → (1, 1, H, W) on `device`; (C, H, W), more planes of one place, → (1, C, H, W)."""
+    return _sent(torch.from_numpy(values).reshape(1, -1, *values.shape[-2:]), device)
 
 
 def _sent(values: torch.Tensor, device: torch.device | str) -> torch.Tensor:

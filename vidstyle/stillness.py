@@ -84,8 +84,8 @@ class Held:
         return cls(rgb.astype(np.float32), np.zeros(rgb.shape[:2], np.float32))
 
     @classmethod
-    def of(cls, state: Mapping[str, npt.NDArray[np.float32]]) -> Held | None:
-        """What `state` has made of it; None if nothing was."""
+    def of(cls, state: Mapping[str, Any]) -> Held | None:
+        """What `state` has made of it, as it comes back from disk; None if nothing was."""
         return cls(state["held_source"], state["held_unsettled"]) if "held_source" in state else None
 
     @property

@@ -27,7 +27,7 @@ from vidstyle.color import preserve_linear
 from vidstyle.device import keep_freed_memory, matrix_units, network_format, resolve_device
 from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_detail, warp
-from vidstyle.frames import Frame
+from vidstyle.frames import FlowField, Frame
 from vidstyle.guidance import Guidance, blend_shares
 from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new, with_older
 from vidstyle.objective import (
@@ -48,6 +48,7 @@ from vidstyle.pixels import from_tensor, resized, to_plane, to_tensor
 from vidstyle.recording import Recorder, graphs
 from vidstyle.settings import TILE, Settings
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
+from vidstyle.workspace import State
 
 __all__ = ["Closing", "OnStep", "Painted", "Stylizer", "check_size", "enlarge", "enlarged_pair", "pyramid"]
 
@@ -86,8 +87,8 @@ class Painted:
     steps: int
     reliable: float
     """Share of the pixels that the flow to the frame before is trusted at; 1 for a first frame."""
-    state: Mapping[str, npt.NDArray[np.float32]] = field(repr=False)
-    """What the optimiser has learned: "s" and "y", (pairs, 3, H, W) each; empty where nothing is carried."""
+    state: Mapping[str, torch.Tensor] = field(repr=False)
+    """What the optimiser has learned: "s" and "y", (pairs, 3, H, W) each, where it was learned; empty where nothing is carried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,8 @@ class _Work:
     guidance: Guidance
     references: Sequence[Reference] = ()
     expected: Reference | None = None
-    freedom: torch.Tensor | None = None
-    """What a step is multiplied by at every pixel, (1, 1, H, W) in [0, 1]; None: 1."""
+    rest: npt.NDArray[np.float32] | None = None
+    """How much of where it starts every pixel keeps whatever the losses say, (H, W) in [0, 1]; None: nothing."""
     changing: bool = False
     """Whether the painting is to become another one, somewhere."""
 
@@ -226,7 +227,7 @@ class Stylizer:
         frame: Frame,
         motions: Sequence[Motion],
         painted: Mapping[int, npt.NDArray[np.uint16]],
-        state: Mapping[str, npt.NDArray[np.float32]],
+        state: State,
         on_step: OnStep | None = None,
         guidance: Guidance | None = None,
         closing: Closing | None = None,
@@ -237,7 +238,7 @@ class Stylizer:
             frame: the source frame.
             motions: to earlier frames of the shot, the frame before first.
             painted: distance -> stored stylised frame, (H, W, 3) uint16 RGB, for every motion.
-            state: what the frame before left.
+            state: what the frame before left (`Painted.state`), or what of it comes back from disk.
             on_step: see `OnStep`.
             guidance: which styles go where; by default all blended, everywhere.
             closing: the frame that this one is on the way to, near the end of a loop.
@@ -254,10 +255,9 @@ class Stylizer:
         references = [Reference(picture, to_plane(weight, self.device)) for picture, weight in zip(earlier, weights, strict=True)]
         start = calmed(with_older(start, earlier, weights), weights)
         expected = drift_target(moved[nearest.distance], nearest)
-        kept = self.rest(nearest, guidance)
-        rest = None if kept is None else to_plane(kept, self.device)
+        rest = self.rest(nearest, guidance)
         if rest is not None:
-            start = torch.lerp(start, moved[nearest.distance], rest)
+            start = torch.lerp(start, moved[nearest.distance], to_plane(rest, self.device))
         changing = self._changing(nearest, guidance or self._default)
         if changing is not None:
             references = [Reference(one.warped, one.trust * (1 + (_CHANGING - 1) * changing)) for one in references]
@@ -268,10 +268,9 @@ class Stylizer:
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
             start = torch.lerp(start, goal, pull)
-        pairs = self._carried(self._pairs(state), nearest)
+        pairs = self._pairs(state, nearest.flow)
         held_to = expected if closing is None else None
-        free = None if rest is None else 1 - rest
-        work = _Work(frame, source, guidance or self._default, references, held_to, free, changing is not None)
+        work = _Work(frame, source, guidance or self._default, references, held_to, rest, changing is not None)
         return self._painted_from(work, start, pairs, on_step, float(nearest.trust.mean()))
 
     def _moved(self, motion: Motion, painted: npt.NDArray[np.uint16], stored: torch.Tensor) -> torch.Tensor:
@@ -306,7 +305,7 @@ class Stylizer:
         beside: Beside,
         own: npt.NDArray[np.uint16],
         neighbour: npt.NDArray[np.uint16] | None,
-        state: Mapping[str, npt.NDArray[np.float32]],
+        state: State,
         on_step: OnStep | None = None,
     ) -> Painted:
         """Paints a frame once more that an earlier pass has painted, brought together with the neighbour behind it.
@@ -322,23 +321,24 @@ class Stylizer:
             NumericalError: the loss was not finite twice; the message names the frame.
         """
         source, start = to_tensor(beside.frame.rgb, self.device), to_tensor(own, self.device)
-        rest = to_plane(beside.rest, self.device)
-        references, pairs, reliable = [], self._pairs(state), 1.0
-        if beside.behind is not None and neighbour is not None:
+        references, reliable = [], 1.0
+        if beside.behind is None or neighbour is None:
+            pairs = self._pairs(state)
+        else:
             moved = warp(fade_detail(to_tensor(neighbour, self.device)), beside.behind.flow).clamp(0, 1)
             trust = to_plane(beside.behind.trust, self.device)
-            start = torch.lerp(start, moved, (1 - rest) * trust / 2)
+            start = torch.lerp(start, moved, (1 - to_plane(beside.rest, self.device)) * trust / 2)
             references = [Reference(moved, (_CHANGING if beside.guidance.changing else 1.0) * trust)]
-            pairs = self._carried(pairs, beside.behind)
+            pairs = self._pairs(state, beside.behind.flow)
             reliable = float(beside.behind.trust.mean())
-        work = _Work(beside.frame, source, beside.guidance, references, None, 1 - rest, beside.guidance.changing)
+        work = _Work(beside.frame, source, beside.guidance, references, None, beside.rest, beside.guidance.changing)
         return self._painted_from(work, start, pairs, on_step, reliable)
 
     def _painted_from(
         self, work: _Work, start: torch.Tensor, pairs: Sequence[CurvaturePair], on_step: OnStep | None, reliable: float
     ) -> Painted:
         """The frame painted on from `start`; where nothing may change, one evaluation says what the picture costs."""
-        fixed = work.freedom is not None and not work.freedom.any()
+        fixed = work.rest is not None and bool((work.rest == 1).all())
         optimize = self.settings.optimize
         iterations = 1 if fixed else optimize.iterations
         gain = optimize.least_gain if optimize.optimizer == "lbfgs" else 0.0  # Adam's loss may rise before it falls
@@ -460,7 +460,9 @@ class Stylizer:
             if self._recorder is not None:
                 objective = self._recorder(objective)
             optimize = self.settings.optimize
-            within, placed = (objective, None) if work.freedom is None else _restrained(objective, start, work.freedom)
+            within, placed = objective, None
+            if work.rest is not None:
+                within, placed = _restrained(objective, start, 1 - to_plane(work.rest, self.device))
             try:
                 result = OPTIMIZERS[optimize.optimizer](
                     within,
@@ -482,18 +484,17 @@ class Stylizer:
         kept = result.pairs[-self.settings.optimize.carried :] if self.settings.optimize.carried else ()
         state = {}
         if kept:
-            state = {"s": torch.cat([s for s, _ in kept]).cpu().numpy(), "y": torch.cat([y for _, y in kept]).cpu().numpy()}
+            state = {"s": torch.cat([s for s, _ in kept]), "y": torch.cat([y for _, y in kept])}
         picture = from_tensor(result.image, bits=16)
         return Painted(picture.astype(np.uint16, copy=False), result.report, steps, reliable, state)
 
-    def _carried(self, pairs: Sequence[CurvaturePair], motion: Motion) -> list[CurvaturePair]:
-        """What was learned of the frame that `motion` leads to, where its pixels are now."""
-        return [(warp(s, motion.flow, "bilinear"), warp(y, motion.flow, "bilinear")) for s, y in pairs]
-
-    def _pairs(self, state: Mapping[str, npt.NDArray[np.float32]]) -> list[CurvaturePair]:
+    def _pairs(self, state: State, flow: FlowField | None = None) -> list[CurvaturePair]:
+        """What was learned of another frame, with `flow`, which leads to it, where its pixels are now."""
         if "s" not in state:
             return []
-        s, y = (torch.from_numpy(state[name]).to(self.device) for name in ("s", "y"))
+        s, y = (torch.as_tensor(state[name], device=self.device) for name in ("s", "y"))
+        if flow is not None:
+            s, y = warp(s, flow, "bilinear"), warp(y, flow, "bilinear")
         return [(s[number : number + 1], y[number : number + 1]) for number in range(len(s))]
 
 

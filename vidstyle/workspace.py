@@ -35,10 +35,14 @@ from typing import Any, BinaryIO, Self
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from vidstyle.errors import MediaError, WorkspaceError
 
-__all__ = ["Workspace", "WritingBehind", "fingerprint_file"]
+__all__ = ["State", "Workspace", "WritingBehind", "fingerprint_file"]
+
+State = Mapping[str, npt.NDArray[Any] | torch.Tensor]
+"""What a frame leaves to the next one beside its picture, by name."""
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +185,7 @@ class Workspace:
         index: int,
         picture: npt.NDArray[np.uint16],
         record: Mapping[str, Any],
-        state: Mapping[str, npt.NDArray[Any]] | None,
+        state: State | None,
         afresh: bool = False,
     ) -> None:
         """Commits one frame: when this returns, it survives a kill.
@@ -190,8 +194,8 @@ class Workspace:
             index: the next frame, `done`.
             picture: (H, W, 3) uint16, RGB.
             record: JSON values to keep with the frame.
-            state: arrays (no objects) that the next frame needs; they come back bit-identical from `state`. None if they are not
-                kept: a job that is killed then goes on from an earlier frame, the last one whose state was.
+            state: arrays (no objects) and tensors that the next frame needs; they come back bit-identical from `state`, as arrays. None if
+                they are not kept: a job that is killed then goes on from an earlier frame, the last one whose state was.
             afresh: whether the frame could be made without any frame or state before it.
 
         Raises:
@@ -212,7 +216,7 @@ class Workspace:
         if state is not None:
             self._forget_older_state()
 
-    def keep_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def keep_state(self, state: State) -> None:
         """Keeps what the next frame needs after all, where the last `append` did not.
 
         Raises:
@@ -324,7 +328,7 @@ class Workspace:
             _commit(self.directory / "journal.jsonl", lambda file: file.write(content))
         self._lines, self._journal_size = lines, len(content)
 
-    def _write_state(self, index: int, state: Mapping[str, npt.NDArray[Any]]) -> int:
+    def _write_state(self, index: int, state: State) -> int:
         return _commit(self._state_path(index), lambda file: _write_arrays(file, state))
 
     def _forget_older_state(self) -> None:
@@ -399,7 +403,7 @@ class WritingBehind:
         self._workspace = workspace
         self._pool = ThreadPoolExecutor(1)
         self._writing: Future[float] | None = None
-        self._newest: tuple[int, npt.NDArray[np.uint16], Mapping[str, npt.NDArray[Any]]] | None = None
+        self._newest: tuple[int, npt.NDArray[np.uint16], State] | None = None
         self._keeps_state = True
         self._next_state = -math.inf
 
@@ -422,10 +426,10 @@ class WritingBehind:
         index: int,
         picture: npt.NDArray[np.uint16],
         record: Mapping[str, Any],
-        state: Mapping[str, npt.NDArray[Any]],
+        state: State,
         afresh: bool = False,
     ) -> None:
-        """See `Workspace.append`, whose errors come with the next call.
+        """See `Workspace.append`, whose errors come with the next call. What is on a GPU stays there until it is written.
 
         Raises:
             WorkspaceError: the frame before could not be written.
@@ -446,8 +450,8 @@ class WritingBehind:
             return self._newest[1]
         return self._workspace.frame(index)
 
-    def state(self) -> Mapping[str, npt.NDArray[Any]]:
-        """See `Workspace.state`."""
+    def state(self) -> State:
+        """See `Workspace.state`; of the newest frame, what was appended, where it was."""
         return self._workspace.state() if self._newest is None else self._newest[2]
 
     def drop(self, indices: Iterable[int]) -> None:
@@ -627,9 +631,10 @@ def _encode(picture: npt.NDArray[np.uint16]) -> bytes:
     return encoded.tobytes()
 
 
-def _write_arrays(file: BinaryIO, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def _write_arrays(file: BinaryIO, arrays: State) -> None:
     """An .npz, written array by array straight to the file: the state may be larger than the memory left over."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                values = array.numpy(force=True) if isinstance(array, torch.Tensor) else np.asanyarray(array)
+                np.lib.format.write_array(member, values, allow_pickle=False)

@@ -58,6 +58,14 @@ def test_whole_pixels_shift_exactly(mode: str) -> None:
     torch.testing.assert_close(out[:, :, 2:, -3:], image[:, :, :-2, -1:].expand(-1, -1, -1, 3), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("mode", ["sinc", "bicubic", "bilinear"])
+def test_pictures_move_together_as_they_do_alone(mode: str) -> None:
+    images = torch.rand(3, 2, 20, 30, generator=torch.Generator().manual_seed(4))
+    field = FlowField(np.random.default_rng(5).normal(0, 3, (2, 20, 30)).astype(np.float32))
+    alone = torch.cat([warp(image[None], field, mode) for image in images])  # type: ignore[arg-type]
+    torch.testing.assert_close(warp(images, field, mode), alone, atol=1e-7, rtol=0)  # type: ignore[arg-type]
+
+
 def test_against_a_slow_reference_in_float64() -> None:
     rng = np.random.default_rng(5)
     flow = rng.normal(0, 3, (2, 14, 17)).astype(np.float32)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from vidstyle.frames import FlowField
-from vidstyle.pixels import LUMA
+from vidstyle.pixels import LUMA, to_plane
 
 __all__ = ["fade_detail", "warp"]
 
@@ -28,7 +28,7 @@ _COLORED_KEPT = 0.95
 def warp(image: torch.Tensor, flow: FlowField, mode: Literal["sinc", "bicubic", "bilinear"] = "sinc") -> torch.Tensor:
     """The reference picture as the current frame would see it: out(x, y) = image(x + dx, y + dy).
 
-    Convention: `image` is (1, C, H, W) float at the reference frame, any range (a picture, a mask, anything
+    Convention: `image` is (N, C, H, W) float at the reference frame, any range (pictures, masks, anything
     else that moves along); the result has its shape, dtype and device. Outside its border the picture is
     repeated. Zero flow gives the picture back, but for rounding.
 
@@ -39,12 +39,12 @@ def warp(image: torch.Tensor, flow: FlowField, mode: Literal["sinc", "bicubic", 
     Raises:
         ValueError: picture and field differ in size.
     """
-    if image.ndim != 4 or image.shape[0] != 1 or tuple(image.shape[2:]) != flow.size:
-        raise ValueError(f"warp needs (1, C, H, W) of the field's size, got {tuple(image.shape) = } {flow.size = }")
+    if image.ndim != 4 or tuple(image.shape[2:]) != flow.size:
+        raise ValueError(f"warp needs (N, C, H, W) of the field's size, got {tuple(image.shape) = } {flow.size = }")
     height, width = flow.size
     # Positions in float64 where there is any: normalised to [-1, 1] in float32 they would be off by 1e-4 px in HD.
     precise = torch.float32 if image.device.type == "mps" else torch.float64
-    vectors = torch.from_numpy(flow.data).to(image.device, precise)
+    vectors = to_plane(flow.data, image.device)[0].to(precise)
     # Clamped here, since a cubic at a position outside rings about the repeated border instead of repeating it.
     x = (torch.arange(width, device=image.device, dtype=precise) + vectors[0]).clamp(0, width - 1)
     y = (torch.arange(height, device=image.device, dtype=precise)[:, None] + vectors[1]).clamp(0, height - 1)
@@ -55,7 +55,8 @@ def warp(image: torch.Tensor, flow: FlowField, mode: Literal["sinc", "bicubic", 
     rows, columns = picture.shape[2:]
     grid = torch.stack([x * (2 / max(columns - 1, 1)) - 1, y * (2 / max(rows - 1, 1)) - 1], dim=-1)
     reading = "bilinear" if mode == "bilinear" else "bicubic"
-    return F.grid_sample(picture, grid[None], mode=reading, padding_mode="border", align_corners=True).to(image.dtype)
+    grids = grid.expand(len(picture), -1, -1, -1)
+    return F.grid_sample(picture, grids, mode=reading, padding_mode="border", align_corners=True).to(image.dtype)
 
 
 def fade_detail(image: torch.Tensor) -> torch.Tensor:
