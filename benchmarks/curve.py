@@ -1,6 +1,6 @@
 """What more steps a frame buy: seconds against objective and steadiness.
 
-    python -m benchmarks.curve [CLIP ...] [--size 192] [--frames 14]
+    python -m benchmarks.curve [CLIP ...] [--size 192] [--frames 14] [--ways "gain 0.001" draft]
 
 The first frame of a clip is painted once; the following ones are painted in this process, each time from there, with so many
 steps for every frame (`--iterations N --least-gain 0`), until they gain less than a share (`--least-gain`), as `balanced`, the default,
@@ -33,7 +33,7 @@ from vidstyle.settings import Settings, preset_values
 from vidstyle.stylizer import Painted, Stylizer
 
 STEPS = (3, 5, 7, 10, 14, 20, 36)
-GAINS = (1e-3, 2e-3, 4e-3)
+GAINS = (5e-4, 1e-3, 2e-3, 4e-3)
 JUDGED = 2
 
 
@@ -63,7 +63,7 @@ def paint(stylizer: Stylizer, steps: Sequence[Step], first: Painted) -> tuple[li
     return saved, seconds, taken
 
 
-def measure(clip: Path, size: int, frames: int) -> list[dict[str, Any]]:
+def measure(clip: Path, size: int, frames: int, chosen: Sequence[str]) -> list[dict[str, Any]]:
     run = {"run": {"size": size, "end": f"{frames}f"}}
     default = Settings.layered([run])
     plans = {default.flow.estimator: planned(clip, default)}
@@ -79,6 +79,8 @@ def measure(clip: Path, size: int, frames: int) -> list[dict[str, Any]]:
     first = stylizer.first(source[0])
     rows = []
     for name, settings in ways(run).items():
+        if chosen and name not in chosen:
+            continue
         if settings.flow.estimator not in plans:
             plans[settings.flow.estimator] = planned(clip, settings)
         stylizer.settings = settings
@@ -104,11 +106,12 @@ def main() -> None:
     parser.add_argument("clips", nargs="*", type=Path, default=CLIPS)
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--frames", type=int, default=14)
+    parser.add_argument("--ways", nargs="+", default=[], metavar="WAY", choices=list(ways({})), help="these only: %(choices)s")
     options = parser.parse_args()
     print(json.dumps(describe_machine()))
     for clip in options.clips:
-        rows = measure(clip, options.size, options.frames)
-        print(f"written: {save('curve', [*others('curve', rows, 'clip'), *rows])}")
+        rows = measure(clip, options.size, options.frames, options.ways)
+        print(f"written: {save('curve', [*others('curve', rows, 'clip', 'size', 'frames', 'way'), *rows])}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,10 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def run_measured(command: Sequence[str]) -> tuple[float, float]:
+def run_measured(command: Sequence[str], look: Callable[[int], object] = lambda pid: None) -> tuple[float, float]:
     """Runs a command to its end; the seconds it took, and its peak resident memory in MiB.
+
+    `look` is called with the process's number, some fifty times a second, while it runs.
 
     Raises:
         subprocess.CalledProcessError: it failed.
@@ -46,20 +48,21 @@ def run_measured(command: Sequence[str]) -> tuple[float, float]:
     with subprocess.Popen(command) as job:
         while job.poll() is None:
             # asked of the process itself while it runs: what `wait4` gives in the end may be the peak of the process that started it
-            peak = max(peak, peak_mib(job.pid))
+            peak = max(peak, memory_mib(job.pid, "VmHWM"))
+            look(job.pid)
             time.sleep(0.02)
     if job.returncode:
         raise subprocess.CalledProcessError(job.returncode, command)
     return time.monotonic() - began, peak
 
 
-def peak_mib(pid: int) -> float:
-    """The peak resident memory of a running process (Linux), in MiB; 0 once it has ended."""
+def memory_mib(pid: int, kind: str) -> float:
+    """The resident memory of a running process (Linux), in MiB, now ("VmRSS") or at its peak ("VmHWM"); 0 once it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(kind)), 0.0)
 
 
 def save(name: str, figures: Any) -> Path:

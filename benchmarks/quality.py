@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,10 @@ def frames_of(path: Path, size: int | None) -> list[Frame]:
         return list(medium.frames())
 
 
-def stylise(clip: Path, style: Path, size: int, output: Path, flags: list[str]) -> dict[str, Any]:
-    """Runs the command; seconds, peak memory and the log of its frames."""
+def stylise(
+    clip: Path, style: Path, size: int, output: Path, flags: list[str], look: Callable[[int], object] = lambda pid: None
+) -> dict[str, Any]:
+    """Runs the command; seconds, peak memory and the log of its frames. `look` see `run_measured`."""
     log = output.with_suffix(".jsonl")
     command = [
         sys.executable,
@@ -65,7 +68,7 @@ def stylise(clip: Path, style: Path, size: int, output: Path, flags: list[str]) 
         str(log),
         "-q",
     ]
-    seconds, peak = run_measured([*command, *flags])
+    seconds, peak = run_measured([*command, *flags], look)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     return {"seconds": seconds, "peak_mib": peak, "lines": frames_in(lines)}
 

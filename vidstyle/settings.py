@@ -265,7 +265,7 @@ class OptimizeSettings(_Section):
         1e-4, "--tolerance", "stop when the loss has fallen by less than this share over 50 steps; 0 never stops", ge=0, lt=1
     )
     least_gain: float = _setting(
-        5e-4,
+        1e-3,
         "--least-gain",
         "share of the loss that a step of L-BFGS is to gain (mean of four) where a frame starts from another",
         ge=0,
