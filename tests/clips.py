@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -199,6 +200,21 @@ def damage(path: Path, start: float, length: int = 400) -> Path:
     data[at : at + length] = np.random.default_rng(0).integers(0, 256, length, dtype=np.uint8).tobytes()
     path.write_bytes(bytes(data))
     return path
+
+
+def destroy_packets(path: Path, into: Path, numbers: Iterable[int]) -> Path:
+    """Copies a film, some packets of whose picture, counted in the order of decoding, hold nothing that a decoder knows."""
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for position, size in (places[number] for number in numbers):
+        data[position + _FRAMED : position + size] = bytes([0x5A]) * (size - _FRAMED)
+    into.write_bytes(data)
+    return into
+
+
+_FRAMED = 8
+"""Bytes at the beginning of a packet that some containers count among their own."""
 
 
 def read_pictures(path: Path) -> list[Rgb]:

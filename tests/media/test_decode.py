@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.clips import damage, make_clip, moving, quadrants, read_times, truncate
+from tests.clips import damage, destroy_packets, make_clip, moving, quadrants, read_times, truncate
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame
 from vidstyle.media.decode import VideoSource
@@ -170,6 +170,20 @@ class TestColour:
         path = make_clip(tmp_path / "a.mkv", [moving(0)], pix_fmt="yuv420p10le")
         assert off(walk(path)[0], moving(0)) < 2.5
 
+    def test_pixels_of_an_absurd_shape_are_not_believed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("vidstyle.media.decode._ODDEST_PIXEL", 2)  # FFmpeg writes no odder ones than it believes itself
+        path = make_clip(tmp_path / "wide.mp4", 1, aspect=Fraction(5, 2))
+        assert walk(path)[0].rgb.shape == (48, 64, 3)
+        assert "which is not believed" in caplog.text
+
+    def test_a_film_of_absurd_size_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("vidstyle.media.decode.MOST_PIXELS", 64 * 48)
+        assert len(walk(make_clip(tmp_path / "fits.mkv", 1))) == 1
+        with pytest.raises(MediaError, match="frames of 66×48 are more pixels than a film should have"):
+            VideoSource(make_clip(tmp_path / "large.mkv", 1, size=(66, 48)))
+
     @pytest.mark.parametrize(("transfer", "word"), [(16, "PQ"), (18, "HLG")])
     def test_hdr_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture, transfer: int, word: str) -> None:
         path = make_clip(tmp_path / "hdr.mp4", 1, matrix=9, transfer=transfer)
@@ -282,14 +296,24 @@ class TestDamage:
     def test_damage_at_the_end_costs_no_good_frame(self, tmp_path: Path, last: int, caplog: pytest.LogCaptureFixture) -> None:
         """Decoders that work ahead in threads would lose the frames that they are at."""
         path = make_clip(tmp_path / "a.mp4", 30, options={"bf": "0"})
-        with av.open(str(path)) as container:
-            places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-        data = bytearray(path.read_bytes())
-        for position, size in places[-last:]:
-            data[position : position + size] = bytes([0x5A]) * size
-        path.write_bytes(data)
-        assert len(walk(path)) == 30 - last
-        assert f"{last} damaged parts" in caplog.text
+        destroy_packets(path, path, range(30 - last, 30))
+        frames = walk(path)
+        assert [frame.pts for frame in frames] == [frame.pts for frame in walk(make_clip(tmp_path / "whole.mp4", 30, options={"bf": "0"}))]
+        for frame in frames[-last:]:
+            np.testing.assert_array_equal(frame.rgb, frames[-last - 1].rgb)
+        assert f"damaged frames: {last}" in caplog.text
+
+    @pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".mkv"), ("mjpeg", ".avi"), ("libvpx-vp9", ".webm")])
+    def test_the_frame_before_stands_in_for_a_damaged_one(
+        self, tmp_path: Path, codec: str, suffix: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its time is kept, so that the sound stays where it is."""
+        whole = make_clip(tmp_path / f"whole{suffix}", 24, codec=codec, pix_fmt="yuvj420p" if codec == "mjpeg" else "yuv420p")
+        path = destroy_packets(whole, tmp_path / f"a{suffix}", [11])
+        frames = walk(path)
+        assert [frame.pts for frame in frames] == [frame.pts for frame in walk(whole)]
+        assert sum(np.array_equal(one.rgb, other.rgb) for one, other in itertools.pairwise(frames)) == 1
+        assert "damaged frames: 1" in caplog.text
 
     def test_transparency_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         walk(make_clip(tmp_path / "opaque.mkv", 2, codec="ffv1", pix_fmt="bgra"))

@@ -15,10 +15,13 @@ import numpy.typing as npt
 from vidstyle.errors import UsageError
 from vidstyle.frames import Frame, MediaInfo
 
-__all__ = ["Picture", "Sink", "Source", "check_place", "even_size", "exact_rate", "longest_side_size"]
+__all__ = ["MOST_PIXELS", "Picture", "Sink", "Source", "check_place", "even_size", "exact_rate", "longest_side_size"]
 
 Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W, 3) RGB, full range, 8 or 16 bits a channel."""
+
+MOST_PIXELS = 2 * 89_478_485
+"""Of a frame; from there on Pillow takes a picture for a decompression bomb."""
 
 
 class Source(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
 import re
@@ -23,8 +24,9 @@ from av.video.stream import VideoStream
 
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import ColorTags, Frame, MediaInfo
-from vidstyle.media.base import even_size, exact_rate
-from vidstyle.media.matrix import HDR_TRANSFERS, matrix_of, to_rgb
+from vidstyle.media.base import MOST_PIXELS, even_size, exact_rate
+from vidstyle.media.matrix import SDR, matrix_of, to_rgb
+from vidstyle.media.tonemap import HDR_TRANSFERS
 from vidstyle.settings import Position, RunSettings
 
 __all__ = ["VideoSource", "open_container", "picture_stream"]
@@ -37,6 +39,8 @@ _SEEK_FROM = 10.0
 _READ_ATTEMPTS = 50
 # Announced durations are a little off at times; only a start this far behind is refused without looking.
 _CERTAIN = 1
+# Anamorphic film has pixels up to twice as wide as high.
+_ODDEST_PIXEL = 10
 _GUESSED_RATE = Fraction(25)
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
@@ -146,6 +150,7 @@ class VideoSource:
         """Reads what cannot change: geometry, colours, times; decodes the first frame, which alone knows some."""
         stream = picture_stream(container, self.path)
         self._stream_index = stream.index
+        self._check_size(stream.width, stream.height)
         if stream.time_base is None:
             raise MediaError(f"{self.path}: its picture has no time base; remux it first (ffmpeg -i IN -c copy OUT.mkv)")
         self._rate = _sane_rate(stream)
@@ -157,8 +162,14 @@ class VideoSource:
         self._first_pts = opening.pts
         tags = ColorTags(int(frame.colorspace), int(frame.color_range), int(context.color_primaries), int(context.color_trc))
         self._matrix, self._range = matrix_of(tags, frame.height, str(self.path))
+        self._transfer = tags.color_trc
         self._orientation = _Orientation.of(frame)
-        upright = _square_pixels(frame.width, frame.height, stream.sample_aspect_ratio)
+        aspect = stream.sample_aspect_ratio
+        if aspect and not 1 / _ODDEST_PIXEL <= aspect <= _ODDEST_PIXEL:
+            self._warn_once(f"{self.path}: says that its pixels are {float(aspect):.3g} times as wide as high, which is not believed")
+            aspect = None
+        upright = _square_pixels(frame.width, frame.height, aspect)
+        self._check_size(*upright)
         if self._orientation.transposed:
             upright = upright[::-1]
         self._warn_of_content(frame, tags)
@@ -173,7 +184,7 @@ class VideoSource:
         self._info = MediaInfo(
             path=self.path, kind="video", width=width, height=height, rate=self._fps or self._rate,
             time_base=_common_tick(self._tick, 1 / self._fps) if self._fps else self._tick,
-            frames=frames, duration=used, tags=tags, streams=others,
+            frames=frames, duration=used, tags=SDR if tags.color_trc in HDR_TRANSFERS else tags, streams=others,
         )  # fmt: skip
 
     def _estimate(self, duration: Fraction | None, frames: int | None) -> tuple[Fraction | None, int | None]:
@@ -191,11 +202,15 @@ class VideoSource:
             return used, frames
         return used, max(math.ceil(used * self._rate), 1)
 
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > MOST_PIXELS:
+            raise MediaError(f"{self.path}: frames of {width}×{height} are more pixels than a film should have; shrink it first")
+
     def _warn_of_content(self, frame: VideoFrame, tags: ColorTags) -> None:
         if tags.color_trc in HDR_TRANSFERS:
             self._warn_once(
-                f"{self.path}: HDR ({HDR_TRANSFERS[tags.color_trc]}) is worked at in 8 bits without tone mapping, "
-                "its colours will look flat and may band; convert it to SDR first for a good result"
+                f"{self.path}: HDR ({HDR_TRANSFERS[tags.color_trc]}) is brought down to SDR, by the curve of ITU-R BT.2390; "
+                "for another look convert it first"
             )
         if any(part.is_alpha for part in frame.format.components) and not _opaque(frame):
             self._warn_once(f"{self.path}: its transparency is left out; a directory of PNG frames keeps it")
@@ -205,22 +220,37 @@ class VideoSource:
     # Walking it -----------------------------------------------------------------------------------------
 
     def _decoded(self, container: InputContainer) -> Iterator[_Timed]:
-        """Every frame that can be decoded, with strictly increasing times."""
+        """Every frame, with strictly increasing times; the one before stands in for one that cannot be decoded."""
         stream = container.streams[self._stream_index]
         assert isinstance(stream, VideoStream)
         # Threads by frames would take good frames with a damaged one that is met while they are drained.
         stream.thread_type = "SLICE"
         damaged, moved, last, reached = 0, 0, None, Fraction(0)
         step = max(round(1 / self._rate / self._tick), 1)
+        lost: list[int] = []
+        sound: VideoFrame | None = None
+
+        def stand_ins(until: float) -> Iterator[_Timed]:
+            """For what was lost before a time, as long as there is something to show instead."""
+            nonlocal last
+            while lost and lost[0] < until:
+                moment = heapq.heappop(lost)
+                if sound is not None and last is not None and moment > last:
+                    last = moment
+                    yield _Timed(sound, moment, step)
+
         for packet in _packets(container):
             if packet is not None and packet.stream.index != stream.index:
                 reached = max(reached, _end_of(packet))
                 continue
             frames, failed = _decode(stream, packet)
-            damaged += failed or (packet is not None and packet.is_corrupt)
+            damaged += failed
+            if packet is not None and failed and packet.pts is not None:
+                heapq.heappush(lost, packet.pts)
             for frame in frames:
-                damaged += frame.is_corrupt
                 pts = frame.pts if frame.pts is not None else frame.dts
+                if pts is not None:
+                    yield from stand_ins(pts)
                 if pts is None:
                     pts = 0 if last is None else last + step
                 elif last is not None and pts <= last:
@@ -228,11 +258,15 @@ class VideoSource:
                 last = pts
                 duration = frame.duration or step
                 reached = max(reached, (pts + duration) * self._tick)
-                yield _Timed(frame, pts, duration)
+                damaged += frame.is_corrupt
+                if not frame.is_corrupt or sound is None:
+                    sound = frame
+                yield _Timed(sound, pts, duration)
+        yield from stand_ins(math.inf)
         if moved:
             self._warn_once(f"{self.path}: {moved} frames had times that stood still or went back; they were moved forward")
         if damaged:
-            self._warn_once(f"{self.path}: {damaged} damaged parts; the frames there are missing or patched, the rest is used")
+            self._warn_once(f"{self.path}: damaged frames: {damaged}; the one before was taken for each, the rest is used")
         if last is not None:
             self._warn_if_truncated(container, stream, reached)
 
@@ -306,7 +340,7 @@ class VideoSource:
         width, height = self._info.width, self._info.height
         if self._orientation.transposed:
             width, height = height, width
-        return self._orientation.apply(to_rgb(frame, width, height, self._matrix, self._range))
+        return self._orientation.apply(to_rgb(frame, width, height, self._matrix, self._range, self._transfer))
 
     # Small helpers --------------------------------------------------------------------------------------
 

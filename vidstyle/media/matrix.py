@@ -15,14 +15,12 @@ from av.video.frame import VideoFrame
 from vidstyle.errors import MediaError
 from vidstyle.frames import ColorTags
 from vidstyle.media.base import Picture
+from vidstyle.media.tonemap import HDR_TRANSFERS, tone_mapped
 
-__all__ = ["FULL", "HDR_TRANSFERS", "LIMITED", "from_rgb", "is_rgb", "matrix_of", "to_rgb", "written_tags"]
+__all__ = ["FULL", "LIMITED", "SDR", "from_rgb", "is_rgb", "matrix_of", "to_rgb", "written_tags"]
 
 LIMITED, FULL = 1, 2
 RGB, BT709, UNSPECIFIED = 0, 1, 2
-
-HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-"""Transfer characteristics whose code values are no ordinary picture until they are tone mapped."""
 
 # FFmpeg's colorspace tags -> swscale's matrices. BT.2020 with constant luminance (10) is not linear; its
 # ordinary matrix is the nearest that swscale has.
@@ -33,6 +31,9 @@ _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 _FLAGS = 0x4 | 0x2000 | 0x4000 | 0x40000 | 0x80000
 
 _SD_HEIGHT = 576
+
+SDR = ColorTags(BT709, LIMITED, BT709, BT709)
+"""What tone mapped film is tagged as."""
 
 
 def is_rgb(format_name: str) -> bool:
@@ -61,14 +62,17 @@ def matrix_of(tags: ColorTags, height: int, name: str) -> tuple[int, int]:
     return _MATRICES[tags.colorspace], color_range
 
 
-def to_rgb(frame: VideoFrame, width: int, height: int, matrix: int, color_range: int) -> npt.NDArray[np.uint8]:
-    """A decoded frame as (height, width, 3) uint8 RGB, full range, scaled where the size asks for it."""
+def to_rgb(frame: VideoFrame, width: int, height: int, matrix: int, color_range: int, transfer: int) -> npt.NDArray[np.uint8]:
+    """A decoded frame as (height, width, 3) uint8 RGB, full range, scaled where the size asks for it; HDR is tone mapped.
+
+    `transfer` is FFmpeg's number for the frame's transfer characteristics.
+    """
     rgb = frame.reformat(
-        width=width, height=height, format="rgb24", interpolation=_FLAGS,
+        width=width, height=height, format="rgb48le" if transfer in HDR_TRANSFERS else "rgb24", interpolation=_FLAGS,
         src_colorspace=matrix, src_color_range=FULL if frame.format.name.startswith("yuvj") else color_range,
         dst_colorspace=matrix, dst_color_range=FULL,
-    )  # fmt: skip
-    return np.asarray(rgb.to_ndarray(), dtype=np.uint8)
+    ).to_ndarray()  # fmt: skip
+    return tone_mapped(rgb.astype(np.uint16, copy=False), transfer) if transfer in HDR_TRANSFERS else np.asarray(rgb, dtype=np.uint8)
 
 
 def from_rgb(picture: Picture, pix_fmt: str, tags: ColorTags) -> VideoFrame:
