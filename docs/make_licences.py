@@ -1,0 +1,63 @@
+"""Writes docs/licences.md: the licence of every package that `pip install vidstyle` brings along, as it states it itself.
+
+    python docs/make_licences.py
+
+Run it in an environment that was installed with constraints.txt; `tests/test_licences.py` tells when it is due.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+PAGE = Path(__file__).parent / "licences.md"
+MARK = "<!-- the table is written by docs/make_licences.py -->\n"
+STATED_ELSEWHERE = {"cuda-toolkit": "NVIDIA Proprietary Software"}
+"""Of packages whose metadata say nothing: what the packages that they consist of say."""
+
+
+def name_of(package: Distribution) -> str:
+    """As pip compares names: lower case, with hyphens."""
+    return re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower()
+
+
+def dependencies(of: str = "vidstyle") -> dict[str, Distribution]:
+    """What a package needs, and what that needs, as installed here: name → package."""
+    found: dict[str, Distribution] = {}
+    waiting = [of]
+    while waiting:
+        try:
+            package = distribution(waiting.pop())
+        except PackageNotFoundError:  # for another system or Python
+            continue
+        if name_of(package) in found:
+            continue
+        found[name_of(package)] = package
+        for text in package.requires or ():
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                waiting.append(needed.name)
+    del found[of]
+    return dict(sorted(found.items()))
+
+
+def licence_of(package: Distribution) -> str:
+    """As the package states it: an SPDX expression, a line of text, or its classifiers."""
+    metadata = package.metadata
+    classifiers = [line.split(" :: ")[-1] for line in metadata.get_all("Classifier", []) if line.startswith("License ::")]
+    stated = metadata.get("License-Expression") or (metadata.get("License") or "").split("\n")[0] or "; ".join(classifiers)
+    return stated or STATED_ELSEWHERE.get(name_of(package), "")
+
+
+def main() -> None:
+    """Rewrites the table, and keeps the words before it."""
+    words = PAGE.read_text().split(MARK)[0]
+    rows = [f"| {name} | {package.version} | {licence_of(package)} |" for name, package in dependencies().items()]
+    PAGE.write_text(words + MARK + "\n| package | version | licence |\n|---|---|---|\n" + "\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What vidstyle brings along, and that its licences are written down."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location("make_licences", ROOT / "docs" / "make_licences.py")
+assert spec is not None
+assert spec.loader is not None
+licences = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(licences)
+
+FREE = re.compile(r"MIT|BSD|Apache|ISC|Zlib|PSF|MPL|BSL|0BSD|CC0|NVIDIA", re.IGNORECASE)
+"""What a licence must name that lets a user use a package commercially; of NVIDIA's own see the page."""
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, str]:
+    lines = licences.PAGE.read_text().split(licences.MARK)[1].splitlines()
+    return {name.strip(): licence.strip() for _, name, _, licence, _ in (line.split("|") for line in lines if line.startswith("| "))}
+
+
+def test_every_dependency_is_on_the_page(rows: dict[str, str]) -> None:
+    missing = set(licences.dependencies()) - set(rows)
+    assert not missing, f"run python docs/make_licences.py; new: {missing}"
+
+
+def test_every_licence_lets_a_user_use_vidstyle_commercially(rows: dict[str, str]) -> None:
+    del rows["package"]
+    assert len(rows) > 10
+    for name, licence in rows.items():
+        assert FREE.search(licence), f"{name}: {licence or 'no licence stated'}"
+        assert not re.search(r"\bA?GPL|non-?commercial", licence, re.IGNORECASE), f"{name}: {licence}"
