@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,12 +43,12 @@ def exit_code(run: Callable[[Ending], int]) -> int:
     try:
         with contextlib.suppress(ValueError):  # signals can be set in the main thread only
             before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        return run(ending)
+        with _not_kept_waiting(ending):
+            return run(ending)
     except SystemExit as stop:
         return 1 if stop.code else 0  # 0: help has been printed
     except KeyboardInterrupt:
-        after_control_c = "\n" if sys.stderr.isatty() else ""
-        say(f"{after_control_c}vidstyle: interrupted{ending.after_interrupt}")
+        _say_interrupted(ending)
         return INTERRUPTED
     except VidstyleError as error:
         return _fail(_line(error), error.exit_code, ending.verbose)
@@ -67,6 +68,55 @@ def exit_code(run: Callable[[Ending], int]) -> int:
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _not_kept_waiting(ending: Ending) -> Iterator[None]:
+    """Ends the process a moment after Ctrl-C or SIGTERM, should the block not have ended by itself.
+
+    Python hears a signal between two of its own instructions, and a step on a large picture is seconds of one call. A workspace
+    may be left at any moment: what is lost is at most the frame in work, and what of the one before was not yet on disk.
+    """
+    ended = threading.Event()
+    ear, mouth = os.pipe()
+    os.set_blocking(mouth, False)
+    try:
+        before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    except ValueError:  # not the main thread, which signals do not reach
+        os.close(ear)
+        os.close(mouth)
+        yield
+        return
+
+    def listen() -> None:
+        while (heard := os.read(ear, 1)) != _GOODBYE:
+            if heard[0] in (signal.SIGINT, signal.SIGTERM) and not ended.wait(_PATIENCE):
+                _say_interrupted(ending)
+                os._exit(INTERRUPTED)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        with contextlib.suppress(BlockingIOError):  # full of signals: it has heard enough
+            os.write(mouth, _GOODBYE)
+        listener.join()
+        os.close(ear)
+        os.close(mouth)
+
+
+_GOODBYE = b"\0"
+"""No signal has this number."""
+_PATIENCE = 1.5
+"""Seconds that a job has to end by itself once it was asked to."""
+
+
+def _say_interrupted(ending: Ending) -> None:
+    after_control_c = "\n" if sys.stderr.isatty() else ""
+    say(f"{after_control_c}vidstyle: interrupted{ending.after_interrupt}")
 
 
 def _fail(message: str, code: int, with_traceback: bool) -> int:
