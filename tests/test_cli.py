@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import errno
 import io
 import logging
 import os
@@ -411,10 +412,11 @@ def test_the_bar_shows_on_a_terminal_of_any_size(size, job, monkeypatch):
     assert " 2.0/7 frames [" in text
 
 
-def test_a_reader_that_goes_away_does_not_stop_the_job(job, monkeypatch):
+@pytest.mark.parametrize("trouble", [BrokenPipeError(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_reader_that_goes_away_and_a_full_disk_do_not_stop_the_job(trouble, job, monkeypatch):
     class Closed(io.StringIO):
         def write(self, text):
-            raise BrokenPipeError
+            raise trouble
 
     monkeypatch.setattr(sys, "stdout", Closed())
     monkeypatch.setattr(sys, "stderr", Closed())

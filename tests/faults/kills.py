@@ -101,7 +101,7 @@ def run_in(directory: Path, arguments: tuple[str, ...]) -> None:
     from vidstyle.cli import main
 
     os.chdir(directory)
-    with open("errors.txt", "w") as errors, contextlib.redirect_stderr(errors):
+    with errors_of(directory).open("w") as errors, contextlib.redirect_stderr(errors):
         code = main(arguments)
     sys.exit(code)
 
@@ -121,14 +121,19 @@ def ended(job: BaseProcess, directory: Path) -> int:
     return job.exitcode
 
 
+def errors_of(directory: Path) -> Path:
+    """What the last job there has said; beside it, since the directory's disk may be full."""
+    return directory.with_name(f"{directory.name}.errors")
+
+
 def errors(directory: Path) -> str:
-    path = directory / "errors.txt"
+    path = errors_of(directory)
     return path.read_text() if path.exists() else ""
 
 
 def left(directory: Path) -> dict[str, str]:
-    """What there is beside the errors: name → digest of what is shown and heard."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != "errors.txt")
+    """What there is: name → digest of what is shown and heard."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
     return {str(path.relative_to(directory)): shown(path) for path in files}
 
 

