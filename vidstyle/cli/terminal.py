@@ -48,7 +48,7 @@ def exit_code(run: Callable[[Ending], int]) -> int:
     except SystemExit as stop:
         return 1 if stop.code else 0  # 0: help has been printed
     except KeyboardInterrupt:
-        _say_interrupted(ending)
+        say(_interrupted(ending))
         return INTERRUPTED
     except VidstyleError as error:
         return _fail(_line(error), error.exit_code, ending.verbose)
@@ -91,7 +91,8 @@ def _not_kept_waiting(ending: Ending) -> Iterator[None]:
     def listen() -> None:
         while (heard := os.read(ear, 1)) != _GOODBYE:
             if heard[0] in (signal.SIGINT, signal.SIGTERM) and not ended.wait(_PATIENCE):
-                _say_interrupted(ending)
+                with contextlib.suppress(OSError, ValueError):  # past tqdm and Python's buffers, whose locks another thread may hold
+                    os.write(sys.stderr.fileno(), f"{_interrupted(ending)}\n".encode())
                 os._exit(INTERRUPTED)
 
     listener = threading.Thread(target=listen, daemon=True)
@@ -114,9 +115,9 @@ _PATIENCE = 1.5
 """Seconds that a job has to end by itself once it was asked to."""
 
 
-def _say_interrupted(ending: Ending) -> None:
+def _interrupted(ending: Ending) -> str:
     after_control_c = "\n" if sys.stderr.isatty() else ""
-    say(f"{after_control_c}vidstyle: interrupted{ending.after_interrupt}")
+    return f"{after_control_c}vidstyle: interrupted{ending.after_interrupt}"
 
 
 def _fail(message: str, code: int, with_traceback: bool) -> int:
