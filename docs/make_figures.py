@@ -71,7 +71,7 @@ def curve() -> None:
                     axes.annotate(
                         row["way"].split()[1], (row["seconds_a_frame"], row[key]), (3, -12), textcoords="offset points", fontsize=7
                     )
-    for way, marker in MARKERS.items():
+    for way, marker in ((way, marker) for way, marker in MARKERS.items() if way in {row["way"] for row in rows}):
         above.plot([], [], marker, color="white", markersize=11, markeredgecolor="black", label=way)
     above.set_ylabel("objective over that of 100 steps alone")
     above.axhline(1.05, color="grey", linestyle=":")
