@@ -56,13 +56,13 @@ def main() -> None:
                 {"size": size, "frames": frames, "peak_mib": round(measured), "estimate_mib": round(estimated),
                  "ratio": round(estimated / measured, 3), "seconds_a_step": round(float(np.median(steps)), 3) if steps else None}
             )  # fmt: skip
-            save("memory", rows)
+            path = save("memory", rows)
             print(
                 f"{size}×{size}, frames {frames}: peak {measured:.0f} MiB, estimate {estimated:.0f} MiB, ratio {estimated / measured:.2f}"
                 + (f", {np.median(steps):.2f} s a step" if steps else ""),
                 flush=True,
             )
-    print("written:", save("memory", rows).name)
+    print("written:", path.name)
 
 
 if __name__ == "__main__":

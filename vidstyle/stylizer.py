@@ -117,8 +117,13 @@ class _Work:
     """Whether the painting is to become another one, somewhere."""
 
 
-def check_size(settings: Settings, size: tuple[int, int]) -> None:
+def check_size(settings: Settings, size: tuple[int, int], advice: str = "use a larger --size, or fewer --style-layers") -> None:
     """Whether there is something to paint on frames of `size` (height, width), and they are large enough for it.
+
+    Args:
+        settings: what the layers follow from.
+        size: (height, width) of the frames.
+        advice: what to do about frames that are too small.
 
     Raises:
         UsageError: no layer is asked for, or the frames are too small for the deepest.
@@ -128,10 +133,7 @@ def check_size(settings: Settings, size: tuple[int, int]) -> None:
         raise UsageError("--content-weight and --style-weight are both 0, which leaves nothing to paint")
     height, width = size
     if min(size) < minimum_side(layers):
-        raise UsageError(
-            f"frames of {width}×{height} are too small: the network needs {minimum_side(layers)} pixels a side; "
-            "use a larger --size, or fewer --style-layers"
-        )
+        raise UsageError(f"frames of {width}×{height} are too small: the network needs {minimum_side(layers)} pixels a side; {advice}")
     if settings.run.tileable and (height % TILE or width % TILE):
         raise UsageError(
             f"--tileable: frames of {width}×{height} are no multiples of {TILE}; only a single picture is brought to such a size"

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vidstyle.errors import UsageError
 from vidstyle.evaluate.measures import content_and_style_of
 from vidstyle.settings import Settings
-from vidstyle.stylizer import Stylizer
-from vidstyle.vgg import minimum_side
+from vidstyle.stylizer import Stylizer, check_size
 
 __all__ = ["NetworkJudge"]
 
@@ -33,11 +31,7 @@ class NetworkJudge:
 
     def __init__(self, styles: Sequence[Picture], size: tuple[int, int]) -> None:
         settings = Settings() if styles else Settings.from_mapping({"style": {"weight": 0}})
-        if min(size) < (needed := minimum_side(settings.layers)):
-            raise UsageError(
-                f"frames of {size[1]}×{size[0]} are too small for content and style loss, which need {needed} pixels a side; "
-                "use --no-losses"
-            )
+        check_size(settings, size, advice="use --no-losses")
         self._stylizer = Stylizer(settings, styles, size)
         self._targets = self._stylizer.targets(size) if styles else None
 

@@ -48,9 +48,8 @@ def tone_mapped(rgb: npt.NDArray[np.uint16], transfer: int) -> npt.NDArray[np.ui
 def _light(transfer: int) -> npt.NDArray[np.float32]:
     """cd/m² for every 16-bit code value of PQ; for HLG the share of the scene's brightest light."""
     value = np.arange(65536) / 65535
-    if HDR_TRANSFERS[transfer] == "PQ":  # SMPTE ST 2084
-        root = value ** (1 / _M2)
-        return (10000 * (np.maximum(root - _C1, 0) / (_C2 - _C3 * root)) ** (1 / _M1)).astype(np.float32)
+    if HDR_TRANSFERS[transfer] == "PQ":
+        return _light_of(value)
     a, b, c = 0.17883277, 0.28466892, 0.55991073  # ARIB STD-B67
     return np.where(value <= 0.5, value**2 / 3, (np.exp((value - c) / a) + b) / 12).astype(np.float32)
 
@@ -64,12 +63,17 @@ def _curve() -> npt.NDArray[np.float32]:
     knee = 1.5 * most - 0.5
     part = (value - knee).clip(0) / (1 - knee)
     rolled = (2 * part**3 - 3 * part**2 + 1) * knee + (part**3 - 2 * part**2 + part) * (1 - knee) + (3 * part**2 - 2 * part**3) * most
-    root = (np.where(value < knee, value, rolled) * top) ** (1 / _M2)
-    return (10000 * (np.maximum(root - _C1, 0) / (_C2 - _C3 * root)) ** (1 / _M1)).astype(np.float32)
+    return _light_of(np.where(value < knee, value, rolled) * top)
+
+
+def _light_of(value: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """cd/m² of PQ's values in [0, 1] (SMPTE ST 2084)."""
+    root = value ** (1 / _M2)
+    return np.asarray(10000 * (np.maximum(root - _C1, 0) / (_C2 - _C3 * root)) ** (1 / _M1), np.float32)
 
 
 def _pq_of(light: npt.NDArray[np.floating] | np.floating) -> npt.NDArray[np.floating]:
-    """PQ's value, in [0, 1], of light in shares of 10 000 cd/m² (SMPTE ST 2084)."""
+    """PQ's value, in [0, 1], of light in shares of 10 000 cd/m² (the inverse of `_light_of`)."""
     power = np.asarray(light) ** _M1
     return np.asarray(((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2)
 
