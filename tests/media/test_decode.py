@@ -403,6 +403,16 @@ class TestRefusals:
         with pytest.raises(MediaError):
             VideoSource(path)
 
+    @pytest.mark.parametrize(
+        "text", ["#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {}\n"]
+    )
+    def test_a_list_does_not_open_other_files(self, text: str, tmp_path: Path) -> None:
+        make_clip(tmp_path / "private.ts", 4)
+        path = tmp_path / "list.mp4"
+        path.write_text(text.format("private.ts"))
+        with pytest.raises(MediaError, match=r"list\.mp4: is a list of other files"):
+            VideoSource(path)
+
     def test_a_colon_in_the_name_is_no_protocol(self, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "http:clip.mp4").write_bytes(clip.read_bytes())
         monkeypatch.chdir(tmp_path)

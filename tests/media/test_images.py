@@ -8,6 +8,7 @@ import zlib
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -16,9 +17,10 @@ from PIL import Image, ImageCms, ImageOps
 from tests.clips import moving, quadrants
 from vidstyle.errors import MediaError
 from vidstyle.frames import MediaInfo
-from vidstyle.media import open_sink, open_source
+from vidstyle.media import open_sink, open_source, read_style
 from vidstyle.media.images import ImageSink, ImageSource
 from vidstyle.media.stills import Still, encode, fit, read_header, read_still
+from vidstyle.media.tonemap import hdr_word, tone_mapped
 from vidstyle.settings import EncodeSettings, RunSettings
 
 SECOND = Fraction(1)
@@ -225,9 +227,45 @@ class TestRefusing:
         with pytest.raises(MediaError, match=r"bomb\.png: .*pixels"):
             ImageSource(path, RunSettings())
 
+    @pytest.mark.parametrize("ending", ["gif", "webp", "tif", "bmp", "jpg", "ppm"])
+    def test_absurd_sizes_by_other_headers(self, tmp_path: Path, ending: str) -> None:
+        """A small file whose header asks for gigabytes: refused before a pixel is decoded."""
+        path = saved(tmp_path / f"bomb.{ending}", Image.new("RGB", (7, 9)))
+        data, large = path.read_bytes(), 65_000
+        if ending == "ppm":
+            data = data.replace(b"7 9", b"65000 65000")
+        elif ending == "gif":
+            data = data[:6] + struct.pack("<HH", large, large) + data[10:]
+        elif ending == "bmp":
+            data = data[:18] + struct.pack("<ii", large, large) + data[26:]
+        elif ending == "webp":  # VP8, whose sizes have 14 bits: just over the limit
+            place = data.index(b"\x9d\x01\x2a") + 3
+            data = data[:place] + struct.pack("<HH", 16383, 16383) + data[place + 4 :]
+        elif ending == "jpg":
+            place = data.index(b"\xff\xc0") + 5
+            data = data[:place] + struct.pack(">HH", large, large) + data[place + 4 :]
+        else:  # every entry of a TIFF's directory: number, type, count, value
+            at = struct.unpack("<I", data[4:8])[0] + 2
+            for entry in range(at, at + 12 * struct.unpack("<H", data[at - 2 : at])[0], 12):
+                if struct.unpack("<H", data[entry : entry + 2])[0] in (256, 257):
+                    data = data[: entry + 2] + struct.pack("<HII", 4, 1, large) + data[entry + 12 :]
+        path.write_bytes(data)
+        with pytest.raises(MediaError, match=rf"bomb\.{ending}: .*pixels"):
+            ImageSource(path, RunSettings())
+
     def test_pixels_that_are_no_colours(self, tmp_path: Path) -> None:
         with pytest.raises(MediaError, match="float32"):
             read_still(saved(tmp_path / "a.tif", photo().convert("F")))
+
+    def test_an_odd_jpeg_says_nothing_past_us(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """libjpeg writes of bytes that it does not expect to stderr itself, from inside OpenCV."""
+        path = saved(tmp_path / "a.jpg", photo(), quality=95)
+        before = read_still(path).rgb
+        data = path.read_bytes()
+        place = data.index(b"\xff\xdb")
+        path.write_bytes(data[:place] + bytes(7) + data[place:])
+        np.testing.assert_array_equal(read_still(path).rgb, before)
+        assert capfd.readouterr() == ("", "")
 
     @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "bmp", "gif", "ppm", "jp2"])
     def test_random_damage_gives_a_picture_or_a_clear_error(self, tmp_path: Path, ending: str) -> None:
@@ -437,3 +475,91 @@ class TestProfiles:
         grey = self.PROFILE[:16] + b"GRAY" + self.PROFILE[20:]
         Image.fromarray(np.full((20, 30), 90, np.uint8)).save(source, icc_profile=grey)
         assert self.painted(source, tmp_path / "out.png") is None
+
+
+class TestWhite:
+    """What stands for white need not be the largest number that the values' type holds."""
+
+    RAMP = np.linspace(0, 1, 64)
+
+    @pytest.mark.parametrize(("kind", "white"), [(b"P6", 1023), (b"P5", 4095), (b"P5", 100), (b"P2", 100), (b"P2", 1023), (b"P3", 65535)])
+    def test_of_pnm(self, tmp_path: Path, kind: bytes, white: int) -> None:
+        values = (self.RAMP * white).round().astype(">u2" if white > 255 else "u1")
+        rows = np.repeat(np.tile(values, (48, 1))[..., None], 3 if kind in (b"P3", b"P6") else 1, axis=2)
+        pixels = rows.tobytes() if kind > b"P3" else (" ".join(map(str, rows.ravel().tolist())) + "\n").encode()
+        (tmp_path / "a.pnm").write_bytes(kind + b"\n# by hand\n64 48\n%d\n" % white + pixels)
+        self.is_ramp(read_still(tmp_path / "a.pnm"), 1 / white)
+
+    @pytest.mark.parametrize(("pix_fmt", "about"), [("gray10le", 10), ("gbrp12le", 12), ("rgb48le", 12)])
+    def test_of_jpeg_2000(self, tmp_path: Path, pix_fmt: str, about: int) -> None:
+        self.is_ramp(read_still(coded(tmp_path / "a.jp2", "jpeg2000", self.deep(), pix_fmt)), 8 / 2**about)
+
+    @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+    def test_of_avif(self, tmp_path: Path, pix_fmt: str) -> None:
+        self.is_ramp(read_still(coded(tmp_path / "a.avif", "libsvtav1", self.deep(), pix_fmt, crf="1")), 8 / 255)
+
+    def deep(self) -> npt.NDArray[np.uint16]:
+        return np.tile((self.RAMP * 65535).round().astype(np.uint16)[None, :, None], (48, 1, 3))
+
+    def is_ramp(self, still: Still, tolerance: float) -> None:
+        found = still.rgb / np.iinfo(still.rgb.dtype).max
+        np.testing.assert_allclose(found, np.broadcast_to(self.RAMP[None, :, None], found.shape), atol=tolerance)
+
+
+def coded(path: Path, codec: str, picture: npt.NDArray[np.uint16], pix_fmt: str, transfer: int = 1, **options: str) -> Path:
+    """A picture, (H, W, 3) uint16 RGB, as FFmpeg codes it."""
+    kind = {"format": "avif"} if path.suffix == ".avif" else {"format": "image2", "options": {"update": "1"}}
+    with av.open(str(path), "w", **kind) as container:
+        stream = container.add_stream(codec, rate=1, options=options)
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = pix_fmt
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = 9 if transfer > 1 else 1, transfer, 1, 2
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb48le").reformat(format=pix_fmt, dst_colorspace=1, dst_color_range=2)
+        frame.pts = 0
+        for packet in stream.encode(frame) + stream.encode(None):
+            container.mux(packet)
+    return path
+
+
+class TestHdr:
+    """Tone mapped as film is, and said."""
+
+    GREY = np.full((48, 64, 3), 38010, np.uint16)
+    """PQ's value of the white of SDR, 203 cd/m²; which the curve brings down a little, to leave room for what is brighter."""
+
+    def png(self, path: Path, transfer: int | None) -> Path:
+        write_png16(path, self.GREY)
+        data = path.read_bytes()
+        if transfer is not None:
+            data = data[:33] + chunk(b"cICP", bytes([9, transfer, 0, 1])) + data[33:]
+        path.write_bytes(data)
+        return path
+
+    def test_png(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        expected = tone_mapped(self.GREY, 16)
+        assert 190 < expected[0, 0, 0] < 240
+        path = self.png(tmp_path / "a.png", 16)
+        with open_source(path, RunSettings()) as source:
+            np.testing.assert_array_equal(next(source.frames()).rgb, expected)
+        assert [record.getMessage() for record in caplog.records] == [f"{path}: {hdr_word(16)}"]
+
+    @pytest.mark.parametrize("transfer", [None, 1, 13])
+    def test_a_png_of_another_curve_is_as_it_was(self, tmp_path: Path, transfer: int | None, caplog: pytest.LogCaptureFixture) -> None:
+        path = self.png(tmp_path / "a.png", transfer)
+        np.testing.assert_array_equal(read_still(path).rgb, self.GREY)
+        assert not caplog.records
+
+    def test_avif(self, tmp_path: Path) -> None:
+        path = coded(tmp_path / "a.avif", "libsvtav1", self.GREY, "yuv420p10le", transfer=16)
+        np.testing.assert_allclose(read_still(path).rgb.astype(int), tone_mapped(self.GREY, 16).astype(int), atol=4)
+
+    def test_frames_and_styles_say_it_once(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        for name in ("0.png", "1.png"):
+            self.png(tmp_path / name, 18)
+        with open_source(tmp_path, RunSettings()) as source:
+            assert len(list(source.frames())) == 2
+        assert [record.getMessage() for record in caplog.records] == [f"{tmp_path / '0.png'}: {hdr_word(18)}"]
+        caplog.clear()
+        read_style(tmp_path / "0.png")
+        assert [record.getMessage() for record in caplog.records] == [f"STYLE {tmp_path / '0.png'}: {hdr_word(18)}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -16,7 +17,7 @@ from vidstyle.media import video
 from vidstyle.media.base import Sink, Source, check_place
 from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, natural_order, only_pictures
 from vidstyle.media.images import ImageSink, ImageSource
-from vidstyle.media.stills import READABLE, WRITABLE, read_header, read_still, to_8_bit
+from vidstyle.media.stills import READABLE, WRITABLE, Header, read_header, read_still, to_8_bit
 from vidstyle.settings import EncodeSettings, RunSettings
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "read_style",
     "silence_codecs",
 ]
+
+logger = logging.getLogger(__name__)
 
 # Pictures by their name that nothing here decodes, so that they are refused as pictures and not as videos.
 _UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".psd", ".svg", ".exr", ".hdr", ".jxl"})
@@ -196,6 +199,10 @@ def check_style(path: Path, role: str = "STYLE") -> None:
         UsageError: there is nothing at `path`, or no still picture that can be decoded.
         MediaError: it cannot be opened.
     """
+    _style_header(path, role)
+
+
+def _style_header(path: Path, role: str) -> Header:
     advice = f"give a {_STYLE_FORMATS} picture as {role}"
     if not path.exists():
         raise UsageError(f"{role} {path}: no such file; check the name")
@@ -206,6 +213,7 @@ def check_style(path: Path, role: str = "STYLE") -> None:
         raise UsageError(f"{role} {path}: {'is no picture that can be read' if path.stat().st_size else 'the file is empty'}; {advice}")
     if header.animated:
         raise UsageError(f"{role} {path}: is an animation, not a still picture; {advice}")
+    return header
 
 
 def read_style(path: Path, role: str = "STYLE") -> npt.NDArray[np.uint8]:
@@ -215,7 +223,9 @@ def read_style(path: Path, role: str = "STYLE") -> npt.NDArray[np.uint8]:
         UsageError: see `check_style`.
         MediaError: the picture is damaged.
     """
-    check_style(path, role)
+    header = _style_header(path, role)
+    if header.warning:
+        logger.warning("%s %s: %s", role, path, header.warning)
     try:
         return to_8_bit(read_still(path).rgb)
     except MediaError as error:

@@ -26,7 +26,7 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import ColorTags, Frame, MediaInfo
 from vidstyle.media.base import MOST_PIXELS, even_size, exact_rate
 from vidstyle.media.matrix import SDR, matrix_of, to_rgb
-from vidstyle.media.tonemap import HDR_TRANSFERS
+from vidstyle.media.tonemap import HDR_TRANSFERS, hdr_word
 from vidstyle.settings import Position, RunSettings
 
 __all__ = ["VideoSource", "open_container", "picture_stream"]
@@ -208,10 +208,7 @@ class VideoSource:
 
     def _warn_of_content(self, frame: VideoFrame, tags: ColorTags) -> None:
         if tags.color_trc in HDR_TRANSFERS:
-            self._warn_once(
-                f"{self.path}: HDR ({HDR_TRANSFERS[tags.color_trc]}) is brought down to SDR, by the curve of ITU-R BT.2390; "
-                "for another look convert it first"
-            )
+            self._warn_once(f"{self.path}: {hdr_word(tags.color_trc)}")
         if any(part.is_alpha for part in frame.format.components) and not _opaque(frame):
             self._warn_once(f"{self.path}: its transparency is left out; a directory of PNG frames keeps it")
         if frame.interlaced_frame:
@@ -373,6 +370,10 @@ class VideoSource:
             logger.warning(message)
 
 
+_LISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD")
+"""How playlists begin (HLS, FFmpeg's concat, DASH, IMF), which would have FFmpeg open other files."""
+
+
 def open_container(path: Path) -> InputContainer:
     """Opens a media file for reading, local files only.
 
@@ -387,8 +388,11 @@ def open_container(path: Path) -> InputContainer:
             raise MediaError(f"{path}: is a directory, not a video file")
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: is empty (0 bytes); give a video")
-        # "file:" keeps a colon in a name from being read as a protocol; the whitelist keeps a playlist in
-        # disguise from reaching the network. Tags in odd encodings pass through byte by byte.
+        with path.open("rb") as file:
+            if file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_LISTS):
+                raise MediaError(f"{path}: is a list of other files, not a film; give the film itself")
+        # "file:" keeps a colon in a name from being read as a protocol; the whitelist keeps what the file names
+        # beside itself from reaching the network. Tags in odd encodings pass through byte by byte.
         container = av.open(f"file:{path}", "r", options={"protocol_whitelist": "file"}, metadata_errors="surrogateescape")
     except PermissionError:
         raise MediaError(f"{path}: may not be read; check its permissions") from None

@@ -125,6 +125,7 @@ def _frame_at(text: str | None, rate: Fraction, default: int) -> int:
 def _common_size(path: Path, names: list[str]) -> tuple[int, int]:
     """(width, height) that all pictures share, from their headers."""
     size: tuple[int, int] | None = None
+    told: set[str] = set()
     for name in names:
         header = read_header(path / name)
         if header is None:
@@ -132,6 +133,9 @@ def _common_size(path: Path, names: list[str]) -> tuple[int, int]:
             raise MediaError(f"{path / name}: not a picture that can be read")
         if header.animated:
             raise MediaError(f"{path / name}: an animated picture among frames; take it out or give it as the input itself")
+        if header.warning is not None and header.warning not in told:
+            told.add(header.warning)
+            logger.warning("%s: %s", path / name, header.warning)
         size = size or (header.width, header.height)
         if size != (header.width, header.height):
             raise MediaError(

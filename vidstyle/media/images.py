@@ -39,6 +39,8 @@ class ImageSource:
             raise MediaError(f"{path}: not a picture that can be read")
         if header.pages:
             logger.warning("%s: holds several pages; only the first is used", path)
+        if header.warning:
+            logger.warning("%s: %s", path, header.warning)
         width, height = (even_size if film else longest_side_size)(header.width, header.height, run.size)
         if run.tileable:
             width, height = (max(round(side / TILE), 1) * TILE for side in (width, height))

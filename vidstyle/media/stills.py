@@ -1,12 +1,13 @@
 """Picture files: what their headers say, how they are read and written.
 
-Pillow reads headers (size, orientation and animation without decoding a pixel), OpenCV decodes and
-encodes, because it keeps 16 bits a channel.
+Pillow reads headers (size, orientation and animation without decoding a pixel), OpenCV decodes and encodes, because it keeps
+16 bits a channel. Pillow decodes where OpenCV would not do: JPEG, whose library complains on stderr there.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -24,6 +25,7 @@ from PIL import Image, ImageOps, TiffImagePlugin
 from vidstyle.errors import MediaError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture
+from vidstyle.media.tonemap import HDR_TRANSFERS, hdr_word, tone_mapped
 
 __all__ = [
     "READABLE",
@@ -61,6 +63,8 @@ _PROFILED = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 _WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG, _ALPHA_TAG, _PROFILE_TAG = 256, 257, 274, 338, 34675
 _TIFF_SIZES = {3: 2, 7: 1}  # bytes a value of SHORT and UNDEFINED
 _MODEL = slice(16, 20)  # of a profile: the colour model of its values
+_HEAD = 1 << 20
+"""Bytes from the beginning of a file that say how its values are meant; pixels come behind."""
 
 # What Pillow raises on headers that are damaged, or of something else altogether.
 _HEADER_ERRORS = (
@@ -94,6 +98,13 @@ class Header:
     """More than one picture, meant to be shown one after the other."""
     pages: bool
     """More than one picture, meant to lie side by side (TIFF)."""
+    hdr: int | None
+    """FFmpeg's number for the transfer characteristics where they are HDR, see `HDR_TRANSFERS`."""
+
+    @property
+    def warning(self) -> str | None:
+        """What is to be said of the picture before its pixels are used, after its name."""
+        return None if self.hdr is None else hdr_word(self.hdr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +135,9 @@ def read_header(path: Path) -> Header | None:
             formats = [*_FORMATS, "TGA"] if path.suffix.lower() == ".tga" else _FORMATS
             try:
                 with Image.open(file, formats=[name for name in formats if name in Image.OPEN]) as image:
-                    return _describe(image)
+                    header = _describe(image)
+                file.seek(0)
+                return replace(header, hdr=_hdr(header.format, file.read(_HEAD)))
             except Image.DecompressionBombError:
                 raise MediaError(f"{path}: more pixels than a picture should have; shrink it first") from None
             except _HEADER_ERRORS:
@@ -144,8 +157,8 @@ def _describe(image: Image.Image) -> Header:
     if orientation > 4:
         width, height = height, width
     kind = image.format or ""
-    if kind == "TIFF":
-        # OpenCV turns a TIFF by itself, and only that.
+    if kind in ("TIFF", "JPEG"):
+        # OpenCV turns a TIFF by itself, and `_by_pillow` whatever it reads.
         orientation = 1
     several = bool(getattr(image, "is_animated", False))
     profile = image.info.get("icc_profile")
@@ -157,7 +170,36 @@ def _describe(image: Image.Image) -> Header:
         profile if isinstance(profile, bytes) else None,
         animated=several and kind in _MOVING,
         pages=several and kind == "TIFF",
+        hdr=None,
     )
+
+
+def _hdr(kind: str, head: bytes) -> int | None:
+    """The transfer characteristics that a picture names in the beginning of its file, if they are HDR."""
+    transfer = None
+    if kind == "PNG" and 0 < (place := head.find(b"cICP")) < head.find(b"IDAT"):
+        transfer = head[place + 5]
+    elif kind == "AVIF" and (place := head.find(b"colrnclx")) > 0:
+        transfer = int.from_bytes(head[place + 10 : place + 12], "big")
+    return transfer if transfer in HDR_TRANSFERS else None
+
+
+def _whitest(kind: str, data: bytes) -> int | None:
+    """The value that stands for white in a picture whose values OpenCV leaves as they are; None: the largest of their type."""
+    if kind == "PPM" and (header := _PNM.match(data)):
+        white = int(header[2])
+        return None if white < 256 and header[1] in b"23" else white  # written as decimals OpenCV scales bytes, but no others
+    if kind == "JPEG2000" and (place := data.find(_J2K_SIZES)) >= 0:
+        return int(2 ** ((data[place + 42] & 0x7F) + 1) - 1)
+    if kind == "AVIF" and (place := data.find(b"av1C")) >= 0:
+        return {0: 255, 2: 1023, 3: 4095}.get(data[place + 6] >> 5 & 3)
+    return None
+
+
+_PNM = re.compile(rb"P([2356])(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)")
+"""Kind, width, height and white of a PGM or PPM, with remarks between."""
+_J2K_SIZES = b"\xff\x4f\xff\x51"
+"""Beginning of a JPEG 2000 codestream, whose segment SIZ says the depth of every component."""
 
 
 def read_still(path: Path) -> Still:
@@ -182,8 +224,8 @@ def read_still(path: Path) -> Still:
     pixels: npt.NDArray[Any] | None  # the stubs say that there is always an array; a picture that cannot be decoded gives None
     try:
         with _quiet_opencv():
-            if header.format == "TGA":
-                pixels = _by_pillow(path, data, "TGA")
+            if header.format in ("TGA", "JPEG"):
+                pixels = _by_pillow(path, data, header.format)
             else:
                 pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -197,7 +239,14 @@ def read_still(path: Path) -> Still:
         pixels = _with_grey_key(data, pixels)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise MediaError(f"{path}: pixels of type {pixels.dtype}; save the picture with 8 or 16 bits a channel")
+    white, largest = _whitest(header.format, data), np.iinfo(pixels.dtype).max
+    if white is not None and 0 < white < largest:
+        pixels = ((pixels.clip(0, white).astype(np.uint32) * largest + white // 2) // white).astype(pixels.dtype)
     still = _split(_upright(pixels, header.orientation))
+    if header.hdr is not None:
+        deep = still.rgb if still.rgb.dtype == np.uint16 else still.rgb.astype(np.uint16) * 257
+        alpha = None if still.alpha is None else to_8_bit(still.alpha)
+        still = Still(tone_mapped(deep.astype(np.uint16, copy=False), header.hdr), alpha)
     profile = header.profile
     return replace(still, profile=profile) if profile is not None and profile[_MODEL] == b"RGB " else still
 
@@ -225,7 +274,7 @@ def _critical_chunks(path: Path, data: bytes) -> bytes:
 
 
 def _by_pillow(path: Path, data: bytes, kind: str, opaque: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
-    """An 8-bit picture as BGRA by Pillow, upright; where it is not transparent `opaque`, if that is given.
+    """An 8-bit picture as BGR or BGRA by Pillow, upright; where it is not transparent `opaque`, if that is given.
 
     Raises:
         MediaError: Pillow cannot read it.
@@ -237,7 +286,10 @@ def _by_pillow(path: Path, data: bytes, kind: str, opaque: npt.NDArray[Any] | No
             if opaque is not None and image.mode not in ("RGBA", "RGBa", "LA", "La"):
                 return opaque
             image.load()
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))[..., [2, 1, 0, 3]]
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("L", "RGB", "CMYK"):
+                return np.asarray(upright.convert("RGB"))[..., ::-1]
+            return np.asarray(upright.convert("RGBA"))[..., [2, 1, 0, 3]]
     except _HEADER_ERRORS:
         raise MediaError(f"{path}: the {kind} picture is damaged or incomplete; save it anew") from None
 

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HDR_TRANSFERS", "tone_mapped"]
+__all__ = ["HDR_TRANSFERS", "hdr_word", "tone_mapped"]
 
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """FFmpeg's transfer characteristics whose code values are no ordinary picture until they are tone mapped."""
@@ -21,6 +21,11 @@ _TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-
 _LUMINANCE = np.array([0.2627, 0.6780, 0.0593], np.float32)
 _GAMMA = 2.4
 """Of an SDR screen (ITU-R BT.1886)."""
+
+
+def hdr_word(transfer: int) -> str:
+    """What is said of film and pictures that are tone mapped, after their name."""
+    return f"HDR ({HDR_TRANSFERS[transfer]}) is brought down to SDR, by the curve of ITU-R BT.2390; for another look convert it first"
 
 
 def tone_mapped(rgb: npt.NDArray[np.uint16], transfer: int) -> npt.NDArray[np.uint8]:
