@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kills import ENDS_WITHIN, MOMENTS, SCENARIOS, SIGNALS, Reference, trial
+from tests.faults.kills import ENDS_WITHIN, MOMENTS, SCENARIOS, SIGNALS, Reference, style, trial
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(SCENARIOS)))
@@ -49,3 +49,37 @@ def test_a_job_that_does_not_hear_ends_all_the_same(sent: signal.Signals) -> Non
     assert job.returncode == 130
     assert time.monotonic() - began < ENDS_WITHIN
     assert said == "vidstyle: interrupted; run the same command to go on\n"
+
+
+@pytest.mark.parametrize("moment", ["before the command", "before torch", "while torch loads", "at the end of that"])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_job_ends_in_one_line_while_its_libraries_load(moment: str, sent: signal.Signals, tmp_path: Path) -> None:
+    """An import that is interrupted raises what the library makes of it."""
+    style(tmp_path)
+    stop = {
+        "before the command": "tyro",
+        "before torch": "vidstyle.media",
+        "while torch loads": "torch.nn",
+        "at the end of that": "vidstyle.stylizer",
+    }
+    code = LOADS.format(name=stop[moment], number=int(sent))
+    job = subprocess.run(
+        [sys.executable, "-c", code, "style.png", "style.png", "-o", "out.png"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert job.returncode == 130
+    assert job.stderr.startswith("vidstyle: interrupted")
+    assert len(job.stderr.splitlines()) == 1
+    assert not (tmp_path / "out.png").exists()
+
+
+LOADS = """
+import importlib.abc, os, sys
+class Finder(importlib.abc.MetaPathFinder):
+    "Sends the signal when a module is asked for, from inside the import."
+    def find_spec(self, name, path, target=None):
+        if name == {name!r}:
+            os.kill(os.getpid(), {number})
+sys.meta_path.insert(0, Finder())
+from vidstyle.__main__ import main
+sys.exit(main())
+"""

@@ -30,6 +30,7 @@ from vidstyle import __version__
 from vidstyle.cli.terminal import Ending, duration, exit_code, frames, logging_to_terminal, say
 from vidstyle.errors import UsageError
 from vidstyle.settings import FlagInfo, Settings, describe_validation_error, file_values, flag_table, preset_names, preset_values
+from vidstyle.starting import loading
 
 if TYPE_CHECKING:
     from vidstyle.pipeline import FrameReport, JobOptions
@@ -397,11 +398,12 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
         raise UsageError("-q and -v contradict each other; give one of them")
     level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.WARNING
     with logging_to_terminal(level):
-        return _run(_command(arguments), arguments.quiet)
+        return _run(_command(arguments), arguments.quiet, ending.after_interrupt)
 
 
-def _run(command: Command, quiet: bool) -> int:
-    from vidstyle.media import check_style, kind_of, output_kind, silence_codecs
+def _run(command: Command, quiet: bool, after_interrupt: str) -> int:
+    with loading(after_interrupt):
+        from vidstyle.media import check_style, kind_of, output_kind, silence_codecs
 
     silence_codecs()
     # The job looks again. Here a slip of the pen is told before torch is imported, which takes seconds.
@@ -410,7 +412,8 @@ def _run(command: Command, quiet: bool) -> int:
         check_style(style)
     if not command.batch:
         output_kind(command.output)
-    from vidstyle.pipeline import JobOptions
+    with loading(after_interrupt):
+        from vidstyle.pipeline import JobOptions
 
     options = JobOptions(overwrite=command.overwrite, fresh=command.fresh, keep_workspace=command.keep_workspace, log_json=command.log_json)
     progress = _progress(quiet)

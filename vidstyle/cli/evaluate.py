@@ -18,6 +18,7 @@ from vidstyle import __version__
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame, MediaInfo
+from vidstyle.starting import loading
 
 __all__ = ["main"]
 
@@ -143,9 +144,10 @@ def _dump(report: dict[str, Any], stream: TextIO) -> None:
 
 
 def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
-    from vidstyle.flow import make_flows
-    from vidstyle.media import check_style, kind_of, open_source, silence_codecs
-    from vidstyle.settings import RunSettings, Settings
+    with loading():
+        from vidstyle.flow import make_flows
+        from vidstyle.media import check_style, kind_of, open_source, silence_codecs
+        from vidstyle.settings import RunSettings, Settings
 
     silence_codecs()
     for path in (arguments.source, arguments.result):
@@ -154,8 +156,9 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
         check_style(path)
     flows = make_flows(arguments.flow, arguments.flow_weights)
 
-    from vidstyle.evaluate import FlowDirectory, NetworkJudge, evaluate
-    from vidstyle.media import read_style
+    with loading():
+        from vidstyle.evaluate import FlowDirectory, NetworkJudge, evaluate
+        from vidstyle.media import read_style
 
     truth = FlowDirectory(arguments.ground_truth, arguments.occlusions) if arguments.ground_truth else None
     part = Settings.from_mapping(

@@ -20,10 +20,9 @@ from typing import TextIO
 from tqdm import tqdm
 
 from vidstyle.errors import VidstyleError
+from vidstyle.starting import INTERRUPTED
 
-__all__ = ["INTERRUPTED", "Ending", "duration", "exit_code", "frames", "logging_to_terminal", "say"]
-
-INTERRUPTED = 130
+__all__ = ["Ending", "duration", "exit_code", "frames", "logging_to_terminal", "say"]
 
 
 @dataclass(slots=True)
