@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def make_clip(
     rotation: int = 0,
     mirror: str | None = None,
     cover: bool = False,
-    audio: str | None = None,
+    audio: str | Sequence[str] | None = None,
     audio_first: bool = False,
     seconds: float | None = None,
     subtitles: list[tuple[float, float, str]] | None = None,
@@ -73,7 +73,7 @@ def make_clip(
         matrix, color_range: FFmpeg's integers; how the colours are coded, and tagged if `tagged`.
         mirror: `hflip` or `vflip`, by the display matrix alone.
         cover: adds a cover picture; with no `pictures` at all there is no film.
-        audio: codec of a mono tone (`aac`, `libopus`, …), `seconds` long (default: as long as the film).
+        audio: codec of a mono tone (`aac`, `libopus`, …), `seconds` long (default: as long as the film); or of several.
         subtitles, chapters: (start, end, text) in seconds. Subtitles are SubRip in Matroska, else mov_text.
     """
     frames = [moving(i, *size) for i in range(pictures)] if isinstance(pictures, int) else pictures
@@ -81,7 +81,8 @@ def make_clip(
     time_base = time_base or 1 / Fraction(rate)
     container = av.open(str(path), "w", format=format, container_options=container_options or {})
     container.metadata.update(metadata or {})
-    sound = _add_tone(container, audio) if audio and audio_first else None
+    codecs = [audio] if isinstance(audio, str) else list(audio or ())
+    sounds = [_add_tone(container, one) for one in codecs] if audio_first else []
     if frames:
         video = container.add_stream(
             codec, rate=Fraction(rate), options={"crf": "10", **(options or {})} if codec == "libx264" else options
@@ -99,8 +100,8 @@ def make_clip(
             context.color_trc = transfer
         if rotation or mirror:
             video.set_display_rotation(rotation, hflip=mirror == "hflip", vflip=mirror == "vflip")
-    if audio and not audio_first:
-        sound = _add_tone(container, audio)
+    if not audio_first:
+        sounds = [_add_tone(container, one) for one in codecs]
     words = _add_subtitles(container, path) if subtitles else None
     picture_of_cover = _add_cover(container) if cover else None
     if chapters:
@@ -122,7 +123,7 @@ def make_clip(
         packets += video.encode(frame)
     if frames:
         packets += video.encode(None)
-    if sound is not None:
+    for sound in sounds:
         packets += _tone_packets(sound, seconds or float((pts[-1] + 1) * time_base))
     for start, end, text in subtitles or []:
         assert words is not None
@@ -229,8 +230,8 @@ def read_times(path: Path) -> list[Fraction]:
         return [frame.pts * frame.time_base for frame in container.decode(video=0)]
 
 
-def read_packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
-    """(time in seconds, payload) of every packet of the first stream of a kind."""
+def read_packets(path: Path, kind: str, number: int = 0) -> list[tuple[Fraction, bytes]]:
+    """(time in seconds, payload) of every packet of a stream of a kind, which are counted from 0."""
     with av.open(str(path)) as container:
-        stream = next(stream for stream in container.streams if stream.type == kind)
+        stream = [stream for stream in container.streams if stream.type == kind][number]
         return [(packet.pts * packet.time_base, bytes(packet)) for packet in container.demux(stream) if packet.size]
