@@ -16,7 +16,7 @@ from PIL import Image
 
 import vidstyle
 from vidstyle import cli
-from vidstyle.cli.terminal import duration
+from vidstyle.cli.terminal import duration, say
 from vidstyle.errors import MediaError, NotEnoughMemory, NumericalError
 from vidstyle.settings import Settings, flag_table
 
@@ -473,3 +473,16 @@ def test_help_into_a_closed_pipe_is_harmless():
     finally:
         os.close(writer)
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+def test_any_name_can_be_told_on_any_terminal(encoding, monkeypatch):
+    """Bytes in no encoding, letters that the terminal has not, and orders to it."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    say("vidstyle: film\udcff ×2 \u4f60 \x1b[2J.mp4\n  more", sys.stdout)
+    told = written.getvalue().decode(encoding)
+    assert told.startswith("vidstyle: film\\udcff ")
+    assert "\x1b" not in told
+    assert told.endswith("\\x1b[2J.mp4\n  more\n")
+    assert ("×" in told) == (encoding != "ascii")

@@ -144,6 +144,18 @@ class TestCopied:
             font = next(stream for stream in container.streams if stream.type == "attachment")
             assert (font.metadata["filename"], font.data) == ("font.ttf", b"not really a font")
 
+    @pytest.mark.parametrize("name", ["../../../evil.ttf", "/evil.ttf", "..", "a\nb\x1b[2J", "C:\\evil", "x" * 5000])
+    def test_an_attachment_s_name_leads_nowhere(self, tmp_path: Path, name: str) -> None:
+        """Nor do titles of subtitles and chapters: they are copied, and never a path."""
+        inner = tmp_path / "a" / "b" / "c"
+        inner.mkdir(parents=True)
+        plain = film(inner / "plain.mkv", metadata={"title": name, "filename": name}, chapters=[(0, 0.2, name)])
+        before = _with_attachment(plain, inner / "in.mkv", name)
+        with av.open(str(rewrite(before, inner / "out.mkv"))) as container:
+            font = next(stream for stream in container.streams if stream.type == "attachment")
+            assert (font.metadata["filename"], font.data) == (name, b"not really a font")
+        assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["in.mkv", "out.mkv", "plain.mkv"]
+
     def test_a_cover_picture(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         before = film(tmp_path / "in.mp4", cover=True, chapters=None)
         with av.open(str(rewrite(before, tmp_path / "out.mp4"))) as container:
@@ -293,10 +305,10 @@ def _two_voices(path: Path) -> Path:
     return path
 
 
-def _with_attachment(plain: Path, path: Path) -> Path:
+def _with_attachment(plain: Path, path: Path, name: str = "font.ttf") -> Path:
     with av.open(str(plain)) as source, av.open(str(path), "w") as target:
         streams = {s.index: target.add_stream_from_template(s, opaque=True) for s in source.streams}
-        target.add_attachment("font.ttf", "application/x-truetype-font", b"not really a font")
+        target.add_attachment(name, "application/x-truetype-font", b"not really a font")
         for packet in source.demux():
             if packet.size:
                 packet.stream = streams[packet.stream_index]

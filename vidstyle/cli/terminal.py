@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -127,8 +128,13 @@ def _fail(message: str, code: int, with_traceback: bool) -> int:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """One line to stderr or `stream`, above a running progress bar. A reader that has gone away, or a full disk, stops nothing."""
+    """One line to stderr or `stream`, above a running progress bar. A reader that has gone away, or a full disk, stops nothing.
+
+    Nor does a name in no known encoding, or a terminal that knows only ASCII; what would steer the terminal is shown as a number.
+    """
     stream = stream or sys.stderr
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text).encode(encoding, "backslashreplace").decode(encoding)
     try:
         with tqdm.external_write_mode(file=stream):
             print(text, file=stream, flush=True)
@@ -136,6 +142,10 @@ def say(text: str, stream: TextIO | None = None) -> None:
         # Python flushes the standard streams once more when it ends; that must not fail either.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that terminals obey, but for tabs and new lines."""
 
 
 def _line(error: BaseException) -> str:
