@@ -1,11 +1,10 @@
-"""Peak memory of a job against the estimate that is checked before it starts, and what a step costs at each size.
+"""Peak memory of a job against the estimate that is checked before it starts.
 
     python -m benchmarks.memory [SIZE ...]
 
 Each size is a square picture, and a film of it under a moving camera, painted by the command with enough steps to fill the
-history of L-BFGS, and enough frames to refer to; the process's peak stands beside `pipeline.estimate_memory`, and the seconds of a
-step (with everything else that a frame takes) of the film's later frames beside the size. Above 512 pixels a side there is only a film, of
-three frames that refer to two.
+history of L-BFGS, and enough frames to refer to; the process's peak stands beside `pipeline.estimate_memory`. Above 512 pixels a side
+there is only a film, of three frames that refer to two.
 """
 
 from __future__ import annotations
@@ -51,15 +50,13 @@ def main() -> None:
             estimated = estimate_memory(size, size, Settings.from_mapping({"temporal": {"references": references}})) / 2**20
             done = job(size, frames, references)
             measured = done["peak_mib"]
-            steps = [line["seconds"] / line["steps"] for line in done["lines"][1:]]
             rows.append(
                 {"size": size, "frames": frames, "peak_mib": round(measured), "estimate_mib": round(estimated),
-                 "ratio": round(estimated / measured, 3), "seconds_a_step": round(float(np.median(steps)), 3) if steps else None}
+                 "ratio": round(estimated / measured, 3)}
             )  # fmt: skip
             path = save("memory", rows)
             print(
-                f"{size}×{size}, frames {frames}: peak {measured:.0f} MiB, estimate {estimated:.0f} MiB, ratio {estimated / measured:.2f}"
-                + (f", {np.median(steps):.2f} s a step" if steps else ""),
+                f"{size}×{size}, frames {frames}: peak {measured:.0f} MiB, estimate {estimated:.0f} MiB, ratio {estimated / measured:.2f}",
                 flush=True,
             )
     print("written:", path.name)

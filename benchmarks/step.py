@@ -1,10 +1,12 @@
 """What a step of the optimiser costs on a CPU, and what each lever takes off it, at one size.
 
     python -m benchmarks.step [--size 320] [--rounds 7]
+    python -m benchmarks.step --sizes 128 256 448 640 810 1080
 
 A step is one look at the objective and its gradient, at the first frame of a clip, painted for a while. The step as it is, and with
 one lever left out at a time, take turns, so that a machine that is not ours alone is as slow for each; the figure is the median of the
-ratios of a round. `--profile` adds where the time goes.
+ratios of a round. `--profile` adds where the time goes. With `--sizes` (of the longer side) the step as it is stands against itself at
+other sizes, kept in `step_sizes.json`.
 """
 
 from __future__ import annotations
@@ -79,51 +81,90 @@ LEVERS: dict[str, tuple[int, Callable[[], AbstractContextManager[Any]]]] = {
 """What is left out → for how many evaluations the deepest layer is held, and how the rest is left out."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", type=Path, default=CLIPS[0])
-    parser.add_argument("--size", type=int, default=320)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--profile", action="store_true")
-    options = parser.parse_args()
-    print(json.dumps(describe_machine()))
-    source = to_tensor(frames_of(options.clip, options.size)[0].rgb)
-    settings = Settings()
-    stylizer = Stylizer(settings, [read_style(STYLE)], (source.shape[2], source.shape[3]))
-    content, region = content_targets(stylizer.network, source, settings), Region(stylizer.targets(stylizer.size))
-    image = lbfgs(Objective(stylizer.network, build_terms(settings, content, [region])), source, PAINTED).image
+class Step:
+    """The step at one size: a picture that has been painted for a while, and what it is to become."""
 
-    def seconds(what: str) -> float:
+    def __init__(self, clip: Path, size: int) -> None:
+        source = to_tensor(frames_of(clip, size)[0].rgb)
+        self.size = (source.shape[2], source.shape[3])
+        settings = Settings()
+        stylizer = Stylizer(settings, [read_style(STYLE)], self.size)
+        self._network, self._settings = stylizer.network, settings
+        self._content, self._region = content_targets(stylizer.network, source, settings), Region(stylizer.targets(self.size))
+        self._image = lbfgs(self._objective(1), source, PAINTED).image
+
+    def _objective(self, hold: int) -> Objective:
+        return Objective(self._network, build_terms(self._settings, self._content, [self._region]), hold=hold)
+
+    def seconds(self, what: str = "nothing") -> float:
         """Of one evaluation, on the mean over as many as one look at the deepest layer serves."""
         hold, left_out = LEVERS[what]
         with left_out():
-            objective = Objective(stylizer.network, build_terms(settings, content, [region]), hold=hold)
+            objective = self._objective(hold)
             began = time.perf_counter()
             for _ in range(HOLD):
-                objective(image)
+                objective(self._image)
             taken = time.perf_counter() - began
         keep_freed_memory()
         return taken / HOLD
 
+    def profile(self) -> str:
+        """Where its time goes, as a table."""
+        objective = self._objective(HOLD)
+        objective(self._image)
+        with profile(activities=[ProfilerActivity.CPU]) as found:
+            objective(self._image)
+        return found.key_averages().table(sort_by="self_cpu_time_total", row_limit=20)
+
+
+def levers(step: Step, size: int, rounds: int) -> list[dict[str, Any]]:
+    """What the step takes with one lever left out at a time."""
     for what in LEVERS:
-        seconds(what)
+        step.seconds(what)
     taken: dict[str, list[float]] = {what: [] for what in LEVERS}
-    for _ in range(options.rounds):
+    for _ in range(rounds):
         for what, times in taken.items():
-            times.append(seconds(what))
+            times.append(step.seconds(what))
     everything = np.array(taken["nothing"])
     rows = []
     for what, times in taken.items():
         ratio = float(np.median(np.array(times) / everything))
-        rows.append({"without": what, "seconds": round(float(np.median(times)), 3), "ratio": round(ratio, 3), "size": options.size})
+        rows.append({"without": what, "seconds": round(float(np.median(times)), 3), "ratio": round(ratio, 3), "size": size})
         print(f"{what:40}{rows[-1]['seconds']:8.3f} s{ratio:8.2f}", flush=True)
-    print(f"written: {save('step', rows)}")
+    return rows
+
+
+def sizes(clip: Path, longest: list[int], rounds: int) -> list[dict[str, Any]]:
+    """What the step takes at several sizes."""
+    rows = []
+    for size in longest:
+        step = Step(clip, size)
+        height, width = step.size
+        step.seconds()
+        seconds = float(np.median([step.seconds() for _ in range(rounds)]))
+        rows.append(
+            {"width": width, "height": height, "seconds": round(seconds, 4), "us_a_pixel": round(1e6 * seconds / (width * height), 2)}
+        )
+        print(f"{width}×{height}: {seconds:.3f} s, {rows[-1]['us_a_pixel']:.2f} µs a pixel", flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clip", type=Path, default=CLIPS[0])
+    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    print(json.dumps(describe_machine()))
+    if options.sizes:
+        print(f"written: {save('step_sizes', sizes(options.clip, options.sizes, options.rounds)).name}")
+        return
+    step = Step(options.clip, options.size)
+    print(f"written: {save('step', levers(step, options.size, options.rounds)).name}")
     if options.profile:
-        objective = Objective(stylizer.network, build_terms(settings, content, [region]), hold=HOLD)
-        objective(image)
-        with profile(activities=[ProfilerActivity.CPU]) as found:
-            objective(image)
-        print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=20))
+        print(step.profile())
 
 
 if __name__ == "__main__":

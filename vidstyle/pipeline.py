@@ -46,9 +46,9 @@ logger = logging.getLogger(__name__)
 
 PathLike = str | Path
 
-_BYTES_RESIDENT = 1070e6
+_BYTES_RESIDENT = 950e6
 """Memory of a job of one pixel: the process, its libraries and the network; the filters of large pictures are counted apart."""
-_BYTES_A_PIXEL = 3800.0
+_BYTES_A_PIXEL = 5400.0
 """Further memory a pixel, float32: activations and their gradients; fitted to what benchmarks/ measured."""
 _BYTES_A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
