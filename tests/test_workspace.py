@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -472,6 +473,44 @@ class TestKill:
         assert ended.returncode == -9
         with Workspace.open(directory, JOB) as workspace:
             assert workspace.done == 1
+
+
+class TestLong:
+    def test_a_frame_leaves_little_in_memory(self, directory: Path) -> None:
+        """Its record stays on disk: those of a night's frames would fill hundreds of megabytes."""
+        long = {f"term {number}": 0.1 * number for number in range(40)}
+        with Workspace.open(directory, JOB) as workspace:
+            taken = []
+            tracemalloc.start()
+            for index in range(300):
+                workspace.append(index, picture(0), {"index": index, "terms": long}, None)
+                if index in (99, 299):
+                    taken.append(tracemalloc.get_traced_memory()[0])
+            tracemalloc.stop()
+        assert (taken[1] - taken[0]) / 200 < 500
+        with Workspace.open(directory, JOB) as workspace:
+            assert [record["index"] for record in workspace.records()] == list(range(workspace.done))
+
+    def test_records_from_the_middle_on(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 5, shots=(0, 3))
+            assert list(workspace.records(3)) == [record(3), record(4)]
+            assert list(workspace.records(5)) == []
+            with pytest.raises(IndexError):
+                list(workspace.records(6))
+            workspace.drop([1])
+            assert list(workspace.records()) == [record(index) for index in range(5)]
+            workspace.append(5, picture(5), record(5), state(5))
+            assert workspace.record(5) == record(5)
+
+    def test_a_journal_that_is_damaged_while_the_job_runs_is_told(self, directory: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 3)
+            journal = directory / "journal.jsonl"
+            journal.write_bytes(b"x" + journal.read_bytes()[1:])
+            with pytest.raises(WorkspaceError, match="damaged while the job ran"):
+                workspace.record(0)
+            assert workspace.record(2) == record(2)
 
 
 class TestDrop:

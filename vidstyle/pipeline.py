@@ -273,8 +273,12 @@ def _paint(
     def on_step(fraction: float, report: Any) -> None:
         progress.step(fraction / passes, report.objective)
 
-    reports = _reports(workspace)
-    at = {(report.passed, report.index): number for number, report in enumerate(reports)}
+    at: dict[tuple[int, int], int] = {}
+    painted_before = []
+    for number, report in enumerate(_reports(workspace)):
+        at[report.passed, report.index] = number
+        if report.passed == 1:
+            painted_before.append(report.shot_start)
 
     def stored(passed: int, index: int) -> npt.NDArray[np.uint16]:
         return workspace.frame(at[passed, index])
@@ -309,7 +313,6 @@ def _paint(
                 began = time.monotonic()
             workspace.drop(at[passed - 1, index] for index in shot.indices)
 
-    painted_before = [report.shot_start for report in reports if report.passed == 1]
     if passes > 1:  # of the shot that is not finished all is wanted again
         del painted_before[max((index for index, start in enumerate(painted_before) if start), default=0) :]
     began = time.monotonic()
@@ -356,9 +359,9 @@ def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: flo
     )
 
 
-def _latest(workspace: Workspace) -> list[tuple[int, FrameReport]]:
-    """For every frame, where its last painting stands in the workspace, and its report."""
-    return list({report.index: (number, report) for number, report in enumerate(_reports(workspace))}.values())
+def _latest(workspace: Workspace) -> list[int]:
+    """For every frame, where its last painting stands in the workspace."""
+    return list({report.index: number for number, report in enumerate(_reports(workspace))}.values())
 
 
 def _encode(medium: Source, guide: Guide, workspace: Workspace, source: Path, output: Path, settings: Settings, overwrite: bool) -> None:
@@ -368,12 +371,13 @@ def _encode(medium: Source, guide: Guide, workspace: Workspace, source: Path, ou
     shows = settings.color.preserve != "off" or settings.color.strength < 1 or guide.leaves_source
     sources = medium.frames() if shows else None
     with open_sink(output, medium.info, settings.encode, source, settings.run, overwrite) as sink:
-        for number, report in _latest(workspace):
-            picture: npt.NDArray[Any] = workspace.frame(number)
+        for number in _latest(workspace):
+            report, picture = FrameReport(**workspace.record(number)), workspace.frame(number)
             if sources is not None:
                 frame = next(sources)
                 guidance = guide.at(frame, report.shot_start)
-                picture = from_tensor(_finished(to_tensor(picture), to_tensor(frame.finest), settings, guidance), bits=16)
+                finished = _finished(to_tensor(picture), to_tensor(frame.finest), settings, guidance)
+                picture = from_tensor(finished, bits=16).astype(np.uint16, copy=False)
             sink.write(picture, report.pts, Fraction(report.time_base), report.name)
 
 
@@ -433,9 +437,9 @@ def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> di
     }
 
 
-def _reports(workspace: Workspace | WritingBehind) -> list[FrameReport]:
+def _reports(workspace: Workspace | WritingBehind) -> Iterator[FrameReport]:
     """Of every painting, in the order they were made."""
-    return [FrameReport(**workspace.record(number)) for number in range(workspace.done)]
+    return (FrameReport(**record) for record in workspace.records())
 
 
 def _write_line(log: BinaryIO | None, output: Path, report: FrameReport) -> None:

@@ -55,9 +55,12 @@ _SELDOM = 10.0
 _OWN_NAMES = {"lock", "job.json", "job.json.part", "journal.jsonl", "journal.jsonl.part", "frames", "state"}
 
 
+Record = dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line of the journal."""
+    """One line of the journal, but for the frame's record: of a night's frames those would be a third of a gigabyte in memory."""
 
     index: int
     frame: int | None
@@ -68,30 +71,32 @@ class _Line:
     """Whether all that the next frame needs was kept."""
     afresh: bool
     """Whether the frame could be made without any frame or state before it."""
-    record: dict[str, Any]
+    place: int
+    """Where the line begins, in bytes."""
 
-    def encode(self) -> bytes:
+    def encode(self, record: Record) -> bytes:
         values = {
             "index": self.index,
             "frame": self.frame,
             "state": self.state,
             "kept": self.kept,
             "afresh": self.afresh,
-            "record": self.record,
+            "record": record,
         }
         return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
-    def decode(cls, text: bytes) -> Self | None:
-        """The line, or None where it is torn or no such line."""
+    def decode(cls, text: bytes, place: int) -> tuple[Self, Record] | None:
+        """The line that begins at `place`, and its record; None where it is torn or no such line."""
         try:
             values = json.loads(text)
-            line = cls(**values)
-        except (ValueError, TypeError):
+            record = values.pop("record")
+            line = cls(**values, place=place)
+        except (ValueError, TypeError, AttributeError, LookupError):
             return None
         sound = isinstance(line.frame, int | None) and isinstance(line.state, int | None)
         sound = sound and isinstance(line.kept, bool) and isinstance(line.afresh, bool)
-        return line if sound and isinstance(line.record, dict) else None
+        return (line, record) if sound and isinstance(record, dict) else None
 
 
 class Workspace:
@@ -140,13 +145,35 @@ class Workspace:
         """Number of leading frames that are finished and intact."""
         return len(self._lines)
 
-    def record(self, index: int) -> dict[str, Any]:
+    def record(self, index: int) -> Record:
         """The record of a finished frame, as it was given to `append`.
 
         Raises:
             IndexError: the frame is not finished.
+            WorkspaceError: the journal was damaged or removed since the workspace was opened.
         """
-        return dict(self._line(index).record)
+        return next(self.records(index))
+
+    def records(self, first: int = 0) -> Iterator[Record]:
+        """The records of the finished frames, in order, from that of frame `first` on.
+
+        Raises:
+            IndexError: there is no frame `first`, nor is it the next one.
+            WorkspaceError: the journal was damaged or removed since the workspace was opened.
+        """
+        lines = self._lines[first:]
+        if not lines:
+            if first != self.done:
+                self._line(first)
+            return
+        journal = self.directory / "journal.jsonl"
+        with _explained(journal), journal.open("rb") as file:
+            file.seek(lines[0].place)
+            for line in lines:
+                found = _Line.decode(file.readline(), line.place)
+                if found is None or found[0].index != line.index:
+                    raise WorkspaceError(f"{journal}: damaged while the job ran; run the same command again, it goes back as far as needed")
+                yield found[1]
 
     def frame(self, index: int) -> npt.NDArray[np.uint16]:
         """A finished frame, (H, W, 3) uint16, RGB, exactly as it was given to `append`.
@@ -205,12 +232,11 @@ class Workspace:
             raise ValueError(f"frames are appended in order, got {index = } after {self.done} frames")
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint16:
             raise ValueError(f"a stored frame is (H, W, 3) uint16, got {picture.shape = } {picture.dtype = }")
-        kept = json.loads(json.dumps(dict(record)))  # what a later process will read: lists for tuples, and so on
         with _explained(self.directory):
             state_sum = self._write_state(index, state) if state else None
             frame_sum = _commit(self._frame_path(index), lambda file: file.write(_encode(picture)))
-            line = _Line(index, frame_sum, state_sum, state is not None, afresh, kept)
-            written = self._write_line(line)
+            line = _Line(index, frame_sum, state_sum, state is not None, afresh, self._journal_size)
+            written = self._write_line(line.encode(dict(record)))
         self._lines.append(line)
         self._journal_size += written
         if state is not None:
@@ -290,7 +316,7 @@ class Workspace:
         """The lines of the frames that the job can go on from; the journal on disk is made to agree."""
         journal = self.directory / "journal.jsonl"
         content = journal.read_bytes() if journal.exists() else b""
-        lines = list(_whole_lines(content))
+        lines, records = _whole_lines(content)
         if len(lines) < content.count(b"\n"):
             logger.warning("%s: line %d is damaged, what follows is made anew", journal, len(lines) + 1)
         intact = 0
@@ -306,10 +332,10 @@ class Workspace:
         if kept and not self._state_intact(kept[-1]):
             # The next frame starts a shot and needs no state; without this the next opening would go back a shot more.
             kept[-1] = replace(kept[-1], state=None, kept=True)
-        wanted = b"".join(line.encode() for line in kept)
-        self._journal_size = len(wanted)
-        if wanted != content:
+        texts = [line.encode(record) for line, record in zip(kept, records, strict=False)]
+        if (wanted := b"".join(texts)) != content:
             _commit(journal, lambda file: file.write(wanted))
+        kept, self._journal_size = _placed(kept, texts)
         return kept
 
     def _can_follow(self, lines: list[_Line], index: int) -> bool:
@@ -323,10 +349,10 @@ class Workspace:
         return line.kept and (line.state is None or _intact(self._state_path(line.index), line.state))
 
     def _rewrite(self, lines: list[_Line]) -> None:
-        content = b"".join(line.encode() for line in lines)
+        texts = [line.encode(record) for line, record in zip(lines, self.records(), strict=True)]
         with _explained(self.directory):
-            _commit(self.directory / "journal.jsonl", lambda file: file.write(content))
-        self._lines, self._journal_size = lines, len(content)
+            _commit(self.directory / "journal.jsonl", lambda file: file.writelines(texts))
+        self._lines, self._journal_size = _placed(lines, texts)
 
     def _write_state(self, index: int, state: State) -> int:
         return _commit(self._state_path(index), lambda file: _write_arrays(file, state))
@@ -339,13 +365,13 @@ class Workspace:
                 self._state_path(self._state_of).unlink(missing_ok=True)
         self._state_of = None if last.state is None else last.index
 
-    def _write_line(self, line: _Line) -> int:
-        """Appends the line and returns its length in bytes."""
+    def _write_line(self, text: bytes) -> int:
+        """Appends a line and returns its length in bytes."""
         # Cut back to the lines known to be whole first: a write that failed half-way may have left its beginning.
         path = self.directory / "journal.jsonl"
         with path.open("ab") as file:
             file.truncate(self._journal_size)
-            written = file.write(line.encode())
+            written = file.write(text)
             file.flush()
             os.fsync(file.fileno())
         _sync_directory(self.directory)
@@ -412,9 +438,9 @@ class WritingBehind:
         """See `Workspace`."""
         return self._workspace.directory
 
-    def record(self, index: int) -> dict[str, Any]:
-        """See `Workspace.record`; not of a frame that is still being written."""
-        return self._workspace.record(index)
+    def records(self, first: int = 0) -> Iterator[Record]:
+        """See `Workspace.records`; without that of a frame that is still being written."""
+        return self._workspace.records(first)
 
     @property
     def done(self) -> int:
@@ -575,13 +601,26 @@ def _difference(found: dict[str, Any] | None, fingerprint: dict[str, str]) -> st
     return f"{' and '.join(names)} changed"
 
 
-def _whole_lines(content: bytes) -> Iterator[_Line]:
-    """The journal's leading lines that are whole and in order; what follows the last newline was torn."""
-    for index, text in enumerate(content.split(b"\n")[:-1]):
-        line = _Line.decode(text)
-        if line is None or line.index != index:
-            return
-        yield line
+def _whole_lines(content: bytes) -> tuple[list[_Line], list[Record]]:
+    """The journal's leading lines that are whole and in order, and their records; what follows the last newline was torn."""
+    lines, records, place = list[_Line](), list[Record](), 0
+    for text in content.split(b"\n")[:-1]:
+        found = _Line.decode(text, place)
+        if found is None or found[0].index != len(lines):
+            break
+        lines.append(found[0])
+        records.append(found[1])
+        place += len(text) + 1
+    return lines, records
+
+
+def _placed(lines: Iterable[_Line], texts: Iterable[bytes]) -> tuple[list[_Line], int]:
+    """The lines where they lie in a journal that consists of these texts, and its length."""
+    placed, place = [], 0
+    for line, text in zip(lines, texts, strict=True):
+        placed.append(replace(line, place=place))
+        place += len(text)
+    return placed, place
 
 
 def _intact(path: Path, checksum: int) -> bool:
