@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
-from vidstyle.starting import loading
+from vidstyle.starting import INTERRUPTED, loading
 
 __all__ = ["evaluate", "main"]
 
@@ -13,14 +15,24 @@ def main() -> int:
     """The command `vidstyle`; returns its exit code."""
     with loading():
         from vidstyle.cli import main as command
-    return command()
+    return _ended(command())
 
 
 def evaluate() -> int:
     """The command `vidstyle-eval`; returns its exit code."""
     with loading():
         from vidstyle.cli.evaluate import main as command
-    return command()
+    return _ended(command())
+
+
+def _ended(code: int) -> int:
+    """The exit code, if there is no hurry: Python would wait for threads that look at the motion of frames to come."""
+    if code == INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

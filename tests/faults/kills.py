@@ -98,11 +98,12 @@ SCENARIOS = {
 
 def run_in(directory: Path, arguments: tuple[str, ...]) -> None:
     """The command as a shell would run it, in this process."""
-    from vidstyle.cli import main
+    from vidstyle.__main__ import main
 
     os.chdir(directory)
+    sys.argv = ["vidstyle", *arguments]
     with errors_of(directory).open("w") as errors, contextlib.redirect_stderr(errors):
-        code = main(arguments)
+        code = main()
     sys.exit(code)
 
 

@@ -72,6 +72,27 @@ def test_a_job_ends_in_one_line_while_its_libraries_load(moment: str, sent: sign
     assert not (tmp_path / "out.png").exists()
 
 
+LATE = """
+import concurrent.futures, sys, time
+from vidstyle import cli
+def begun(argv=None):
+    concurrent.futures.ThreadPoolExecutor(1).submit(time.sleep, 60)
+    print("interrupted")
+    return 130
+cli.main = begun
+from vidstyle.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_an_interrupted_job_does_not_wait_for_its_threads() -> None:
+    """Python joins those of a pool when it ends, and they may have seconds of motion to find."""
+    began = time.monotonic()
+    job = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=50)
+    assert (job.returncode, job.stdout) == (130, "interrupted\n")
+    assert time.monotonic() - began < 30
+
+
 LOADS = """
 import importlib.abc, os, sys
 class Finder(importlib.abc.MetaPathFinder):

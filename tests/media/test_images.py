@@ -257,6 +257,17 @@ class TestRefusing:
         with pytest.raises(MediaError, match="float32"):
             read_still(saved(tmp_path / "a.tif", photo().convert("F")))
 
+    def test_a_telephone_s_jpeg_with_a_second_picture(self, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[274] = 6
+        second = Image.new("RGB", (8, 6))
+        path = saved(tmp_path / "a.jpg", photo(), format="MPO", save_all=True, append_images=[second], exif=exif, quality=95)
+        header = read_header(path)
+        assert header is not None
+        assert (header.format, header.width, header.height, header.animated) == ("JPEG", 48, 64, False)
+        alone = saved(tmp_path / "b.jpg", photo(), exif=exif, quality=95)
+        np.testing.assert_array_equal(read_still(path).rgb, read_still(alone).rgb)
+
     def test_an_odd_jpeg_says_nothing_past_us(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """libjpeg writes of bytes that it does not expect to stderr itself, from inside OpenCV."""
         path = saved(tmp_path / "a.jpg", photo(), quality=95)

@@ -156,7 +156,7 @@ def _describe(image: Image.Image) -> Header:
         width, height = int(image.tag_v2[_WIDTH_TAG]), int(image.tag_v2[_HEIGHT_TAG])
     if orientation > 4:
         width, height = height, width
-    kind = image.format or ""
+    kind = "JPEG" if image.format == "MPO" else image.format or ""  # telephones put a second picture behind the first
     if kind in ("TIFF", "JPEG"):
         # OpenCV turns a TIFF by itself, and `_by_pillow` whatever it reads.
         orientation = 1
@@ -244,9 +244,8 @@ def read_still(path: Path) -> Still:
         pixels = ((pixels.clip(0, white).astype(np.uint32) * largest + white // 2) // white).astype(pixels.dtype)
     still = _split(_upright(pixels, header.orientation))
     if header.hdr is not None:
-        deep = still.rgb if still.rgb.dtype == np.uint16 else still.rgb.astype(np.uint16) * 257
-        alpha = None if still.alpha is None else to_8_bit(still.alpha)
-        still = Still(tone_mapped(deep.astype(np.uint16, copy=False), header.hdr), alpha)
+        deep = still.rgb.astype(np.uint16) * np.uint16(1 if still.rgb.dtype == np.uint16 else 257)
+        still = Still(tone_mapped(deep, header.hdr), None if still.alpha is None else to_8_bit(still.alpha))
     profile = header.profile
     return replace(still, profile=profile) if profile is not None and profile[_MODEL] == b"RGB " else still
 
