@@ -22,7 +22,7 @@ import torch
 
 import vidstyle.workspace
 from vidstyle.errors import MediaError, WorkspaceError
-from vidstyle.workspace import Workspace, WritingBehind, fingerprint_file
+from vidstyle.workspace import Workspace, WritingBehind, fingerprint_file, remove_remains
 
 JOB = {"input": "aa", "styles": "bb", "settings": "cc"}
 
@@ -561,6 +561,26 @@ class TestDirectory:
         workspace.remove()
         assert workspace.done == 0
         assert not directory.exists()
+
+    def test_remains_of_a_removal_go(self, directory: Path, tmp_path: Path) -> None:
+        """Wherever the removal was killed; and nothing else goes."""
+        owner = Workspace.open(directory, JOB)
+        fill(owner, 3)
+        remove_remains(directory)
+        check(owner, 3)
+        for number, (copy, _) in enumerate(snapshots(owner.remove, directory, tmp_path / "copies")):
+            whole = (copy / "journal.jsonl").exists()
+            remove_remains(copy)
+            assert copy.exists() == whole, number
+        assert number > 3
+
+    @pytest.mark.parametrize("name", ["notes.txt", "frames/mine.tif"])
+    def test_what_is_no_workspace_does_not_go(self, name: str, directory: Path) -> None:
+        (directory / "frames").mkdir(parents=True)
+        (directory / name).write_text("mine")
+        remove_remains(directory)
+        assert (directory / name).read_text() == "mine"
+        remove_remains(directory / "nowhere")
 
     def test_what_an_older_version_has_left_is_cleared(self, directory: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from vidstyle.errors import UsageError, VidstyleError
 from vidstyle.media import is_media_name, output_name
-from vidstyle.pipeline import JobOptions, PathLike, Progress, stylize
+from vidstyle.pipeline import JobOptions, PathLike, Progress, stylize, workspace_path
 from vidstyle.settings import Settings
+from vidstyle.workspace import remove_remains
 
 __all__ = ["BatchResult", "plan_batch", "stylize_batch"]
 
@@ -76,6 +77,7 @@ def stylize_batch(
             taken.add(name)
             target = output / name
             if target.exists() and not options.overwrite:
+                remove_remains(workspace_path(target))
                 logger.warning("%s: exists already and is left as it is; give -y to make it anew", target)
             else:
                 stylize(job, styles, target, settings, options, progress)

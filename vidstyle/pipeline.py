@@ -38,7 +38,7 @@ from vidstyle.settings import Settings, schedule_entries
 from vidstyle.stillness import Held
 from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
 from vidstyle.vgg import filter_bytes
-from vidstyle.workspace import State, Workspace, WritingBehind, fingerprint_file
+from vidstyle.workspace import State, Workspace, WritingBehind, fingerprint_file, remove_remains
 
 __all__ = ["FrameReport", "JobOptions", "JobResult", "Progress", "estimate_memory", "stylize", "stylize_image", "workspace_path"]
 
@@ -193,6 +193,8 @@ def stylize(
             raise UsageError(f"{output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
         check_size(settings, (medium.info.height, medium.info.width))
         needs = _check_memory(medium.info, settings)
+        if output.exists():
+            remove_remains(workspace_path(output))
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
         _tell_what_does_nothing(settings, medium.info.kind, style_paths)
         guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, flows))

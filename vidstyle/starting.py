@@ -20,7 +20,10 @@ INTERRUPTED = 130
 
 @contextmanager
 def loading(advice: str = "") -> Iterator[None]:
-    """While the block imports, Ctrl-C and SIGTERM end the process at once, with a word and `advice`; in the main thread, that is."""
+    """While the block imports, Ctrl-C and SIGTERM end the process at once, with a word and `advice`; in the main thread, that is.
+
+    Where the shell has them ignored, as it does Ctrl-C behind `&` in a script, they are.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         try:
@@ -30,6 +33,8 @@ def loading(advice: str = "") -> Iterator[None]:
 
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue
         try:
             before[number] = signal.signal(number, end)
         except ValueError:  # not the main thread

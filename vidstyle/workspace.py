@@ -39,7 +39,7 @@ import torch
 
 from vidstyle.errors import MediaError, WorkspaceError
 
-__all__ = ["State", "Workspace", "WritingBehind", "fingerprint_file"]
+__all__ = ["State", "Workspace", "WritingBehind", "fingerprint_file", "remove_remains"]
 
 State = Mapping[str, npt.NDArray[Any] | torch.Tensor]
 """What a frame leaves to the next one beside its picture, by name."""
@@ -413,6 +413,13 @@ class Workspace:
 
     def _state_path(self, index: int) -> Path:
         return self.directory / "state" / f"{index:06d}.npz"
+
+
+def remove_remains(directory: Path) -> None:
+    """Removes what is left of a workspace whose removal was killed: one without a finished frame. It need not exist."""
+    with suppress(WorkspaceError), _explained(directory):  # another job begins there, or it cannot be written
+        if directory.is_dir() and not (directory / "journal.jsonl").exists() and {path.name for path in directory.iterdir()} <= _OWN_NAMES:
+            Workspace(directory, _acquire(directory)).remove()
 
 
 class WritingBehind:

@@ -100,6 +100,7 @@ def run_in(directory: Path, arguments: tuple[str, ...]) -> None:
     """The command as a shell would run it, in this process."""
     from vidstyle.__main__ import main
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores for what it runs in the background
     os.chdir(directory)
     sys.argv = ["vidstyle", *arguments]
     with errors_of(directory).open("w") as errors, contextlib.redirect_stderr(errors):
@@ -177,8 +178,8 @@ class Reference:
 def journal(directory: Path) -> int:
     """Bytes in the journals of all workspaces: they grow with every frame."""
     total = 0
-    for path in directory.rglob("journal.jsonl"):
-        with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError):  # a workspace that is done with goes while one looks
+        for path in directory.rglob("journal.jsonl"):
             total += path.stat().st_size
     return total
 
@@ -242,7 +243,7 @@ def trial(scenario: Scenario, reference: Reference, directory: Path, moment: str
 
 
 def campaign(count: int, seed: int) -> Counter[tuple[str, str, str]]:
-    """So many trials over all jobs, moments and signals in turn; how often what came of them."""
+    """So many trials over all jobs, moments and signals in turn, and as many more as came too late; how often what came of them."""
     luck, outcomes, failed = random.Random(seed), Counter[tuple[str, str, str]](), 0
     with tempfile.TemporaryDirectory() as scratch:
         references = {}
@@ -250,7 +251,8 @@ def campaign(count: int, seed: int) -> Counter[tuple[str, str, str]]:
             (Path(scratch) / name).mkdir()
             references[name] = Reference.of(scenario, Path(scratch) / name)
             print(f"{name}: {references[name].seconds:.1f} s undisturbed", flush=True)
-        for number in range(count):
+        number, left_to_send = 0, count
+        while left_to_send:
             name, moment = list(SCENARIOS)[number % len(SCENARIOS)], MOMENTS[number // len(SCENARIOS) % len(MOMENTS)]
             sent = luck.choice(SIGNALS)
             directory = Path(scratch) / f"{number}"
@@ -261,6 +263,7 @@ def campaign(count: int, seed: int) -> Counter[tuple[str, str, str]]:
                 outcome, failed = "FAILED", failed + 1
                 print(f"{number}: {name}, {sent.name} {moment}: {error}", flush=True)
             outcomes[moment, sent.name, outcome] += 1
+            number, left_to_send = number + 1, left_to_send - (outcome != "too late")
     print(f"{count} signals, {failed} failed")
     return outcomes
 
