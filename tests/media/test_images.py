@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import struct
+import time
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 
 from tests.clips import moving, quadrants
 from vidstyle.errors import MediaError
@@ -501,6 +502,32 @@ class TestWhite:
         (tmp_path / "a.pnm").write_bytes(kind + b"\n# by hand\n64 48\n%d\n" % white + pixels)
         self.is_ramp(read_still(tmp_path / "a.pnm"), 1 / white)
 
+    @pytest.mark.parametrize("remark", ["# by hand\r", "#\n# two\n", " " * 5000 + "#c\n", " " * 60 + "#c\r"])
+    def test_remarks_and_spaces_in_a_pnm(self, tmp_path: Path, remark: str) -> None:
+        """Read in no time, whatever there is of them; where white cannot be found the picture is as dark as its numbers."""
+        (tmp_path / "a.pgm").write_bytes(b"P5 " + remark.encode() + b"8 6\n200\n" + bytes([200] * 48))
+        began = time.monotonic()
+        with contextlib.suppress(MediaError):  # which OpenCV leaves to us to say
+            assert int(read_still(tmp_path / "a.pgm").rgb[0, 0, 0]) in (200, 255)
+        assert time.monotonic() - began < 2
+
+    def test_a_deep_tiff_whose_white_is_0(self, tmp_path: Path) -> None:
+        values = np.tile((self.RAMP * 65535).round().astype(np.uint16), (48, 1))
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[262] = 0
+        Image.fromarray(65535 - values).save(tmp_path / "a.tif", tiffinfo=tags)
+        with Image.open(tmp_path / "a.tif") as written:
+            assert written.tag_v2[262] == 0
+        self.is_ramp(read_still(tmp_path / "a.tif"), 1e-5)
+
+    def test_a_tga_whose_fourth_byte_is_nothing(self, tmp_path: Path) -> None:
+        path = saved(tmp_path / "a.tga", photo().convert("RGBA"))
+        data = bytearray(path.read_bytes())
+        data[17] &= 0xF0
+        data[21::4] = bytes(len(data[21::4]))
+        path.write_bytes(data)
+        assert read_still(path).alpha is None
+
     @pytest.mark.parametrize(("pix_fmt", "about"), [("gray10le", 10), ("gbrp12le", 12), ("rgb48le", 12)])
     def test_of_jpeg_2000(self, tmp_path: Path, pix_fmt: str, about: int) -> None:
         self.is_ramp(read_still(coded(tmp_path / "a.jp2", "jpeg2000", self.deep(), pix_fmt)), 8 / 2**about)
@@ -560,6 +587,21 @@ class TestHdr:
         path = self.png(tmp_path / "a.png", transfer)
         np.testing.assert_array_equal(read_still(path).rgb, self.GREY)
         assert not caplog.records
+
+    def test_a_text_that_speaks_of_it_means_nothing(self, tmp_path: Path) -> None:
+        path = self.png(tmp_path / "a.png", None)
+        data = path.read_bytes()
+        path.write_bytes(data[:33] + chunk(b"tEXt", b"about\0cICP\x09\x10\0\x01") + data[33:])
+        header = read_header(path)
+        assert header is not None
+        assert header.hdr is None
+
+    def test_its_profile_is_not_that_of_what_comes_out(self, tmp_path: Path) -> None:
+        path = self.png(tmp_path / "a.png", 16)
+        data = path.read_bytes()
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        path.write_bytes(data[:33] + chunk(b"iCCP", b"p\0\0" + zlib.compress(profile)) + data[33:])
+        assert read_still(path).profile is None
 
     def test_avif(self, tmp_path: Path) -> None:
         path = coded(tmp_path / "a.avif", "libsvtav1", self.GREY, "yuv420p10le", transfer=16)

@@ -52,10 +52,11 @@ def test_the_white_sheet_of_hlg_is_that_of_pq() -> None:
     assert 190 < one < 240
 
 
-def test_a_colour_that_both_know_keeps_its_hue() -> None:
-    red = np.array([[1.0, 0.0, 0.0]]) @ np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]).T
-    code = np.array([[[round(65535 * pq(60 * light)) for light in red[0]]]], np.uint16)
-    mapped = tone_mapped(code, PQ)[0, 0].astype(int)
+@pytest.mark.parametrize(("primaries", "red"), [(9, (0.6274, 0.0691, 0.0164)), (12, (0.8225, 0.0332, 0.0171)), (1, (1.0, 0.0, 0.0))])
+def test_a_colour_that_both_know_keeps_its_hue(primaries: int, red: tuple[float, ...]) -> None:
+    """The red of BT.709 in the light of other primaries."""
+    code = np.array([[[round(65535 * pq(60 * light)) for light in red]]], np.uint16)
+    mapped = tone_mapped(code, PQ, primaries)[0, 0].astype(int)
     assert mapped[0] == pytest.approx(255 * (60 / 203) ** (1 / 2.4), abs=2)
     assert mapped[1:].max() <= 12  # four digits of a matrix, under a power of 1/2.4
 

@@ -162,7 +162,7 @@ class VideoSource:
         self._first_pts = opening.pts
         tags = ColorTags(int(frame.colorspace), int(frame.color_range), int(context.color_primaries), int(context.color_trc))
         self._matrix, self._range = matrix_of(tags, frame.height, str(self.path))
-        self._transfer = tags.color_trc
+        self._transfer, self._primaries = tags.color_trc, tags.color_primaries
         self._orientation = _Orientation.of(frame)
         aspect = stream.sample_aspect_ratio
         if aspect and not 1 / _ODDEST_PIXEL <= aspect <= _ODDEST_PIXEL:
@@ -263,7 +263,10 @@ class VideoSource:
         if moved:
             self._warn_once(f"{self.path}: {moved} frames had times that stood still or went back; they were moved forward")
         if damaged:
-            self._warn_once(f"{self.path}: damaged frames: {damaged}; the one before was taken for each, the rest is used")
+            self._warn_once(
+                f"{self.path}: damaged frames: {damaged}; the one before was taken for each, if there was one; "
+                "what the codec predicts from them may bear traces up to the next key frame"
+            )
         if last is not None:
             self._warn_if_truncated(container, stream, reached)
 
@@ -337,7 +340,7 @@ class VideoSource:
         width, height = self._info.width, self._info.height
         if self._orientation.transposed:
             width, height = height, width
-        return self._orientation.apply(to_rgb(frame, width, height, self._matrix, self._range, self._transfer))
+        return self._orientation.apply(to_rgb(frame, width, height, self._matrix, self._range, self._transfer, self._primaries))
 
     # Small helpers --------------------------------------------------------------------------------------
 
@@ -400,6 +403,9 @@ def open_container(path: Path) -> InputContainer:
         raise MediaError(
             f"{path}: is no video that can be read ({_reason(error)}); it is damaged, cut short or another kind of file"
         ) from None
+    if container.format.name == "image2" and "%" in path.name:
+        container.close()
+        raise MediaError(f"{path}: FFmpeg takes its name for that of many pictures; give it one without a % sign")
     if container.format.name == "tty":
         container.close()
         raise MediaError(f"{path}: is a text, not a video")  # which FFmpeg would show as a terminal does

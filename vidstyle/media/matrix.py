@@ -62,17 +62,21 @@ def matrix_of(tags: ColorTags, height: int, name: str) -> tuple[int, int]:
     return _MATRICES[tags.colorspace], color_range
 
 
-def to_rgb(frame: VideoFrame, width: int, height: int, matrix: int, color_range: int, transfer: int) -> npt.NDArray[np.uint8]:
+def to_rgb(
+    frame: VideoFrame, width: int, height: int, matrix: int, color_range: int, transfer: int, primaries: int
+) -> npt.NDArray[np.uint8]:
     """A decoded frame as (height, width, 3) uint8 RGB, full range, scaled where the size asks for it; HDR is tone mapped.
 
-    `transfer` is FFmpeg's number for the frame's transfer characteristics.
+    `transfer` and `primaries` are FFmpeg's numbers for the frame's.
     """
     rgb = frame.reformat(
         width=width, height=height, format="rgb48le" if transfer in HDR_TRANSFERS else "rgb24", interpolation=_FLAGS,
         src_colorspace=matrix, src_color_range=FULL if frame.format.name.startswith("yuvj") else color_range,
         dst_colorspace=matrix, dst_color_range=FULL,
     ).to_ndarray()  # fmt: skip
-    return tone_mapped(rgb.astype(np.uint16, copy=False), transfer) if transfer in HDR_TRANSFERS else np.asarray(rgb, dtype=np.uint8)
+    if transfer in HDR_TRANSFERS:
+        return tone_mapped(rgb.astype(np.uint16, copy=False), transfer, primaries)
+    return np.asarray(rgb, dtype=np.uint8)
 
 
 def from_rgb(picture: Picture, pix_fmt: str, tags: ColorTags) -> VideoFrame:

@@ -60,7 +60,8 @@ _TRANSPARENT = frozenset({".png", ".webp", ".tif", ".tiff"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 _MOVING = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 _PROFILED = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-_WIDTH_TAG, _HEIGHT_TAG, _ORIENTATION_TAG, _ALPHA_TAG, _PROFILE_TAG = 256, 257, 274, 338, 34675
+_WIDTH_TAG, _HEIGHT_TAG, _PHOTOMETRIC_TAG, _ORIENTATION_TAG, _ALPHA_TAG, _PROFILE_TAG = 256, 257, 262, 274, 338, 34675
+_TGA_FLAGS = 17  # byte of the header whose low bits count those of the transparency
 _TIFF_SIZES = {3: 2, 7: 1}  # bytes a value of SHORT and UNDEFINED
 _MODEL = slice(16, 20)  # of a profile: the colour model of its values
 _HEAD = 1 << 20
@@ -98,13 +99,15 @@ class Header:
     """More than one picture, meant to be shown one after the other."""
     pages: bool
     """More than one picture, meant to lie side by side (TIFF)."""
-    hdr: int | None
-    """FFmpeg's number for the transfer characteristics where they are HDR, see `HDR_TRANSFERS`."""
+    dark_is_large: bool
+    """A grey TIFF whose white is 0."""
+    hdr: tuple[int, int] | None
+    """FFmpeg's numbers for transfer characteristics and primaries where they are HDR, see `tone_mapped`."""
 
     @property
     def warning(self) -> str | None:
         """What is to be said of the picture before its pixels are used, after its name."""
-        return None if self.hdr is None else hdr_word(self.hdr)
+        return None if self.hdr is None else hdr_word(self.hdr[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +173,31 @@ def _describe(image: Image.Image) -> Header:
         profile if isinstance(profile, bytes) else None,
         animated=several and kind in _MOVING,
         pages=several and kind == "TIFF",
+        dark_is_large=isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC_TAG) == 0,
         hdr=None,
     )
 
 
-def _hdr(kind: str, head: bytes) -> int | None:
-    """The transfer characteristics that a picture names in the beginning of its file, if they are HDR."""
-    transfer = None
-    if kind == "PNG" and 0 < (place := head.find(b"cICP")) < head.find(b"IDAT"):
-        transfer = head[place + 5]
+def _hdr(kind: str, head: bytes) -> tuple[int, int] | None:
+    """Transfer characteristics and primaries that a picture names in the beginning of its file, if they are HDR."""
+    transfer = primaries = 0
+    if kind == "PNG":
+        place = 8
+        while place + 12 <= len(head) and (name := head[place + 4 : place + 8]) != b"IDAT":
+            if name == b"cICP":
+                primaries, transfer = head[place + 8], head[place + 9]
+            place += 12 + int.from_bytes(head[place : place + 4], "big")
     elif kind == "AVIF" and (place := head.find(b"colrnclx")) > 0:
-        transfer = int.from_bytes(head[place + 10 : place + 12], "big")
-    return transfer if transfer in HDR_TRANSFERS else None
+        primaries, transfer = (int.from_bytes(head[place + at : place + at + 2], "big") for at in (8, 10))
+    return (transfer, primaries) if transfer in HDR_TRANSFERS else None
 
 
 def _whitest(kind: str, data: bytes) -> int | None:
     """The value that stands for white in a picture whose values OpenCV leaves as they are; None: the largest of their type."""
-    if kind == "PPM" and (header := _PNM.match(data)):
-        white = int(header[2])
-        return None if white < 256 and header[1] in b"23" else white  # written as decimals OpenCV scales bytes, but no others
+    if kind == "PPM" and data[:2] in (b"P2", b"P3", b"P5", b"P6"):
+        words = _REMARK.sub(b" ", data[2:_PNM_HEAD]).split(maxsplit=3)
+        white = int(words[2]) if len(words) > 2 and words[2].isdigit() else 0
+        return None if white < 256 and data[:2] in (b"P2", b"P3") else white  # written as decimals OpenCV scales bytes, but no others
     if kind == "JPEG2000" and (place := data.find(_J2K_SIZES)) >= 0:
         return int(2 ** ((data[place + 42] & 0x7F) + 1) - 1)
     if kind == "AVIF" and (place := data.find(b"av1C")) >= 0:
@@ -196,8 +205,9 @@ def _whitest(kind: str, data: bytes) -> int | None:
     return None
 
 
-_PNM = re.compile(rb"P([2356])(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)")
-"""Kind, width, height and white of a PGM or PPM, with remarks between."""
+_REMARK = re.compile(rb"#[^\n\r]*")
+"""In the header of a PGM or PPM: width, height and white, with remarks between."""
+_PNM_HEAD = 4096
 _J2K_SIZES = b"\xff\x4f\xff\x51"
 """Beginning of a JPEG 2000 codestream, whose segment SIZ says the depth of every component."""
 
@@ -237,6 +247,10 @@ def read_still(path: Path) -> Still:
         pixels = _by_pillow(path, data, "TIFF", pixels)
     if header.format == "PNG" and pixels.ndim == 2:
         pixels = _with_grey_key(data, pixels)
+    if header.dark_is_large and pixels.dtype == np.uint16:
+        pixels = np.iinfo(np.uint16).max - pixels  # which OpenCV does for bytes alone
+    if header.format == "TGA" and not data[_TGA_FLAGS] & 0x0F:
+        pixels = pixels[..., :3]  # a fourth byte that the file does not call transparency
     if pixels.dtype not in (np.uint8, np.uint16):
         raise MediaError(f"{path}: pixels of type {pixels.dtype}; save the picture with 8 or 16 bits a channel")
     white, largest = _whitest(header.format, data), np.iinfo(pixels.dtype).max
@@ -245,7 +259,7 @@ def read_still(path: Path) -> Still:
     still = _split(_upright(pixels, header.orientation))
     if header.hdr is not None:
         deep = still.rgb.astype(np.uint16) * np.uint16(1 if still.rgb.dtype == np.uint16 else 257)
-        still = Still(tone_mapped(deep, header.hdr), None if still.alpha is None else to_8_bit(still.alpha))
+        return Still(tone_mapped(deep, *header.hdr), None if still.alpha is None else to_8_bit(still.alpha))
     profile = header.profile
     return replace(still, profile=profile) if profile is not None and profile[_MODEL] == b"RGB " else still
 

@@ -16,8 +16,13 @@ _PEAK = 1000.0
 """Brightest light, in cd/m², that is told from brighter light: what most films are graded for, and HLG is defined at."""
 _WHITE = 203.0
 """Light of a white sheet in HDR film (ITU-R BT.2408), which becomes the white of SDR."""
-_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32)
-"""Linear light from BT.2020's primaries to BT.709's (ITU-R BT.2087)."""
+_BT2020 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32)
+_TO_BT709 = {
+    1: np.eye(3, dtype=np.float32),
+    12: np.array([[1.2249, -0.2249, 0], [-0.0421, 1.0421, 0], [-0.0196, -0.0786, 1.0983]], np.float32),
+}
+"""Linear light from primaries, by FFmpeg's number, to those of BT.709: of Display P3, and of BT.2020 (ITU-R BT.2087), which all others
+are taken for."""
 _LUMINANCE = np.array([0.2627, 0.6780, 0.0593], np.float32)
 _GAMMA = 2.4
 """Of an SDR screen (ITU-R BT.1886)."""
@@ -28,8 +33,8 @@ def hdr_word(transfer: int) -> str:
     return f"HDR ({HDR_TRANSFERS[transfer]}) is brought down to SDR, by the curve of ITU-R BT.2390; for another look convert it first"
 
 
-def tone_mapped(rgb: npt.NDArray[np.uint16], transfer: int) -> npt.NDArray[np.uint8]:
-    """HDR code values, (H, W, 3) uint16 RGB full range with BT.2020's primaries, as (H, W, 3) uint8 RGB of BT.709.
+def tone_mapped(rgb: npt.NDArray[np.uint16], transfer: int, primaries: int = 9) -> npt.NDArray[np.uint8]:
+    """HDR code values, (H, W, 3) uint16 RGB full range, as (H, W, 3) uint8 RGB of BT.709.
 
     The brightest of R, G and B is brought down from 1000 to 203 cd/m² by the curve of ITU-R BT.2390 (§5.4.1), which leaves alone what
     is darker than about 90, and the other two in proportion, so that hues stay. Colours outside BT.709 are clipped.
@@ -37,6 +42,7 @@ def tone_mapped(rgb: npt.NDArray[np.uint16], transfer: int) -> npt.NDArray[np.ui
     Args:
         rgb: the code values.
         transfer: a key of `HDR_TRANSFERS`.
+        primaries: FFmpeg's number; 1 BT.709, 12 Display P3, 9 (and whatever else) BT.2020.
     """
     light = _light(transfer)[rgb]
     if HDR_TRANSFERS[transfer] == "HLG":  # the scene's light so far; the screen's is the system gamma of 1.2 away (ITU-R BT.2100)
@@ -45,7 +51,7 @@ def tone_mapped(rgb: npt.NDArray[np.uint16], transfer: int) -> npt.NDArray[np.ui
     curve = _curve()
     steps = _pq_of(brightest / 10000) * (len(curve) - 1)
     light *= curve[steps.round().astype(np.int32)] / np.maximum(brightest, np.float32(1e-6))
-    linear = (light / _WHITE) @ _TO_BT709.T
+    linear = (light / _WHITE) @ _TO_BT709.get(primaries, _BT2020).T
     return np.asarray((linear.clip(0, 1) ** np.float32(1 / _GAMMA) * 255).round(), np.uint8)
 
 
