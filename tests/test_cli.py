@@ -480,9 +480,10 @@ def test_any_name_can_be_told_on_any_terminal(encoding, monkeypatch):
     """Bytes in no encoding, letters that the terminal has not, and orders to it."""
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
-    say("vidstyle: film\udcff ×2 \u4f60 \x1b[2J.mp4\n  more", sys.stdout)
+    say("vidstyle: film\udcff ×2 \u4f60 \u202e\x1b[2J.mp4\n  more", sys.stdout)
+    say("one\ntwo\x1b", sys.stdout, several=True)
     told = written.getvalue().decode(encoding)
     assert told.startswith("vidstyle: film\\udcff ")
     assert "\x1b" not in told
-    assert told.endswith("\\x1b[2J.mp4\n  more\n")
+    assert told.endswith("\\u202e\\x1b[2J.mp4\\n  more\none\ntwo\\x1b\n")
     assert ("×" in told) == (encoding != "ascii")

@@ -17,12 +17,13 @@ from tests.clips import make_clip
 from tests.jobs import Interrupted, Recorder, settings, write_png
 from tests.scenes import Scene, procedural_picture
 from vidstyle import pipeline, plan
-from vidstyle.errors import MediaError, NotEnoughMemory, UsageError
+from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import make_estimator, write_flow
 from vidstyle.frames import Frame
 from vidstyle.media import open_source
 from vidstyle.pipeline import JobOptions, stylize, stylize_image, workspace_path
 from vidstyle.settings import RunSettings, Settings
+from vidstyle.workspace import Workspace
 
 SCENE = Scene(size=(32, 48))
 OTHER = Scene(size=(32, 48), picture=procedural_picture(64, 96, seed=11)[:, :, ::-1].copy(), disc_radius=0)
@@ -363,3 +364,11 @@ class TestFlowFiles:
         (tmp_path / "flows" / "forward_2_3.flo").unlink()
         with pytest.raises(MediaError, match=r"forward_2_3\.flo: missing"):
             stylize(clip, [style], tmp_path / "out", settings(flow={"estimator": directory}))
+
+
+def test_a_record_of_another_program_is_told(tmp_path: Path) -> None:
+    with (
+        Workspace.open(tmp_path / "out.mkv.vidstyle", {}) as workspace,
+        pytest.raises(WorkspaceError, match=r"out\.mkv\.vidstyle: .*--fresh"),
+    ):
+        pipeline._report(workspace, {"index": 0})

@@ -491,6 +491,24 @@ class TestLong:
         with Workspace.open(directory, JOB) as workspace:
             assert [record["index"] for record in workspace.records()] == list(range(workspace.done))
 
+    @pytest.mark.parametrize("name", ["journal.jsonl", "job.json"])
+    @pytest.mark.parametrize("text", ["[" * 100_000, '{"index":0.0,"frame":1,"state":null,"kept":true,"afresh":true,"record":{}}', "7"])
+    def test_what_was_edited_by_hand_is_made_anew(self, name: str, text: str, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+        (directory / name).write_text(text + "\n")
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 0
+        assert "damaged" in caplog.text
+
+    def test_a_job_that_is_not_known_any_more_says_that_it_starts_afresh(self, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+        (directory / "job.json").unlink()
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 0
+        assert "job.json was damaged or removed since that run, so the job starts afresh" in caplog.text
+
     def test_records_from_the_middle_on(self, directory: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
             fill(workspace, 5, shots=(0, 3))

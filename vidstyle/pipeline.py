@@ -374,7 +374,7 @@ def _encode(medium: Source, guide: Guide, workspace: Workspace, source: Path, ou
     sources = medium.frames() if shows else None
     with open_sink(output, medium.info, settings.encode, source, settings.run, overwrite) as sink:
         for number in _latest(workspace):
-            report, picture = FrameReport(**workspace.record(number)), workspace.frame(number)
+            report, picture = _report(workspace, workspace.record(number)), workspace.frame(number)
             if sources is not None:
                 frame = next(sources)
                 guidance = guide.at(frame, report.shot_start)
@@ -441,7 +441,14 @@ def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> di
 
 def _reports(workspace: Workspace | WritingBehind) -> Iterator[FrameReport]:
     """Of every painting, in the order they were made."""
-    return (FrameReport(**record) for record in workspace.records())
+    return (_report(workspace, record) for record in workspace.records())
+
+
+def _report(workspace: Workspace | WritingBehind, record: Mapping[str, Any]) -> FrameReport:
+    try:
+        return FrameReport(**record)
+    except TypeError:
+        raise WorkspaceError(f"{workspace.directory}: its journal was written by another program; give --fresh to begin anew") from None
 
 
 def _write_line(log: BinaryIO | None, output: Path, report: FrameReport) -> None:

@@ -92,9 +92,9 @@ class _Line:
             values = json.loads(text)
             record = values.pop("record")
             line = cls(**values, place=place)
-        except (ValueError, TypeError, AttributeError, LookupError):
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
             return None
-        sound = isinstance(line.frame, int | None) and isinstance(line.state, int | None)
+        sound = isinstance(line.index, int) and isinstance(line.frame, int | None) and isinstance(line.state, int | None)
         sound = sound and isinstance(line.kept, bool) and isinstance(line.afresh, bool)
         return (line, record) if sound and isinstance(record, dict) else None
 
@@ -304,7 +304,7 @@ class Workspace:
             if self._lines:
                 logger.info("%s: frames 1–%d are done, going on", self.directory, self.done)
         else:
-            if job.exists() and not fresh:
+            if not fresh and (job.exists() or (self.directory / "journal.jsonl").exists()):
                 logger.warning("%s: %s since that run, so the job starts afresh", self.directory, _difference(found, fingerprint))
             self._clear()
             _commit(job, lambda file: file.write(json.dumps(wanted, indent=1).encode()))
@@ -593,14 +593,14 @@ def _read_job(path: Path) -> dict[str, Any] | None:
     """What job.json holds; None where it is missing or damaged."""
     try:
         job = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return job if isinstance(job, dict) and isinstance(job.get("fingerprint"), dict) else None
 
 
 def _difference(found: dict[str, Any] | None, fingerprint: dict[str, str]) -> str:
     if found is None:
-        return "job.json was damaged"
+        return "job.json was damaged or removed"
     if found.get("format") != _FORMAT:
         return "the format of workspaces changed"
     old = found["fingerprint"]

@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.clips import make_clip, moving, read_packets, read_times
+from tests.jobs import write_png
+from vidstyle import stylize
 from vidstyle.frames import Frame
 from vidstyle.media import open_sink, open_source
-from vidstyle.settings import EncodeSettings, RunSettings
+from vidstyle.settings import EncodeSettings, RunSettings, Settings
 
 MATRICES = {"BT.709": 1, "BT.601": 6, "BT.2020": 9}
 
@@ -100,6 +102,11 @@ def films(draw: st.DrawFn) -> Film:
     )
 
 
+def frames_of(path: Path) -> list[Frame]:
+    with open_source(path, RunSettings()) as medium:
+        return list(medium.frames())
+
+
 def through(source: Path, output: Path) -> tuple[list[Frame], list[Frame]]:
     """The frames that were read, and those that are read of what was written."""
     run = RunSettings()
@@ -123,6 +130,9 @@ def test_frames_times_and_sound_come_back(film: Film) -> None:
         assert [frame.seconds for frame in before] == read_times(source)
         for one, other in zip(before, after, strict=True):
             np.testing.assert_array_equal(one.rgb, other.rgb)
+        made = moving(len(film.pts) - film.shown, *film.size)
+        seen = np.rot90(before[0].rgb, -film.rotation // 90).astype(int)  # as it was coded, before the player turns it
+        assert np.abs(seen - made).mean() < 3, "a wrong matrix, range or rotation"
         start = after[0].seconds - before[0].seconds  # Matroska counts milliseconds, and begins where its first packet does
         assert all(abs(b.seconds - a.seconds - start) <= Fraction(1, 1000) for a, b in zip(before, after, strict=True))
         for number in range(len(film.audio)):
@@ -147,3 +157,17 @@ def test_a_grey_ramp_has_no_colour_and_no_other_grey(matrix: str, color_range: i
         assert np.ptp(picture, axis=2).max() <= 1
         assert abs((picture - ramp).mean()) <= 0.5
         assert np.abs(picture - ramp).max() <= 2
+
+
+def test_a_film_whose_style_is_switched_off_comes_back(tmp_path: Path) -> None:
+    """All through a job, by --strength 0 alone: 10 bits in, a lossless film out."""
+    ramp = [np.ascontiguousarray(np.roll(moving(number, 64, 48), number, axis=0)) for number in range(3)]
+    clip = make_clip(tmp_path / "in.mkv", ramp, codec="ffv1", pix_fmt="yuv444p10le", audio="libopus")
+    style = write_png(tmp_path / "style.png", moving(40, 64, 48))
+    off = {"color": {"strength": 0}, "optimize": {"iterations": 1, "first_iterations": 1}, "encode": {"codec": "ffv1", "pix_fmt": "bgr0"}}
+    stylize(clip, style, tmp_path / "out.mkv", Settings.from_mapping(off))
+    before, after = ([frame.rgb for frame in frames_of(path)] for path in (clip, tmp_path / "out.mkv"))
+    assert len(before) == len(after) == 3
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [data for _, data in read_packets(clip, "audio")] == [data for _, data in read_packets(tmp_path / "out.mkv", "audio")]

@@ -42,13 +42,14 @@ def exit_code(run: Callable[[Ending], int]) -> int:
     before = None
     try:
         with contextlib.suppress(ValueError):  # signals can be set in the main thread only
-            before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+            if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+                before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         with _not_kept_waiting(ending):
             return run(ending)
     except SystemExit as stop:
         return 1 if stop.code else 0  # 0: help has been printed
     except KeyboardInterrupt:
-        say(_interrupted(ending))
+        say(_interrupted(ending), several=True)
         return INTERRUPTED
     except VidstyleError as error:
         return _fail(_line(error), error.exit_code, ending.verbose)
@@ -122,19 +123,22 @@ def _interrupted(ending: Ending) -> str:
 
 def _fail(message: str, code: int, with_traceback: bool) -> int:
     if with_traceback:
-        say(traceback.format_exc().rstrip())
+        say(traceback.format_exc().rstrip(), several=True)
     say(f"vidstyle: error: {message}")
     return code
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
-    """One line to stderr or `stream`, above a running progress bar. A reader that has gone away, or a full disk, stops nothing.
+def say(text: str, stream: TextIO | None = None, several: bool = False) -> None:
+    """One line (or `several`) to stderr or `stream`, above a running progress bar.
 
-    Nor does a name in no known encoding, or a terminal that knows only ASCII; what would steer the terminal is shown as a number.
+    A reader that has gone away, or a full disk, stops nothing.
+    Nor does a name in no known encoding, or a terminal that knows only ASCII; what would steer the terminal, or begin another line, is
+    shown as a number.
     """
     stream = stream or sys.stderr
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    text = _STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", text).encode(encoding, "backslashreplace").decode(encoding)
+    text = _STEERING.sub(lambda found: found[0] if found[0] == "\n" and several else ascii(found[0])[1:-1], text)
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         with tqdm.external_write_mode(file=stream):
             print(text, file=stream, flush=True)
@@ -144,8 +148,8 @@ def say(text: str, stream: TextIO | None = None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters that terminals obey, but for tabs and new lines."""
+_STEERING = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that terminals obey, among them those that turn the direction of writing; but for tabs."""
 
 
 def _line(error: BaseException) -> str:
