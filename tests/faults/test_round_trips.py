@@ -132,7 +132,7 @@ def test_frames_times_and_sound_come_back(film: Film) -> None:
             np.testing.assert_array_equal(one.rgb, other.rgb)
         made = moving(len(film.pts) - film.shown, *film.size)
         seen = np.rot90(before[0].rgb, -film.rotation // 90).astype(int)  # as it was coded, before the player turns it
-        assert np.abs(seen - made).mean() < 3, "a wrong matrix, range or rotation"
+        assert np.abs(seen - made).mean() < 3, "BT.601 for BT.709 (4), another range, another rotation"
         start = after[0].seconds - before[0].seconds  # Matroska counts milliseconds, and begins where its first packet does
         assert all(abs(b.seconds - a.seconds - start) <= Fraction(1, 1000) for a, b in zip(before, after, strict=True))
         for number in range(len(film.audio)):

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.clips import damage, destroy_packets, make_clip, moving, quadrants, read_times, truncate
 from vidstyle.errors import MediaError, UsageError
@@ -412,6 +413,13 @@ class TestRefusals:
         path.write_text(text.format("private.ts"))
         with pytest.raises(MediaError, match=r"list\.mp4: is a list of other files"):
             VideoSource(path)
+
+    def test_a_name_that_is_a_pattern_opens_no_other_files(self, tmp_path: Path) -> None:
+        for name in ("s000.pcx", "s001.pcx", "s%03d.pcx"):
+            Image.fromarray(moving(3)).save(tmp_path / name)
+        with pytest.raises(MediaError, match=r"s%03d\.pcx: .* without a % sign"):
+            VideoSource(tmp_path / "s%03d.pcx")
+        assert len(walk(tmp_path / "s001.pcx")) == 1
 
     def test_a_colon_in_the_name_is_no_protocol(self, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "http:clip.mp4").write_bytes(clip.read_bytes())
