@@ -72,6 +72,25 @@ def test_a_job_ends_in_one_line_while_its_libraries_load(moment: str, sent: sign
     assert not (tmp_path / "out.png").exists()
 
 
+FAILING = """
+import os, signal, sys
+from vidstyle.cli.terminal import exit_code
+def run(ending):
+    ending.after_interrupt = "; run the same command to go on"
+    try:
+        os.kill(os.getpid(), signal.{name})
+    finally:
+        os.close(98)  # as shutil.rmtree closes a directory that an interruption has closed already
+sys.exit(exit_code(run))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interruption_that_fails_on_its_way_out_is_one_all_the_same(name: str) -> None:
+    job = subprocess.run([sys.executable, "-c", FAILING.format(name=name)], capture_output=True, text=True, timeout=60)
+    assert (job.returncode, job.stderr) == (130, "vidstyle: interrupted; run the same command to go on\n")
+
+
 LATE = """
 import concurrent.futures, sys, time
 from vidstyle import cli

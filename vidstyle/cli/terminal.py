@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import TextIO
 
 from tqdm import tqdm
@@ -32,6 +33,8 @@ class Ending:
 
     verbose: bool = False
     """A traceback with every error."""
+    interrupted: bool = False
+    """Whether Ctrl-C or SIGTERM has come."""
     after_interrupt: str = ""
     """What to do after Ctrl-C, such as "; run the same command to go on"."""
 
@@ -39,36 +42,51 @@ class Ending:
 def exit_code(run: Callable[[Ending], int]) -> int:
     """Runs a command and returns its exit code; what goes wrong has been told in one line."""
     ending = Ending()
-    before = None
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        ending.interrupted = True
+        raise KeyboardInterrupt
+
+    before = {}
     try:
         with contextlib.suppress(ValueError):  # signals can be set in the main thread only
-            if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-                before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, heard)
         with _not_kept_waiting(ending):
             return run(ending)
-    except SystemExit as stop:
-        return 1 if stop.code else 0  # 0: help has been printed
-    except KeyboardInterrupt:
-        say(_interrupted(ending), several=True)
-        return INTERRUPTED
-    except VidstyleError as error:
-        return _fail(_line(error), error.exit_code, ending.verbose)
-    except BrokenPipeError:
-        # The reader of the help (`| head`) has gone: nothing to complain about, nor to flush at the end.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except ImportError as error:  # torch's libraries are large; where memory is limited they cannot be mapped
-        return _fail(f"a library cannot be loaded ({_line(error)}); free some memory, or install vidstyle anew", 1, ending.verbose)
-    except MemoryError:
-        return _fail("not enough memory; give a smaller --size", 1, ending.verbose)
-    except OSError as error:
-        return _fail(_line(error), 1, ending.verbose)
-    except Exception as error:
-        return _fail(f"this is a bug in vidstyle, please report it: {type(error).__name__}: {_line(error)}", 1, True)
+    except BaseException as error:
+        # What is cleaned up while an interruption is on its way out may fail of it, and raise something else.
+        if ending.interrupted or isinstance(error, KeyboardInterrupt):
+            say(_interrupted(ending), several=True)
+            return INTERRUPTED
+        return _told(error, ending)
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _told(error: BaseException, ending: Ending) -> int:
+    """The exit code for an error, which is told; called where it is being handled."""
+    match error:
+        case SystemExit():
+            return 1 if error.code else 0  # 0: help has been printed
+        case VidstyleError():
+            return _fail(_line(error), error.exit_code, ending.verbose)
+        case BrokenPipeError():
+            # The reader of the help (`| head`) has gone: nothing to complain about, nor to flush at the end.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case ImportError():  # torch's libraries are large; where memory is limited they cannot be mapped
+            return _fail(f"a library cannot be loaded ({_line(error)}); free some memory, or install vidstyle anew", 1, ending.verbose)
+        case MemoryError():
+            return _fail("not enough memory; give a smaller --size", 1, ending.verbose)
+        case OSError():
+            return _fail(_line(error), 1, ending.verbose)
+        case Exception():
+            return _fail(f"this is a bug in vidstyle, please report it: {type(error).__name__}: {_line(error)}", 1, True)
+    raise error
 
 
 @contextlib.contextmanager
