@@ -247,6 +247,11 @@ class TestRate:
         assert [frame.seconds for frame in frames] == [Fraction(i, 12) for i in range(30)]
         assert all(off(frame, moving(2 * frame.index)) < 4 for frame in frames)
 
+    def test_a_frame_that_is_shown_for_minutes_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        path = make_clip(tmp_path / "slides.mkv", 3, pts=[0, 25, 25 * 91])
+        assert len(walk(path, fps=1)) == 92
+        assert "shows one frame from 1 s to 91 s, which --fps makes many frames of" in caplog.text
+
     def test_twice_the_rate_shows_every_frame_twice(self, clip: Path) -> None:
         frames = walk(clip, fps=48)
         assert [frame.seconds for frame in frames] == [Fraction(i, 48) for i in range(120)]

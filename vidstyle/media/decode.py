@@ -327,6 +327,11 @@ class VideoSource:
             if shown is None:
                 moment = begin
             else:
+                if begin - moment > _LONG_STILL:
+                    self._warn_once(
+                        f"{self.path}: shows one frame from {float(moment):.0f} s to {float(begin):.0f} s, "
+                        "which --fps makes many frames of; leave it out to keep the film's own times"
+                    )
                 while moment < begin:
                     yield shown.frame, round(moment / tick)
                     moment += step
@@ -372,6 +377,9 @@ class VideoSource:
             self._said.add(message)
             logger.warning(message)
 
+
+_LONG_STILL = Fraction(60)
+"""Seconds for which one frame is shown that are worth a word where it is repeated."""
 
 _LISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"<MPD")
 """How playlists begin (HLS, FFmpeg's concat, DASH, IMF), which would have FFmpeg open other files."""
