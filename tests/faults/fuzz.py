@@ -48,7 +48,7 @@ READERS.set_forkserver_preload(["vidstyle.media", "vidstyle.settings", "PIL.Imag
 
 def picture(path: Path) -> Path:
     glass = np.dstack([moving(3), np.full((48, 64), 90, np.uint8)])
-    Image.fromarray(moving(3) if path.suffix == ".jpg" else glass).save(path)
+    Image.fromarray(moving(3) if path.suffix in (".jpg", ".ppm", ".bmp") else glass).save(path)
     return path
 
 
@@ -79,6 +79,11 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "b.png": deep,
     "a.jpg": picture,
     "a.webp": picture,
+    "a.avif": picture,
+    "a.jp2": picture,
+    "a.ppm": picture,
+    "a.bmp": picture,
+    "a.tga": picture,
     "a.tiff": picture,
     "b.tiff": deep,
 }
@@ -123,11 +128,12 @@ def read(path: Path) -> str:
     """
     from vidstyle.errors import VidstyleError
     from vidstyle.media import check_style, open_sink, open_source, read_style
+    from vidstyle.media.stills import READABLE
     from vidstyle.settings import EncodeSettings, RunSettings
 
     run = RunSettings()
     try:
-        if path.suffix in {".png", ".jpg", ".webp", ".tiff", ".gif"}:
+        if path.suffix in READABLE:
             with contextlib.suppress(VidstyleError):
                 check_style(path)
                 assert read_style(path).ndim == 3

@@ -198,9 +198,9 @@ def _whitest(kind: str, data: bytes) -> int | None:
         words = _REMARK.sub(b" ", data[2:_PNM_HEAD]).split(maxsplit=3)
         white = int(words[2]) if len(words) > 2 and words[2].isdigit() else 0
         return None if white < 256 and data[:2] in (b"P2", b"P3") else white  # written as decimals OpenCV scales bytes, but no others
-    if kind == "JPEG2000" and (place := data.find(_J2K_SIZES)) >= 0:
+    if kind == "JPEG2000" and 0 <= (place := data.find(_J2K_SIZES)) < len(data) - 42:
         return int(2 ** ((data[place + 42] & 0x7F) + 1) - 1)
-    if kind == "AVIF" and (place := data.find(b"av1C")) >= 0:
+    if kind == "AVIF" and 0 <= (place := data.find(b"av1C")) < len(data) - 6:
         return {0: 255, 2: 1023, 3: 4095}.get(data[place + 6] >> 5 & 3)
     return None
 
