@@ -516,6 +516,8 @@ class TestLong:
             assert list(workspace.records(5)) == []
             with pytest.raises(IndexError):
                 list(workspace.records(6))
+            with pytest.raises(IndexError):
+                workspace.record(5)
             workspace.drop([1])
             assert list(workspace.records()) == [record(index) for index in range(5)]
             workspace.append(5, picture(5), record(5), state(5))

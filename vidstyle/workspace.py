@@ -152,6 +152,7 @@ class Workspace:
             IndexError: the frame is not finished.
             WorkspaceError: the journal was damaged or removed since the workspace was opened.
         """
+        self._line(index)
         return next(self.records(index))
 
     def records(self, first: int = 0) -> Iterator[Record]:
@@ -161,15 +162,14 @@ class Workspace:
             IndexError: there is no frame `first`, nor is it the next one.
             WorkspaceError: the journal was damaged or removed since the workspace was opened.
         """
-        lines = self._lines[first:]
-        if not lines:
-            if first != self.done:
-                self._line(first)
+        done = self.done
+        if first == done:
             return
         journal = self.directory / "journal.jsonl"
         with _explained(journal), journal.open("rb") as file:
-            file.seek(lines[0].place)
-            for line in lines:
+            file.seek(self._line(first).place)
+            for number in range(first, done):
+                line = self._lines[number]
                 found = _Line.decode(file.readline(), line.place)
                 if found is None or found[0].index != line.index:
                     raise WorkspaceError(f"{journal}: damaged while the job ran; run the same command again, it goes back as far as needed")
