@@ -102,7 +102,7 @@ def test_torchvision_and_ray_are_imported_where_they_are_used(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=identity)
 def test_only_the_commands_print_and_exit(path):
-    if part(path) in ("cli", "__main__"):
+    if part(path) in ("cli", "__main__", "starting"):
         return
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):

@@ -109,8 +109,12 @@ def run_in(directory: Path, arguments: tuple[str, ...]) -> None:
 
 
 def started(directory: Path, scenario: Scenario) -> BaseProcess:
+    """Waits until the process is there, which is about to begin with the command."""
+    errors_of(directory).unlink(missing_ok=True)
     job = JOBS.Process(target=run_in, args=(directory, scenario.arguments))
     job.start()
+    while job.is_alive() and not errors_of(directory).exists():
+        time.sleep(0.0005)
     return job
 
 
@@ -166,8 +170,9 @@ class Reference:
     def of(cls, scenario: Scenario, directory: Path) -> Reference:
         scenario.prepare(directory)
         inputs = set(left(directory))
+        job = started(directory, scenario)
         began = time.monotonic()
-        code = ended(started(directory, scenario), directory)
+        code = ended(job, directory)
         seconds = time.monotonic() - began
         assert code == 0, errors(directory)
         found = left(directory)

@@ -8,11 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.kills import ENDS_WITHIN, MOMENTS, SCENARIOS, SIGNALS, Reference, style, trial
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C, which a shell has ignored for what it runs in the background, and all that starts from there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(SCENARIOS)))
