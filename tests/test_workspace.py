@@ -477,7 +477,7 @@ class TestKill:
 
 class TestLong:
     def test_a_frame_leaves_little_in_memory(self, directory: Path) -> None:
-        """Its record stays on disk: those of a night's frames would fill hundreds of megabytes."""
+        """Its record stays on disk: there may be a night's frames."""
         long = {f"term {number}": 0.1 * number for number in range(40)}
         with Workspace.open(directory, JOB) as workspace:
             taken = []

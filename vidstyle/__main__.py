@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 
-from vidstyle.starting import INTERRUPTED, loading
+from vidstyle.starting import INTERRUPTED, ended, loading
 
 __all__ = ["evaluate", "main"]
 
@@ -15,22 +15,27 @@ def main() -> int:
     """The command `vidstyle`; returns its exit code."""
     with loading():
         from vidstyle.cli import main as command
-    return _ended(command())
+
+        code = command()
+    return _ended(code)
 
 
 def evaluate() -> int:
     """The command `vidstyle-eval`; returns its exit code."""
     with loading():
         from vidstyle.cli.evaluate import main as command
-    return _ended(command())
+
+        code = command()
+    return _ended(code)
 
 
 def _ended(code: int) -> int:
     """The exit code, if there is no hurry: Python would wait for threads that look at the motion of frames to come."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    ended(code)
     if code == INTERRUPTED:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
         os._exit(code)
     return code
 

@@ -1,4 +1,4 @@
-"""What happens before there is a command: the seconds in which libraries are loaded.
+"""What happens before there is a command, the seconds in which libraries are loaded, and after it.
 
 A library whose import is interrupted half-way raises whatever it makes of that, or goes on without a part of itself. So Ctrl-C does
 not wait for it: nothing has begun that could be lost.
@@ -8,39 +8,62 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
-__all__ = ["INTERRUPTED", "loading"]
+__all__ = ["INTERRUPTED", "ended", "hearing", "interrupted", "loading"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM."""
 
+Handler = Callable[[int, FrameType | None], object]
+
 
 @contextmanager
-def loading(advice: str = "") -> Iterator[None]:
-    """While the block imports, Ctrl-C and SIGTERM end the process at once, with a word and `advice`; in the main thread, that is.
+def hearing(handler: Handler) -> Iterator[None]:
+    """Has Ctrl-C and SIGTERM go to `handler` while the block runs; in the main thread, that is, which alone can set them.
 
     Where the shell has them ignored, as it does Ctrl-C behind `&` in a script, they are.
     """
-
-    def end(number: int, frame: FrameType | None) -> None:
-        try:
-            os.write(2, f"{chr(10) if os.isatty(2) else ''}vidstyle: interrupted{advice}\n".encode())
-        finally:
-            os._exit(INTERRUPTED)
-
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            continue
-        try:
-            before[number] = signal.signal(number, end)
-        except ValueError:  # not the main thread
-            break
+    before = _heard_by(handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def ended(code: int) -> None:
+    """From here on Ctrl-C and SIGTERM end the process at once with `code`, that of its command, which is done."""
+    _heard_by(lambda number, frame: os._exit(code))
+
+
+def _heard_by(handler: Handler) -> dict[signal.Signals, Any]:
+    """Sets the handler; what there was before."""
+    before = {}
+    with suppress(ValueError):  # not the main thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, handler)
+    return before
+
+
+@contextmanager
+def loading(advice: str = "") -> Iterator[None]:
+    """While the block imports, Ctrl-C and SIGTERM end the process at once, with a word and `advice`."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        try:
+            os.write(2, f"{interrupted(advice, os.isatty(2))}\n".encode())
+        finally:
+            os._exit(INTERRUPTED)
+
+    with hearing(end):
+        yield
+
+
+def interrupted(advice: str, on_terminal: bool) -> str:
+    """What is said of an interruption, with what to do; on a terminal below the ^C."""
+    return f"{chr(10) if on_terminal else ''}vidstyle: interrupted{advice}"

@@ -60,7 +60,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line of the journal, but for the frame's record: of a night's frames those would be a third of a gigabyte in memory."""
+    """One line of the journal, but for the frame's record, which stays on disk: there may be a night's frames."""
 
     index: int
     frame: int | None

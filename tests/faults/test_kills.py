@@ -121,6 +121,45 @@ def test_an_interrupted_job_does_not_wait_for_its_threads() -> None:
     assert time.monotonic() - began < 30
 
 
+OVER = """
+import atexit, os, signal, sys
+from vidstyle import cli
+def again(number):
+    atexit.register(lambda: os.kill(os.getpid(), number))
+    return {code}
+cli.main = lambda: again(signal.{name})
+from vidstyle.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_after_the_end_changes_nothing(name: str, code: int) -> None:
+    """Python takes a moment to go once the film is in its place."""
+    job = subprocess.run([sys.executable, "-c", OVER.format(name=name, code=code)], capture_output=True, text=True, timeout=60)
+    assert (job.returncode, job.stderr) == (code, "")
+
+
+TWICE = """
+import os, signal, sys
+from vidstyle.cli import terminal
+def say(text, several=False):
+    os.kill(os.getpid(), signal.{name})
+    print(text)
+terminal.say = say
+def run(ending):
+    os.kill(os.getpid(), signal.SIGINT)
+sys.exit(terminal.exit_code(run))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_second_signal_does_not_disturb_the_word_about_the_first(name: str) -> None:
+    job = subprocess.run([sys.executable, "-c", TWICE.format(name=name)], capture_output=True, text=True, timeout=60)
+    assert (job.returncode, job.stdout, job.stderr) == (130, "vidstyle: interrupted\n", "")
+
+
 LOADS = """
 import importlib.abc, os, sys
 class Finder(importlib.abc.MetaPathFinder):

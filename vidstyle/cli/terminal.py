@@ -22,7 +22,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from vidstyle.errors import VidstyleError
-from vidstyle.starting import INTERRUPTED
+from vidstyle.starting import INTERRUPTED, hearing, interrupted
 
 __all__ = ["Ending", "duration", "exit_code", "frames", "logging_to_terminal", "say"]
 
@@ -41,29 +41,26 @@ class Ending:
 
 def exit_code(run: Callable[[Ending], int]) -> int:
     """Runs a command and returns its exit code; what goes wrong has been told in one line."""
-    ending = Ending()
+    ending, over = Ending(), False
 
     def heard(number: int, frame: FrameType | None) -> None:
-        ending.interrupted = True
-        raise KeyboardInterrupt
+        if not over:  # what a command has ended with stands
+            ending.interrupted = True
+            raise KeyboardInterrupt
 
-    before = {}
-    try:
-        with contextlib.suppress(ValueError):  # signals can be set in the main thread only
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    before[number] = signal.signal(number, heard)
-        with _not_kept_waiting(ending):
-            return run(ending)
-    except BaseException as error:
-        # What is cleaned up while an interruption is on its way out may fail of it, and raise something else.
-        if ending.interrupted or isinstance(error, KeyboardInterrupt):
-            say(_interrupted(ending), several=True)
-            return INTERRUPTED
-        return _told(error, ending)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with hearing(heard):
+        try:
+            with _not_kept_waiting(ending):
+                code = run(ending)
+            over = True
+            return code
+        except BaseException as error:
+            over = True
+            # What is cleaned up while an interruption is on its way out may fail of it, and raise something else.
+            if ending.interrupted or isinstance(error, KeyboardInterrupt):
+                say(_interrupted(ending), several=True)
+                return INTERRUPTED
+            return _told(error, ending)
 
 
 def _told(error: BaseException, ending: Ending) -> int:
@@ -135,8 +132,7 @@ _PATIENCE = 1.5
 
 
 def _interrupted(ending: Ending) -> str:
-    after_control_c = "\n" if sys.stderr.isatty() else ""
-    return f"{after_control_c}vidstyle: interrupted{ending.after_interrupt}"
+    return interrupted(ending.after_interrupt, sys.stderr.isatty())
 
 
 def _fail(message: str, code: int, with_traceback: bool) -> int:

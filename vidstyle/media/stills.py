@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 import cv2
 import numpy as np
@@ -64,8 +64,8 @@ _WIDTH_TAG, _HEIGHT_TAG, _PHOTOMETRIC_TAG, _ORIENTATION_TAG, _ALPHA_TAG, _PROFIL
 _TGA_FLAGS = 17  # byte of the header whose low bits count those of the transparency
 _TIFF_SIZES = {3: 2, 7: 1}  # bytes a value of SHORT and UNDEFINED
 _MODEL = slice(16, 20)  # of a profile: the colour model of its values
-_HEAD = 1 << 20
-"""Bytes from the beginning of a file that say how its values are meant; pixels come behind."""
+_AVIF_HEAD = 1 << 16
+"""Bytes from the beginning of an AVIF that say how its values are meant; pixels come behind."""
 
 # What Pillow raises on headers that are damaged, or of something else altogether.
 _HEADER_ERRORS = (
@@ -139,8 +139,7 @@ def read_header(path: Path) -> Header | None:
             try:
                 with Image.open(file, formats=[name for name in formats if name in Image.OPEN]) as image:
                     header = _describe(image)
-                file.seek(0)
-                return replace(header, hdr=_hdr(header.format, file.read(_HEAD)))
+                return replace(header, hdr=_hdr(header.format, file))
             except Image.DecompressionBombError:
                 raise MediaError(f"{path}: more pixels than a picture should have; shrink it first") from None
             except _HEADER_ERRORS:
@@ -178,17 +177,20 @@ def _describe(image: Image.Image) -> Header:
     )
 
 
-def _hdr(kind: str, head: bytes) -> tuple[int, int] | None:
+def _hdr(kind: str, file: BinaryIO) -> tuple[int, int] | None:
     """Transfer characteristics and primaries that a picture names in the beginning of its file, if they are HDR."""
     transfer = primaries = 0
     if kind == "PNG":
         place = 8
-        while place + 12 <= len(head) and (name := head[place + 4 : place + 8]) != b"IDAT":
-            if name == b"cICP":
-                primaries, transfer = head[place + 8], head[place + 9]
-            place += 12 + int.from_bytes(head[place : place + 4], "big")
-    elif kind == "AVIF" and (place := head.find(b"colrnclx")) > 0:
-        primaries, transfer = (int.from_bytes(head[place + at : place + at + 2], "big") for at in (8, 10))
+        while file.seek(place) and len(head := file.read(12)) == 12 and head[4:8] != b"IDAT":
+            if head[4:8] == b"cICP":
+                primaries, transfer = head[8], head[9]
+            place += 12 + int.from_bytes(head[:4], "big")
+    elif kind == "AVIF":
+        file.seek(0)
+        head = file.read(_AVIF_HEAD)
+        if (place := head.find(b"colrnclx")) > 0:
+            primaries, transfer = (int.from_bytes(head[place + at : place + at + 2], "big") for at in (8, 10))
     return (transfer, primaries) if transfer in HDR_TRANSFERS else None
 
 
