@@ -27,16 +27,17 @@ import torch
 
 import vidstyle
 from benchmarks.machine import describe_machine, others, save, saved
-from benchmarks.quality import CLIPS, STYLE, frames_of
+from benchmarks.quality import CLIPS, STYLE, frames_in, frames_of
 from vidstyle.evaluate import NetworkJudge, evaluate
 from vidstyle.flow import Consistency, make_flows, warp
 from vidstyle.flow.refined import Refined
 from vidstyle.frames import FlowField
 from vidstyle.media import read_style
-from vidstyle.pipeline import stylize
-from vidstyle.settings import Settings
+from vidstyle.pipeline import JobOptions, stylize
+from vidstyle.settings import Settings, preset_values
 
 JUDGED = 6
+PRINTED = ("norm1", "norm10", "sharpness", "flicker", "objective", "steps_a_frame", "seconds_a_frame", "seconds")
 
 
 def bicubic(image: Any, flow: Any, mode: str = "bicubic") -> Any:
@@ -92,6 +93,11 @@ def with_median(estimator: Any, current: Any, reference: Any, initial: Any = Non
     return FlowField(np.stack([cv2.medianBlur(part, 5) for part in refined(estimator, current, reference, initial).data]))
 
 
+def where_the_flow_failed(stylizer: Any, nearest: Any, guidance: Any = None) -> Any:
+    """Every pixel whose flow is trusted keeps the painting of the frame before."""
+    return np.maximum(nearest.trust, nearest.still)
+
+
 REPAINTED: dict[str, Any] = {"temporal": {"repaint_still": True}}
 ONE_REFERENCE: dict[str, Any] = {"temporal": {"references": [1]}}
 FROM_SOURCE: dict[str, Any] = {"temporal": {"references": [1], "repaint_still": True}}
@@ -131,6 +137,28 @@ PARTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "calm": ("what nothing answers for not blurred", {}, {"vidstyle.stylizer.calmed": uncalmed}),
     "stretched": ("stretched flow trusted", {}, {"vidstyle.motion.stretched": not_stretched}),
     "settled": ("first frame not settled (--first-iterations 36)", {"optimize": {"first_iterations": 36}}, {}),
+    "failed-only": ("steps only where the flow failed", {}, {"vidstyle.stylizer.Stylizer.rest": where_the_flow_failed}),
+    "first-step": ("the whole of the first step that carried curvature asks for", {}, {"vidstyle.stylizer.HANDED_ON": 1.0}),
+    "carried": ("20 carried pairs (--carried 20)", {"optimize": {"carried": 20}}, {}),
+    "history": ("a history of 40 (--history 40)", {"optimize": {"history": 40}}, {}),
+    "half-weight": ("half the temporal weight (--temporal-weight 2500)", {"temporal": {"weight": 2500.0}}, {}),
+    "first-60": (
+        "first frame as in draft (--first-iterations 60 --tolerance 1e-3)",
+        {"optimize": {"first_iterations": 60, "tolerance": 1e-3}},
+        {},
+    ),
+    "first-300": (
+        "first frame as in fine (--first-iterations 300 --tolerance 1e-5)",
+        {"optimize": {"first_iterations": 300, "tolerance": 1e-5}},
+        {},
+    ),
+    "dis-flow": ("motion by DIS alone (--flow dis)", {"flow": {"estimator": "dis"}}, {}),
+    "two-passes": ("two passes of ten steps (--passes 2 --iterations 10)", {"temporal": {"passes": 2}, "optimize": {"iterations": 10}}, {}),
+    "adam": ("Adam (--optimizer adam)", {"optimize": {"optimizer": "adam"}}, {}),
+    "hold": ("the deepest layer looked at in every step", {}, {"vidstyle.stylizer._HOLD": 1}),
+    "winograd": ("without Winograd's method", {}, {"vidstyle.vgg.pays": lambda *layer: False}),
+    "draft": ("--preset draft", preset_values("draft"), {}),
+    "fine": ("--preset fine", preset_values("fine"), {}),
     "alone": ("every frame by itself (--framewise --smoothing 0)", {"temporal": {"framewise": True, "smoothing": 0}}, {}),
 }
 """Name → what is left out, by settings, by replacement."""
@@ -148,10 +176,11 @@ def measure(name: str, clip: Path, size: int, frames: int) -> dict[str, Any]:
     what, settings, replacements = PARTS[name]
     run = {"run": {"size": size, "end": f"{frames}f"}}
     with tempfile.TemporaryDirectory() as scratch, replaced(replacements):
-        began = time.monotonic()
-        stylize(clip, [STYLE], Path(scratch) / "frames", Settings.layered([run, settings]))
+        began, log = time.monotonic(), Path(scratch) / "log.jsonl"
+        stylize(clip, [STYLE], Path(scratch) / "frames", Settings.layered([run, settings]), JobOptions(log_json=log))
         seconds = time.monotonic() - began
         painted = frames_of(Path(scratch) / "frames", None)
+        following = frames_in(log)[1:]
     source = frames_of(clip, size)[:frames]
     judge = NetworkJudge([read_style(STYLE)], source[0].rgb.shape[:2])
     found = evaluate(source, painted, 24.0, make_flows("dis"))
@@ -162,6 +191,8 @@ def measure(name: str, clip: Path, size: int, frames: int) -> dict[str, Any]:
         "ratio1": summary["gap1"]["ratio"], "sharpness": summary["sharpness"]["ratio"],
         "flicker": summary["flicker"] and summary["flicker"]["result"] / summary["flicker"]["source"],
         "objective": float(np.mean(losses)), "seconds": round(seconds, 1),
+        "steps_a_frame": float(np.mean([line["steps"] for line in following])),
+        "seconds_a_frame": float(np.median([line["seconds"] for line in following])),
     }  # fmt: skip
 
 
@@ -173,17 +204,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=24)
     options = parser.parse_args()
     print(json.dumps(describe_machine()))
-    print(f"{'left out or changed':62}{'norm1':>8}{'norm10':>8}{'sharp':>8}{'flicker':>9}{'objective':>11}{'s':>7}")
+    print(f"{'left out or changed':66}" + "".join(f"{name:>{len(name) + 3}}" for name in PRINTED))
     job: dict[str, Any] = {"clip": options.clip.name, "size": options.size, "frames": options.frames, "code": code()}
     rows = measured_before(job)
     for name in ["all", *options.parts] if "all" not in rows else options.parts:
         rows[name] = job | measure(name, options.clip, options.size, options.frames)
-        row = rows[name]
-        print(
-            f"{row['left_out']:62}{row['norm1']:8.3f}{row['norm10']:8.3f}{row['sharpness']:8.2f}"
-            f"{row['flicker']:9.2f}{row['objective'] / rows['all']['objective']:11.3f}{row['seconds']:7.0f}",
-            flush=True,
-        )
+        relative = rows[name] | {"objective": rows[name]["objective"] / rows["all"]["objective"]}
+        print(f"{relative['left_out']:66}" + "".join(f"{relative[name]:{len(name) + 3}.3f}" for name in PRINTED), flush=True)
         path = save("ablation", [*others("ablation", list(rows.values()), "clip", "size", "frames", "part"), *rows.values()])
     print(f"\nwritten: {path}")
 

@@ -4,7 +4,7 @@
 
 The first frame of a clip is painted once; the following ones are painted in this process, each time from there, with so many
 steps for every frame (`--iterations N --least-gain 0`), until they gain less than a share (`--least-gain`), as `balanced`, the default,
-and as `draft` (without its quicker first frame).
+as `draft` (without its quicker first frame), and as `fine` (in three passes, and with a first frame of its own).
 The objective is the mean of the last two saved frames, each over that of 100 L-BFGS steps for it alone; warping errors are judged with DIS.
 `docs/make_figures.py curve` draws what it writes.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,12 +23,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import describe_machine, others, save
-from benchmarks.quality import CLIPS, STYLE, per_frame_optimum
+from benchmarks.quality import CLIPS, STYLE, frames_in, frames_of, per_frame_optimum
 from vidstyle.evaluate import evaluate, objective_of
 from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
 from vidstyle.guidance import Guide
 from vidstyle.media import open_source, read_style
+from vidstyle.pipeline import JobOptions, stylize
 from vidstyle.plan import Step, plan
 from vidstyle.settings import Settings, preset_values
 from vidstyle.stylizer import Painted, Stylizer
@@ -41,7 +43,7 @@ def ways(run: dict[str, Any]) -> dict[str, Settings]:
     """Name → how the following frames are painted."""
     found = {f"{steps} steps": Settings.layered([run, {"optimize": {"iterations": steps, "least_gain": 0}}]) for steps in STEPS}
     found |= {f"gain {gain}": Settings.layered([run, {"optimize": {"least_gain": gain}}]) for gain in GAINS}
-    return found | {name: Settings.layered([preset_values(name), run]) for name in ("balanced", "draft")}
+    return found | {name: Settings.layered([preset_values(name), run]) for name in ("balanced", "draft", "fine")}
 
 
 def planned(clip: Path, settings: Settings) -> list[Step]:
@@ -63,6 +65,16 @@ def paint(stylizer: Stylizer, steps: Sequence[Step], first: Painted) -> tuple[li
     return saved, seconds, taken
 
 
+def paint_in_passes(clip: Path, settings: Settings) -> tuple[list[Frame], list[float], list[int]]:
+    """The same of a whole job, each frame with all of its passes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / "log.jsonl"
+        stylize(clip, [STYLE], Path(scratch) / "frames", settings, JobOptions(log_json=log))
+        following = frames_in(log)[1:]
+        saved = frames_of(Path(scratch) / "frames", None)
+    return saved, [line["seconds"] for line in following], [line["steps"] for line in following]
+
+
 def measure(clip: Path, size: int, frames: int, chosen: Sequence[str]) -> list[dict[str, Any]]:
     run = {"run": {"size": size, "end": f"{frames}f"}}
     default = Settings.layered([run])
@@ -81,10 +93,13 @@ def measure(clip: Path, size: int, frames: int, chosen: Sequence[str]) -> list[d
     for name, settings in ways(run).items():
         if chosen and name not in chosen:
             continue
-        if settings.flow.estimator not in plans:
-            plans[settings.flow.estimator] = planned(clip, settings)
-        stylizer.settings = settings
-        painted, seconds, steps = paint(stylizer, plans[settings.flow.estimator], first)
+        if settings.temporal.passes > 1:
+            painted, seconds, steps = paint_in_passes(clip, settings)
+        else:
+            if settings.flow.estimator not in plans:
+                plans[settings.flow.estimator] = planned(clip, settings)
+            stylizer.settings = settings
+            painted, seconds, steps = paint(stylizer, plans[settings.flow.estimator], first)
         found = evaluate(source, painted, 24.0, make_flows("dis")).summary
         row = {
             "clip": clip.name, "size": size, "frames": frames, "way": name, "seconds_a_frame": round(float(np.median(seconds)), 2),

@@ -116,7 +116,7 @@ def job(device: str, precision: str, frames: Path, output: Path) -> dict[str, An
     """A whole job by the settings' defaults: seconds a frame from the second on, and the frames that it has saved."""
     log = output.with_suffix(".jsonl")
     stylize(frames, [STYLE], output, settings_of(device, precision), JobOptions(log_json=log))
-    following = frames_in([json.loads(line) for line in log.read_text().splitlines()])[1:]
+    following = frames_in(log)[1:]
     seconds, steps = ([line[name] for line in following] for name in ("seconds", "steps"))
     return {"precision": precision, "seconds_a_frame": round(float(np.median(seconds)), 4), "steps_a_frame": float(np.mean(steps))}
 

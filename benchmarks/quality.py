@@ -69,15 +69,16 @@ def stylise(
         "-q",
     ]
     seconds, peak = run_measured([*command, *flags], look)
+    return {"seconds": seconds, "peak_mib": peak, "lines": frames_in(log)}
+
+
+def frames_in(log: Path) -> list[dict[str, Any]]:
+    """One line a frame of a job's log: that of the first pass, with the seconds and the steps of all of them."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    return {"seconds": seconds, "peak_mib": peak, "lines": frames_in(lines)}
-
-
-def frames_in(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line a frame: that of the first pass, with the seconds of all of them."""
     frames = [line for line in lines if line["passed"] == 1]
     for line in frames:
-        line["seconds"] = sum(other["seconds"] for other in lines if other["index"] == line["index"])
+        for key in ("seconds", "steps"):
+            line[key] = sum(other[key] for other in lines if other["index"] == line["index"])
     return frames
 
 

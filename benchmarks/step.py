@@ -59,9 +59,13 @@ def channels_first(features: torch.Tensor, weights: torch.Tensor | None = None) 
     return flat @ flat.T / (channels * height * width)
 
 
+def copying_relu() -> AbstractContextManager[Any]:
+    return mock.patch("vidstyle.vgg.functional.relu_", torch.nn.functional.relu)
+
+
 def nothing_of_it() -> AbstractContextManager[Any]:
     stack = ExitStack()
-    for lever in (direct, return_freed_memory, channels_first_gram):
+    for lever in (direct, return_freed_memory, channels_first_gram, copying_relu):
         stack.enter_context(lever())
     return stack
 
@@ -76,6 +80,7 @@ LEVERS: dict[str, tuple[int, Callable[[], AbstractContextManager[Any]]]] = {
     "holding the deepest layer": (1, nullcontext),
     "keeping freed memory": (HOLD, return_freed_memory),
     "Gram matrices in the network's layout": (HOLD, channels_first_gram),
+    "the ReLU in place of what it is given": (HOLD, copying_relu),
     "any of it": (1, nothing_of_it),
 }
 """What is left out → for how many evaluations the deepest layer is held, and how the rest is left out."""

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import time
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -275,22 +276,22 @@ def _paint(
     def on_step(fraction: float, report: Any) -> None:
         progress.step(fraction / passes, report.objective)
 
-    at: dict[tuple[int, int], int] = {}
+    at = _Places()
     painted_before = []
     for number, report in enumerate(_reports(workspace)):
-        at[report.passed, report.index] = number
+        at.add(report.passed, report.index, number)
         if report.passed == 1:
             painted_before.append(report.shot_start)
 
     def stored(passed: int, index: int) -> npt.NDArray[np.uint16]:
-        return workspace.frame(at[passed, index])
+        return workspace.frame(at.number(passed, index))
 
     def newest(index: int) -> npt.NDArray[np.uint16]:
         """What the last pass over the frame's shot has made of it; earlier ones may be gone."""
-        return stored(max(passed for passed, other in at if other == index), index)
+        return stored(at.last_pass(index), index)
 
     def commit(painted: Painted, report: FrameReport, held: Held | None = None) -> FrameReport:
-        at[report.passed, report.index] = workspace.done
+        at.add(report.passed, report.index, workspace.done)
         afresh = report.shot_start and report.passed == 1
         report = replace(report, share=1 / passes)
         state: State = {**painted.state, **({} if held is None else held.state)}
@@ -313,7 +314,7 @@ def _paint(
                 painted = stylizer.again(beside, own, neighbour, workspace.state(), on_step)
                 yield commit(painted, _frame_report(beside.frame, painted, beside.shot_start, time.monotonic() - began, passed))
                 began = time.monotonic()
-            workspace.drop(at[passed - 1, index] for index in shot.indices)
+            workspace.drop(at.number(passed - 1, index) for index in shot.indices)
 
     if passes > 1:  # of the shot that is not finished all is wanted again
         del painted_before[max((index for index, start in enumerate(painted_before) if start), default=0) :]
@@ -343,6 +344,33 @@ def _paint(
             yield commit(painted, _frame_report(frame, painted, step.shot_start, time.monotonic() - began), step.held)
             began = time.monotonic()
         yield from later_passes(shot, ends_film=True)
+
+
+class _Places:
+    """Where each painting stands in the workspace, by pass and frame: eight bytes for each, since there may be a night's."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, array[int]] = {}
+
+    def add(self, passed: int, index: int, number: int) -> None:
+        numbers = self._numbers.setdefault(passed, array("q"))
+        numbers.extend([_NOWHERE] * (index + 1 - len(numbers)))
+        numbers[index] = number
+
+    def number(self, passed: int, index: int) -> int:
+        return self._numbers[passed][index]
+
+    def last_pass(self, index: int) -> int:
+        """The last pass that has painted the frame."""
+        return max(passed for passed in self._numbers if (passed, index) in self)
+
+    def __contains__(self, painting: tuple[int, int]) -> bool:
+        passed, index = painting
+        numbers = self._numbers.get(passed, ())
+        return index < len(numbers) and numbers[index] != _NOWHERE
+
+
+_NOWHERE = -1
 
 
 def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float, passed: int = 1) -> FrameReport:

@@ -321,6 +321,16 @@ class TestDamage:
         assert sum(np.array_equal(one.rgb, other.rgb) for one, other in itertools.pairwise(frames)) == 1
         assert "damaged frames: 1" in caplog.text
 
+    def test_a_lost_packet_of_a_transport_stream_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        noise = np.random.default_rng(0).integers(0, 255, (12, 96, 128, 3), dtype=np.uint8)
+        path = make_clip(tmp_path / "a.ts", list(noise), size=(128, 96))
+        assert (len(walk(path)), caplog.text) == (12, "")
+        data = path.read_bytes()
+        middle = len(data) // 2 // 188 * 188
+        path.write_bytes(data[:middle] + data[middle + 188 :])
+        assert len(walk(path)) in (11, 12)
+        assert "incomplete packets: 1" in caplog.text
+
     def test_transparency_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         walk(make_clip(tmp_path / "opaque.mkv", 2, codec="ffv1", pix_fmt="bgra"))
         assert caplog.text == ""

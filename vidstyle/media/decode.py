@@ -222,7 +222,7 @@ class VideoSource:
         assert isinstance(stream, VideoStream)
         # Threads by frames would take good frames with a damaged one that is met while they are drained.
         stream.thread_type = "SLICE"
-        damaged, moved, last, reached = 0, 0, None, Fraction(0)
+        damaged, torn, moved, last, reached = 0, 0, 0, None, Fraction(0)
         step = max(round(1 / self._rate / self._tick), 1)
         lost: list[int] = []
         sound: VideoFrame | None = None
@@ -242,6 +242,7 @@ class VideoSource:
                 continue
             frames, failed = _decode(stream, packet)
             damaged += failed
+            torn += packet is not None and packet.is_corrupt and not failed
             if packet is not None and failed and packet.pts is not None:
                 heapq.heappush(lost, packet.pts)
             for frame in frames:
@@ -267,6 +268,8 @@ class VideoSource:
                 f"{self.path}: damaged frames: {damaged}; the one before was taken for each, if there was one; "
                 "what the codec predicts from them may bear traces up to the next key frame"
             )
+        if torn:
+            self._warn_once(f"{self.path}: incomplete packets: {torn}; frames may be missing before them, or damaged")
         if last is not None:
             self._warn_if_truncated(container, stream, reached)
 
