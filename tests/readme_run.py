@@ -105,6 +105,8 @@ def inputs_of_command(command: str) -> tuple[list[str], str | None]:
     """(paths of media that a vidstyle command reads, its output)."""
     words = shlex.split(END_OF_COMMAND.split(command)[0])[1:]
     output = next((after for word, after in pairwise(words) if word in ("-o", "--output")), None)
+    if output is None and "--preview" in words:
+        output = f"{Path(words[0]).stem}.preview.png"
     batch = "--batch" in words
     # A schedule names its styles inside one word.
     words += [name for word in words if ": " in word for name in re.findall(r":\s+([^\s,]+)", word)]
@@ -162,7 +164,7 @@ def run(snippet: Snippet, directory: Path) -> str:
         code = without_comment(snippet.code)
         if re.match(r"(\S+/)?vidstyle\s", code):
             code = re.sub(r"^\S*vidstyle", "vidstyle", code)
-            if " -o" in code or " --output" in code:
+            if " -o" in code or " --output" in code or " --preview" in code:
                 read, output = inputs_of_command(code)
                 for name in read:
                     make_media(name, directory)

@@ -16,9 +16,10 @@ from PIL import Image
 
 import vidstyle
 from vidstyle import cli
-from vidstyle.cli.terminal import duration, say
+from vidstyle.cli.terminal import say
 from vidstyle.errors import MediaError, NotEnoughMemory, NumericalError
 from vidstyle.settings import Settings, flag_table
+from vidstyle.words import duration
 
 JOB = ["clip.mp4", "style.jpg", "-o", "out.mp4"]
 

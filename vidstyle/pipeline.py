@@ -41,7 +41,21 @@ from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
 from vidstyle.vgg import filter_bytes
 from vidstyle.workspace import State, Workspace, WritingBehind, fingerprint_file, remove_remains
 
-__all__ = ["FrameReport", "JobOptions", "JobResult", "Progress", "estimate_memory", "stylize", "stylize_image", "workspace_path"]
+__all__ = [
+    "FrameReport",
+    "JobOptions",
+    "JobResult",
+    "Progress",
+    "estimate_disk",
+    "estimate_memory",
+    "flows_of",
+    "make_stylizer",
+    "paint_alone",
+    "styles_of",
+    "stylize",
+    "stylize_image",
+    "workspace_path",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +193,7 @@ def stylize(
     began = time.monotonic()
     settings, options, progress = settings or Settings(), options or JobOptions(), progress or _Silent()
     source, output = Path(source), Path(output)
-    style_paths = _styles(source, styles, settings)
+    style_paths = styles_of(source, styles, settings)
     kind = output_kind(output)
     _check_distinct(source, style_paths, output)
     if options.log_json is not None:
@@ -187,7 +201,7 @@ def stylize(
             raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
         if options.log_json.is_dir():
             raise UsageError(f"--log-json {options.log_json}: is a directory; name the file to write")
-    flows = _flows(settings)
+    flows = flows_of(settings)
     with ExitStack() as stack:
         medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
         if kind == "image" and medium.info.kind != "image":
@@ -199,7 +213,7 @@ def stylize(
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
         _tell_what_does_nothing(settings, medium.info.kind, style_paths)
         guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, flows))
-        stylizer = _make_stylizer(settings, style_paths, medium.info)
+        stylizer = make_stylizer(settings, style_paths, medium.info)
         fingerprint = _fingerprint(source, style_paths, settings)
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
         stack.callback(_remove_empty, workspace)
@@ -224,6 +238,13 @@ def stylize(
     return JobResult(output, frames, time.monotonic() - began)
 
 
+def estimate_disk(height: int, width: int, frames: int, settings: Settings) -> int:
+    """Bytes that a workspace takes at most: its frames, twice in further passes, and the carried state, twice while it is written."""
+    pairs = settings.optimize.carried if settings.optimize.optimizer == "lbfgs" else 1
+    again = 2 if settings.temporal.passes > 1 else 1
+    return height * width * (6 * frames * again + 2 * 24 * pairs)
+
+
 def stylize_image(
     source: PathLike, styles: PathLike | Sequence[PathLike] | None = None, settings: Settings | None = None
 ) -> npt.NDArray[np.uint8]:
@@ -238,15 +259,23 @@ def stylize_image(
     settings, source = settings or Settings(), Path(source)
     if kind_of(source) != "image":
         raise UsageError(f"{source}: is no picture; use vidstyle.stylize for videos and directories of frames")
-    style_paths = _styles(source, styles, settings)
+    style_paths = styles_of(source, styles, settings)
     with open_source(source, settings.run) as medium:
         _check_memory(medium.info, settings)
-        with Guide(settings, len(style_paths), medium.info, _flows(settings)) as guide:
-            stylizer = _make_stylizer(settings, style_paths, medium.info)
+        with Guide(settings, len(style_paths), medium.info, flows_of(settings)) as guide:
+            stylizer = make_stylizer(settings, style_paths, medium.info)
             frame = next(medium.frames())
-            guidance = guide.at(frame, shot_start=True)
-        painted = stylizer.first(frame, guidance=guidance).picture
-        picture = from_tensor(_finished(to_tensor(painted), to_tensor(frame.rgb), settings, guidance))
+            return paint_alone(stylizer, frame, guide.at(frame, shot_start=True))
+
+
+def paint_alone(stylizer: Stylizer, frame: Frame, guidance: Guidance) -> npt.NDArray[np.uint8]:
+    """One frame, owing nothing to any other, as the output would show it: (H, W, 3) uint8 RGB.
+
+    Raises:
+        NumericalError: the loss was not finite, twice.
+    """
+    painted = stylizer.first(frame, guidance=guidance).picture
+    picture = from_tensor(_finished(to_tensor(painted), to_tensor(frame.rgb), stylizer.settings, guidance))
     return picture.astype(np.uint8, copy=False)
 
 
@@ -422,14 +451,25 @@ def _finished(painted: torch.Tensor, original: torch.Tensor, settings: Settings,
     return painted if settings.color.strength == 1 else composite(painted, original, torch.tensor(settings.color.strength))
 
 
-def _flows(settings: Settings) -> Flows:
+def flows_of(settings: Settings) -> Flows:
+    """The estimator of motion that the settings name, with as much kept of what it has found as the threads that look ahead ask for.
+
+    Raises:
+        UsageError: there is no such estimator, or it cannot be had.
+    """
     weights = settings.flow.weights
     device = resolve_device(settings.run.device)
     return make_flows(settings.flow.estimator, None if weights is None else Path(weights), str(device), 1 + spare_threads(device))
 
 
-def _make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -> Stylizer:
-    """Reads the styles and loads the network; everything that can fail before the work begins."""
+def make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -> Stylizer:
+    """Reads the styles and loads the network; everything that can fail before the work begins.
+
+    Raises:
+        UsageError: see `Stylizer`, or a picture that settings name cannot be used.
+        MediaError: a picture cannot be read.
+        WeightsError: the network's weights cannot be loaded.
+    """
     pictures = [read_style(path) for path in styles]
     init, fine = settings.optimize.init, settings.style.detail
     initial = None if init in ("content", "noise", "style") else read_style(Path(init), "--init")
@@ -494,8 +534,12 @@ def _remove_empty(workspace: Workspace) -> None:
             workspace.remove()
 
 
-def _styles(source: Path, styles: PathLike | Sequence[PathLike] | None, settings: Settings) -> list[Path]:
-    """The style pictures of a job; the source itself for a texture, none for a reconstruction."""
+def styles_of(source: Path, styles: PathLike | Sequence[PathLike] | None, settings: Settings) -> list[Path]:
+    """The style pictures of a job; the source itself for a texture, none for a reconstruction.
+
+    Raises:
+        UsageError: there are too many or too few.
+    """
     paths = [Path(styles)] if isinstance(styles, str | Path) else [Path(style) for style in styles or ()]
     if settings.style.schedule is not None:
         if paths:

@@ -27,10 +27,11 @@ from tqdm import tqdm
 from tyro.constructors import PrimitiveConstructorSpec
 
 from vidstyle import __version__
-from vidstyle.cli.terminal import Ending, duration, exit_code, frames, logging_to_terminal, say
+from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import UsageError
 from vidstyle.settings import FlagInfo, Settings, describe_validation_error, file_values, flag_table, preset_names, preset_values
 from vidstyle.starting import loading
+from vidstyle.words import duration, frames
 
 if TYPE_CHECKING:
     from vidstyle.pipeline import FrameReport, JobOptions
@@ -43,6 +44,7 @@ Turns film into painting: neural style transfer by optimisation, steady over tim
 examples:
   vidstyle clip.mp4 style.jpg -o out.mp4
   vidstyle clip.mp4 style.jpg -o quick.mp4 --preset draft --size 320
+  vidstyle clip.mp4 style.jpg --preview --preset draft,balanced,broad-strokes
   vidstyle photo.jpg style.jpg -o painting.png
   vidstyle frames/ one.jpg two.jpg -o out.mkv --style-blend 0.3 0.7
   vidstyle clips/ style.jpg -o painted/ --batch
@@ -75,6 +77,12 @@ class _Arguments:
         tyro.conf.UseAppendAction[tuple[str, ...]],
         _flag("private option of the encoder, such as preset=slow; can be given several times", metavar="KEY=VALUE"),
     ] = ()
+    preview: Annotated[
+        bool,
+        _flag(
+            "paint some frames small, onto one contact sheet, and say what the job would take; several presets or strengths, as draft,fine"
+        ),
+    ] = False
     batch: Annotated[bool, _flag("INPUT is a directory of clips, images and frame directories; OUTPUT a directory")] = False
     overwrite: Annotated[bool, _flag("replace OUTPUT if it exists", "-y")] = False
     fresh: Annotated[bool, _flag("ignore what an interrupted run of this job has left")] = False
@@ -98,6 +106,8 @@ class Command:
     fresh: bool
     keep_workspace: bool
     log_json: Path | None
+    preview: dict[str, Settings]
+    """What it is called -> the settings of each way that is to be seen beforehand; empty where the job itself is wanted."""
 
 
 # --- from argv to settings -------------------------------------------------------------------------
@@ -209,23 +219,62 @@ def _unknown(words: list[str]) -> str:
 
 
 def _command(arguments: _Arguments) -> Command:
-    settings = _settings(arguments)
+    ways = _ways(arguments) if arguments.preview else {}
+    settings = next(iter(ways.values())) if ways else _settings(arguments)
     needs_style = bool(settings.style_layers) and settings.content.weight > 0 and settings.style.schedule is None
-    given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": arguments.output}
+    output = arguments.output
+    if arguments.preview:
+        if arguments.batch:
+            raise UsageError("--preview looks at one clip, and --batch names many; give one of them as INPUT, without --batch")
+        output = _sheet_name(arguments.output, arguments.source)
+    given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output}
     missing = [name for name, value in given.items() if not value]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing: vidstyle INPUT STYLE [STYLE ...] -o OUTPUT; see vidstyle --help")
     return Command(
         source=Path(arguments.source or ""),
         styles=[Path(style) for style in arguments.styles],
-        output=Path(arguments.output or ""),
+        output=Path(output or ""),
         settings=settings,
         batch=arguments.batch,
         overwrite=arguments.overwrite,
         fresh=arguments.fresh,
         keep_workspace=arguments.keep_workspace,
         log_json=Path(arguments.log_json) if arguments.log_json else None,
+        preview=ways,
     )
+
+
+def _sheet_name(output: str | None, source: str | None) -> str | None:
+    """Where a contact sheet goes: to OUTPUT if that is a picture, else beside it; into the current directory where none is named."""
+    if output is not None:
+        path = Path(output)
+        return output if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") else str(path.with_name(f"{path.stem}{_SHEET_ENDING}"))
+    return None if source is None else f"{Path(source).stem}{_SHEET_ENDING}"
+
+
+def _ways(arguments: _Arguments) -> dict[str, Settings]:
+    """What it is called -> settings, for every preset and every strength that is named, each with each."""
+    strengths = vars(arguments)["color"].strength
+    presets = _listed(arguments.preset) if arguments.preset is not None and not Path(arguments.preset).is_file() else [arguments.preset]
+    ways = {}
+    for preset in presets:
+        for strength in [None] if strengths is None else _listed(strengths):
+            color = dataclasses.replace(vars(arguments)["color"], strength=strength)
+            name = preset or "balanced"
+            label = name if strengths is None else f"strength {strength}" if len(presets) == 1 else f"{name}, strength {strength}"
+            ways[label] = _settings(dataclasses.replace(arguments, **{"preset": preset, "color": color}))
+    if len(ways) > _MOST_WAYS:
+        raise UsageError(f"--preview: {len(ways)} ways to paint are too many for one sheet; name {_MOST_WAYS} at most")
+    return ways
+
+
+_MOST_WAYS = 6
+_SHEET_ENDING = ".preview.png"
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
 
 
 def _settings(arguments: _Arguments) -> Settings:
@@ -412,6 +461,8 @@ def _run(command: Command, quiet: bool, after_interrupt: str) -> int:
         check_style(style)
     if not command.batch:
         output_kind(command.output)
+    if command.preview:
+        return _preview(command, quiet, after_interrupt)
     with loading(after_interrupt):
         from vidstyle.pipeline import JobOptions
 
@@ -421,6 +472,20 @@ def _run(command: Command, quiet: bool, after_interrupt: str) -> int:
         return (_run_batch if command.batch else _run_job)(command, options, progress, quiet)
     finally:
         progress.close()
+
+
+def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
+    with loading(after_interrupt):
+        from vidstyle.preview import Variant, preview
+
+    variants = [Variant(label, settings) for label, settings in command.preview.items()]
+    own = command.output.name.endswith(_SHEET_ENDING)  # a name that nobody else gives
+    made = preview(command.source, command.styles, command.output, variants, command.overwrite or own)
+    if not quiet:
+        for said in made.said:
+            say(f"vidstyle: {said}")
+        say(f"vidstyle: {made.sheet}: {frames(len(made.frames))} in {duration(made.seconds)}", sys.stdout)
+    return 0
 
 
 def _run_job(command: Command, options: JobOptions, progress: _Bar | _Lines | _Silent, quiet: bool) -> int:

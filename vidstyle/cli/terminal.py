@@ -24,7 +24,7 @@ from tqdm import tqdm
 from vidstyle.errors import VidstyleError
 from vidstyle.starting import INTERRUPTED, hearing, interrupted
 
-__all__ = ["Ending", "duration", "exit_code", "frames", "logging_to_terminal", "say"]
+__all__ = ["Ending", "exit_code", "logging_to_terminal", "say"]
 
 
 @dataclass(slots=True)
@@ -190,16 +190,3 @@ def logging_to_terminal(level: int) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.level, logger.propagate = before
-
-
-def duration(seconds: float) -> str:
-    """`8.1 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def frames(count: int) -> str:
-    """`1 frame`, `12 frames`."""
-    return f"{count} frame" if count == 1 else f"{count} frames"

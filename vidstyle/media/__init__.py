@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Collection
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -34,6 +35,7 @@ __all__ = [
     "output_name",
     "read_style",
     "silence_codecs",
+    "write_picture",
 ]
 
 logger = logging.getLogger(__name__)
@@ -190,6 +192,19 @@ def open_sink(path: Path, info: MediaInfo, encode: EncodeSettings, source: Path 
     if kind == "image":
         return ImageSink(path, info)
     return video.VideoSink(path, info, encode, source if info.kind == "video" else None, video.Span.of(run))
+
+
+def write_picture(path: Path, picture: npt.NDArray[np.uint8], overwrite: bool = False) -> None:
+    """Writes a picture that is no frame of anything, (H, W, 3) RGB, in one step.
+
+    Raises:
+        UsageError: see `check_output`.
+        MediaError: it cannot be written.
+    """
+    check_place(path)
+    _check_free(path, "image", overwrite)
+    with ImageSink(path, None) as sink:
+        sink.write(picture, 0, Fraction(1))
 
 
 def check_style(path: Path, role: str = "STYLE") -> None:

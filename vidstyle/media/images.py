@@ -73,8 +73,8 @@ class ImageSink:
     It takes over what the source's picture file has and the format holds: transparency, 16 bits a channel.
     """
 
-    def __init__(self, path: Path, info: MediaInfo) -> None:
-        """`info` is the source's; nothing is written yet."""
+    def __init__(self, path: Path, info: MediaInfo | None) -> None:
+        """`info` is the source's, None for a picture that was made of none; nothing is written yet."""
         self._path = path
         self._info = info
         self._data: bytes | None = None
@@ -87,7 +87,7 @@ class ImageSink:
         """
         if self._data is not None:
             raise MediaError(f"{self._path}: a picture holds one frame; name a video or a directory as the output")
-        path = original_of(self._info, name)
+        path = None if self._info is None else original_of(self._info, name)
         original = read_still(path) if path is not None else None
         if original is not None and original.alpha is not None and not holds_transparency(self._path.suffix):
             logger.warning("%s: a %s picture has no transparency, that of %s is left out; write .png to keep it",

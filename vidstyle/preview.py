@@ -1,0 +1,288 @@
+"""What a job would look like, before its night's work: some frames of every shot, painted small, on one contact sheet.
+
+The frames are painted by themselves, with fewer steps and at a size at which all of them take about half a minute, so that the
+sheet shows the look and where it changes from shot to shot, not how the film holds together. Strokes keep their size in
+pixels, more or less, and so are smaller beside the things in the picture when the film is painted at its full size.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+from vidstyle.errors import MediaError, UsageError
+from vidstyle.frames import Frame, MediaInfo
+from vidstyle.guidance import Guidance, Guide
+from vidstyle.media import check_output, open_source, output_kind, read_style, write_picture
+from vidstyle.pipeline import estimate_disk, estimate_memory, flows_of, make_stylizer, paint_alone, styles_of
+from vidstyle.settings import Position, Settings, flag_table
+from vidstyle.sheet import Row, contact_sheet
+from vidstyle.shots import split_shots
+from vidstyle.stylizer import Stylizer, pyramid
+from vidstyle.words import duration, gigabytes
+
+__all__ = ["Estimate", "Preview", "Variant", "preview"]
+
+_SIZE = 192
+"""Longest side of the pictures on the sheet, in pixels."""
+_PAINTING = 32.0
+"""Seconds that painting may take."""
+_SEARCHING = 12.0
+"""Seconds that looking for shots may take; what is left of the film is sampled at even distances."""
+_COLUMNS = 6
+_MOST_PICTURES = 12
+_LEAST_STEPS, _MOST_STEPS = 12, 60
+"""Steps a picture: with fewer the style has hardly taken, with more it hardly changes at this size."""
+_TRIED = 2
+"""Steps by which a step's time is measured."""
+_FEWEST_STEPS_FIRST = 0.7
+"""Share of `--first-iterations` that a first frame takes until it has settled; the same measured 350 to 400 of 450."""
+_FEWEST_STEPS = 0.25
+"""Share of `--iterations` that a calm film's frames take until they gain less than `--least-gain` (docs/performance.md)."""
+_MOST_OVERHEAD = 1.4
+"""What motion, storage and encoding add to the steps of a lively film on two cores, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to paint, and what it is called on the sheet."""
+
+    label: str
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the whole job would take."""
+
+    frames: int | None
+    """None where the container does not tell."""
+    shots: float
+    seconds: tuple[float, float]
+    """Between which the time will lie on this machine, for all frames, or for one where their number is not known."""
+    memory: int
+    """Bytes at the peak."""
+    disk: int
+    """Bytes of the workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What was made."""
+
+    sheet: Path
+    frames: tuple[Frame, ...]
+    """The frames that were picked, small."""
+    estimates: tuple[Estimate, ...]
+    """One a variant."""
+    said: tuple[str, ...]
+    """The same in words."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    """A frame for the sheet."""
+
+    frame: Frame
+    guidance: Guidance
+    shot: int | None = None
+    """Which one it is of, from 0; None where the shots before were not counted."""
+
+
+@dataclass(slots=True)
+class _Shot:
+    """A shot, as far as it was walked: how long it is, and some of its frames, evenly spread."""
+
+    length: int = 0
+    kept: list[tuple[Frame, Guidance]] = field(default_factory=list)
+    _stride: int = 1
+
+    def offer(self, frame: Frame, guidance: Guidance) -> None:
+        if self.length % self._stride == 0:
+            self.kept.append((frame, guidance))
+        self.length += 1
+        if len(self.kept) > 2 * _COLUMNS:
+            self.kept, self._stride = self.kept[::2], 2 * self._stride
+
+    def evenly(self, count: int) -> list[tuple[Frame, Guidance]]:
+        """So many of its frames, or as many as there are, each from the middle of its part."""
+        count = min(count, len(self.kept))
+        return [self.kept[len(self.kept) * (2 * number + 1) // (2 * count)] for number in range(count)]
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What was found on the way through the film, in the time that there was."""
+
+    shots: list[_Shot] = field(default_factory=list)
+    seconds: Fraction = Fraction(0)
+    """How far it went."""
+    share: float = 1.0
+    """The same, of the whole."""
+
+
+def preview(source: Path, styles: Sequence[Path], sheet: Path, variants: Sequence[Variant], overwrite: bool = False) -> Preview:
+    """Paints some frames small, one row a variant under the source's, and says what the whole job would take.
+
+    Args:
+        source: a video, an image, or a directory of frames.
+        styles: as for `vidstyle.stylize`.
+        sheet: the picture to write.
+        variants: ways to paint that differ in how, not in which part of the source is painted.
+        overwrite: replace what stands at `sheet`.
+
+    Raises:
+        UsageError: paths or settings are wrong.
+        MediaError: an input cannot be read, or the sheet cannot be written.
+        WeightsError: the network's weights cannot be loaded.
+        NumericalError: a loss was not finite, twice.
+    """
+    began = time.monotonic()
+    settings = variants[0].settings
+    if output_kind(sheet) != "image":
+        raise UsageError(f"{sheet}: a contact sheet is a picture; give a name that ends in .png")
+    check_output(sheet, "image", settings.encode, overwrite)
+    paths = styles_of(source, styles, settings)
+    with open_source(source, settings.run) as medium:
+        info = medium.info
+    run = settings.run.model_copy(update={"size": min(_SIZE, max(info.width, info.height))})
+    small = settings.model_copy(update={"run": run})
+    walk = _walk(source, small, len(paths))
+    if not walk.shots:
+        raise MediaError(f"{source}: holds no frame")
+    columns = max(min(_COLUMNS, _MOST_PICTURES // len(variants)), 2)
+    picked = [*_of_shots(walk, columns), *_of_the_rest(walk, columns, source, info, small, len(paths))]
+    height, width = picked[0].frame.rgb.shape[:2]
+    rows = [Row("the source", [one.frame.rgb for one in picked])]
+    estimates: list[Estimate] = []
+    pace = None
+    for variant in variants:
+        own = variant.settings.model_copy(update={"run": run})
+        stylizer = make_stylizer(own, paths, replace(info, width=width, height=height))
+        pace = pace or _pace(stylizer, picked[0])
+        steps = round(_PAINTING / (len(variants) * len(picked) * _first_cost((height, width)) * pace))
+        stylizer.settings = _in_steps(own, min(max(steps, _LEAST_STEPS), _MOST_STEPS, own.optimize.first_iterations))
+        rows.append(Row(variant.label, [paint_alone(stylizer, one.frame, one.guidance) for one in picked]))
+        estimates.append(_estimate(info, len(walk.shots) / walk.share, variant.settings, pace))
+    title = f"{source.name} in the manner of {', '.join(path.name for path in paths) or 'itself'}"
+    lines = [_said(variant, estimate, info) for variant, estimate in zip(variants, estimates, strict=True)]
+    lines.append(
+        f"Painted small ({width}×{height}), with few steps, each frame by itself; at {info.width}×{info.height} strokes are finer."
+    )
+    if walk.share < 1:
+        lines.append(f"Shots were looked for in the first {walk.share:.0%} of the film.")
+    page = contact_sheet(title, lines, rows, [_head(one, info) for one in picked], [read_style(path) for path in paths])
+    write_picture(sheet, page, overwrite)
+    return Preview(sheet, tuple(one.frame for one in picked), tuple(estimates), tuple(lines), time.monotonic() - began)
+
+
+def _walk(source: Path, settings: Settings, styles: int) -> _Walk:
+    """Goes through the film from its beginning, with the masks and the schedule, until there is no time left."""
+    walk, until = _Walk(), time.monotonic() + _SEARCHING
+    with open_source(source, settings.run) as medium, Guide(settings, styles, medium.info, flows_of(settings)) as guide:
+        opening = None
+        for shot in split_shots(medium.frames()):
+            walk.shots.append(_Shot())
+            for number, frame in enumerate(shot.frames):
+                opening = frame.seconds if opening is None else opening
+                walk.shots[-1].offer(frame, guide.at(frame, number == 0))
+                if time.monotonic() > until:
+                    walk.seconds = frame.seconds - opening
+                    if medium.info.frames:
+                        walk.share = min((frame.index + 1) / medium.info.frames, 1.0)
+                    return walk
+    return walk
+
+
+def _of_shots(walk: _Walk, count: int) -> list[_Picked]:
+    """So many frames of what was walked, or its share of them: of every shot one while there are so many, of longer ones more."""
+    count = max(round(count * walk.share), 1)
+    if len(walk.shots) >= count:
+        chosen = [(len(walk.shots) * (2 * number + 1) // (2 * count), 1) for number in range(count)]
+    else:
+        each = [1] * len(walk.shots)
+        for _ in range(count - len(each)):  # the next one to the shot whose frames stand for most
+            each[max(range(len(each)), key=lambda at: walk.shots[at].length / each[at])] += 1
+        chosen = list(enumerate(each))
+    return [_Picked(*one, shot) for shot, several in chosen for one in walk.shots[shot].evenly(several)]
+
+
+def _of_the_rest(walk: _Walk, count: int, source: Path, info: MediaInfo, settings: Settings, styles: int) -> list[_Picked]:
+    """Frames of what there was no time to walk, at even distances; none where its length is not known, or a schedule counts on it."""
+    wanted = count - max(round(count * walk.share), 1)
+    if wanted < 1 or info.kind != "video" or info.frames is None or settings.style.schedule is not None:
+        return []
+    start = Position.parse(settings.run.start) if settings.run.start else Position(seconds=0.0)
+    opening = start.seconds if start.seconds is not None else float((start.frames or 0) / info.rate)
+    length, reached = float(info.frames / info.rate), float(walk.seconds)
+    found = []
+    for number in range(wanted):
+        at = opening + reached + (length - reached) * (2 * number + 1) / (2 * wanted)
+        here = settings.model_copy(update={"run": settings.run.model_copy(update={"start": f"{at:.3f}", "end": None})})
+        with open_source(source, here.run) as medium, Guide(here, styles, medium.info, flows_of(here)) as guide:
+            frame = next(medium.frames(), None)
+            if frame is not None:
+                found.append(_Picked(frame, guide.at(frame, True)))
+    return found
+
+
+def _in_steps(settings: Settings, steps: int) -> Settings:
+    return settings.model_copy(update={"optimize": settings.optimize.model_copy(update={"first_iterations": steps, "tolerance": 0.0})})
+
+
+def _first_cost(size: tuple[int, int]) -> float:
+    """Pixels that a step on a frame painted by itself looks at, on all sizes from coarse to fine."""
+    return float(sum(height * width for height, width in pyramid(size)))
+
+
+def _pace(stylizer: Stylizer, picked: _Picked) -> float:
+    """Seconds that a pixel takes in a step, on this machine at this moment."""
+    settings = stylizer.settings
+    for steps in (1, _TRIED):  # the first one prepares the style and the filters too
+        stylizer.settings = _in_steps(settings, steps)
+        began = time.monotonic()
+        paint_alone(stylizer, picked.frame, picked.guidance)
+    return (time.monotonic() - began) / (_TRIED * _first_cost(stylizer.size))
+
+
+def _estimate(info: MediaInfo, shots: float, settings: Settings, pace: float) -> Estimate:
+    size, optimize = (info.height, info.width), settings.optimize
+    frames = info.frames or 1
+    first = pace * _first_cost(size) * optimize.first_iterations
+    afresh = frames if settings.temporal.framewise else min(max(shots, 1), frames)
+    following = pace * info.height * info.width * optimize.iterations * settings.temporal.passes * (frames - afresh)
+    stops_early = optimize.least_gain > 0 and optimize.optimizer == "lbfgs"
+    seconds = (
+        afresh * first * (_FEWEST_STEPS_FIRST if optimize.tolerance > 0 else 1) + following * (_FEWEST_STEPS if stops_early else 1),
+        (afresh * first + following) * (_MOST_OVERHEAD if frames > 1 else 1),
+    )
+    disk = estimate_disk(info.height, info.width, frames, settings)
+    return Estimate(info.frames, afresh, seconds, estimate_memory(info.height, info.width, settings), disk)
+
+
+def _said(variant: Variant, estimate: Estimate, info: MediaInfo) -> str:
+    """What a variant is, and what all of it would take."""
+    default = Settings()
+    given = [
+        f"{row.flag} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for row in flag_table()
+        if (value := getattr(getattr(variant.settings, row.section), row.key)) != getattr(getattr(default, row.section), row.key)
+    ]
+    least, most = estimate.seconds
+    of = "the picture" if info.kind == "image" else "a frame" if estimate.frames is None else f"{estimate.frames} frames"
+    if info.kind != "image":
+        of += f" in about {round(estimate.shots)} shots" if estimate.shots >= 1.5 else " in one shot"
+    return (
+        f"{variant.label}: {of} of {info.width}×{info.height} would take {duration(least)} to {duration(most)}, "
+        f"{gigabytes(estimate.memory)} of memory and {gigabytes(estimate.disk)} of disk" + (f". Set: {', '.join(given)}" if given else "")
+    )
+
+
+def _head(picked: _Picked, info: MediaInfo) -> str:
+    if info.kind == "image":
+        return ""
+    return f"{float(picked.frame.seconds):.2f} s" + (f", shot {picked.shot + 1}" if picked.shot is not None else "")
