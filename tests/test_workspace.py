@@ -476,6 +476,40 @@ class TestKill:
 
 
 class TestLong:
+    def test_what_is_said_of_earlier_frames_is_written_behind_them(self, directory: Path) -> None:
+        """A journal that is written anew for every shot of a night's film would take longer than the film."""
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 6)
+            before = (directory / "journal.jsonl").read_bytes()
+            workspace.drop([0, 1])
+            workspace.append(6, picture(6), record(6), None)
+            workspace.keep_state(state(6))
+            after = (directory / "journal.jsonl").read_bytes()
+        assert after.startswith(before)
+        assert len(after) - len(before) < 600
+        with Workspace.open(directory, JOB) as workspace:
+            assert [found["pts"] for found in workspace.records()] == [512 * index for index in range(7)]
+            assert workspace.record(6) == record(6)
+            check_state(workspace, 6)
+            with pytest.raises(IndexError, match="was dropped"):
+                workspace.frame(1)
+
+    @pytest.mark.parametrize("damaged", [False, True])
+    def test_what_was_dropped_for_frames_that_are_lost_is_made_anew(self, directory: Path, damaged: bool) -> None:
+        """0 to 2 are a shot, 3 to 5 its second pass, 6 begins another shot."""
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 6)
+            workspace.drop([0, 1, 2])
+            workspace.append(6, picture(6), record(6), state(6), afresh=True)
+        frame = directory / "frames" / "000004.tif"
+        if damaged:
+            frame.write_bytes(frame.read_bytes()[:-1] + b"x")
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == (0 if damaged else 7)
+            fill(workspace, 7, shots=(0, 6))
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 7
+
     def test_a_frame_leaves_little_in_memory(self, directory: Path) -> None:
         """Its record stays on disk: there may be a night's frames."""
         long = {f"term {number}": 0.1 * number for number in range(40)}

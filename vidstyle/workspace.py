@@ -3,7 +3,8 @@
     OUTPUT.vidstyle/
         lock                one process at a time
         job.json            the fingerprint: what the frames were made from
-        journal.jsonl       a line a finished frame: checksums, and the record of how it was made
+        journal.jsonl       a line a finished frame: checksums, and the record of how it was made; and, behind those that they
+                            concern, lines that say that pictures were dropped, or that the last frame's state was kept after all
         frames/000012.tif   16 bits a channel, as they are: packed they took 13 % less room, and twenty times as long to write
         state/000012.npz    what frame 13 needs beside the pictures; only the newest is kept
 
@@ -46,7 +47,7 @@ State = Mapping[str, npt.NDArray[Any] | torch.Tensor]
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 3
+_FORMAT = 4
 _CHUNK = 1 << 20
 _OWN_FILES = re.compile(r"\d{6,}\.(tif|png|npz)(\.part)?")
 """Frames were packed as PNG once: such a workspace is cleared too."""
@@ -97,6 +98,43 @@ class _Line:
         sound = isinstance(line.index, int) and isinstance(line.frame, int | None) and isinstance(line.state, int | None)
         sound = sound and isinstance(line.kept, bool) and isinstance(line.afresh, bool)
         return (line, record) if sound and isinstance(record, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Amendment:
+    """A line of the journal about frames before it."""
+
+    dropped: tuple[int, ...] = ()
+    """Frames whose pictures nothing will ask for any more."""
+    state_of: int | None = None
+    """The frame, the last one, whose carried state was kept after all, or is not needed."""
+    state: int | None = None
+    """CRC-32 of that state's file, if there is one."""
+
+    def encode(self) -> bytes:
+        values = {"dropped": self.dropped, "state_of": self.state_of, "state": self.state}
+        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, text: bytes) -> Self | None:
+        """None where the line is torn or another one."""
+        try:
+            values = json.loads(text)
+            amendment = cls(tuple(values.pop("dropped")), **values)
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+            return None
+        numbers = [*amendment.dropped, amendment.state_of or 0, amendment.state or 0]
+        return amendment if all(isinstance(number, int) and number >= 0 for number in numbers) else None
+
+    def apply(self, lines: list[_Line]) -> bool:
+        """Brings the lines before it up to date; whether it fits them."""
+        if any(index >= len(lines) for index in self.dropped) or self.state_of not in (None, len(lines) - 1):
+            return False
+        for index in self.dropped:
+            lines[index] = replace(lines[index], frame=None)
+        if self.state_of is not None:
+            lines[self.state_of] = replace(lines[self.state_of], state=self.state, kept=True)
+        return True
 
 
 class Workspace:
@@ -168,12 +206,16 @@ class Workspace:
         journal = self.directory / "journal.jsonl"
         with _explained(journal), journal.open("rb") as file:
             file.seek(self._line(first).place)
-            for number in range(first, done):
-                line = self._lines[number]
-                found = _Line.decode(file.readline(), line.place)
-                if found is None or found[0].index != line.index:
+            number = first
+            while number < done:
+                text = file.readline()
+                if _Amendment.decode(text) is not None:
+                    continue
+                found = _Line.decode(text, self._lines[number].place)
+                if found is None or found[0].index != number:
                     raise WorkspaceError(f"{journal}: damaged while the job ran; run the same command again, it goes back as far as needed")
                 yield found[1]
+                number += 1
 
     def frame(self, index: int) -> npt.NDArray[np.uint16]:
         """A finished frame, (H, W, 3) uint16, RGB, exactly as it was given to `append`.
@@ -236,9 +278,8 @@ class Workspace:
             state_sum = self._write_state(index, state) if state else None
             frame_sum = _commit(self._frame_path(index), lambda file: file.write(_encode(picture)))
             line = _Line(index, frame_sum, state_sum, state is not None, afresh, self._journal_size)
-            written = self._write_line(line.encode(dict(record)))
+            self._write_line(line.encode(dict(record)))
         self._lines.append(line)
-        self._journal_size += written
         if state is not None:
             self._forget_older_state()
 
@@ -250,8 +291,7 @@ class Workspace:
         """
         last = self._lines[-1]
         with _explained(self.directory):
-            state_sum = self._write_state(last.index, state) if state else None
-        self._rewrite([*self._lines[:-1], replace(last, state=state_sum, kept=True)])
+            self._amend(_Amendment(state_of=last.index, state=self._write_state(last.index, state) if state else None))
         self._forget_older_state()
 
     def drop(self, indices: Iterable[int]) -> None:
@@ -261,9 +301,9 @@ class Workspace:
             IndexError: one of them is not finished.
             WorkspaceError: the disk is full or cannot be written.
         """
-        wanted = {self._line(index).index for index in indices}
-        self._rewrite([replace(line, frame=None) if line.index in wanted else line for line in self._lines])
+        wanted = sorted({self._line(index).index for index in indices})
         with _explained(self.directory):
+            self._amend(_Amendment(dropped=tuple(wanted)))
             for index in wanted:
                 self._frame_path(index).unlink(missing_ok=True)
 
@@ -313,34 +353,41 @@ class Workspace:
         self._sweep()
 
     def _recover(self) -> list[_Line]:
-        """The lines of the frames that the job can go on from; the journal on disk is made to agree."""
+        """The lines of the frames that the job can go on from; the journal on disk ends with the last of them."""
         journal = self.directory / "journal.jsonl"
-        content = journal.read_bytes() if journal.exists() else b""
-        lines, records = _whole_lines(content)
-        if len(lines) < content.count(b"\n"):
-            logger.warning("%s: line %d is damaged, what follows is made anew", journal, len(lines) + 1)
+        lines, end, damaged = _read_journal(journal)
+        if damaged:
+            logger.warning("%s: line %d is damaged, what follows is made anew", journal, damaged)
+        what, afresh_next = "", False
+        # What is said of a frame further on is cut off with it: a picture that was dropped when that frame was there is missing then.
+        while (sound := self._sound(lines, afresh_next))[1] < len(lines):
+            intact, done = sound
+            if not what and (intact < len(lines) or any(line.kept for line in lines[done:])):
+                what = f"frame {intact + 1} is damaged" if intact < len(lines) else "the carried state is damaged"
+            afresh_next = lines[done].afresh
+            lines, end, _ = _read_journal(journal, lines[done].place)
+        if what:
+            logger.warning("%s: %s, going on from frame %d", self.directory, what, len(lines) + 1)
+        amended = b""
+        if lines and not self._state_intact(lines[-1]):
+            # The next frame starts a shot and needs no state; without this the next opening would go back a shot more.
+            amendment = _Amendment(state_of=lines[-1].index)
+            amended = amendment.encode()
+            amendment.apply(lines)
+        if amended or (journal.exists() and journal.stat().st_size > end):
+            _commit(journal, lambda file: _copy_beginning(journal, end, file, amended))
+        self._journal_size = end + len(amended)
+        return lines
+
+    def _sound(self, lines: list[_Line], afresh_next: bool) -> tuple[int, int]:
+        """How many leading frames are intact, and after how many the job can go on; with `afresh_next` the next needs none of them."""
         intact = 0
         while intact < len(lines) and self._frame_intact(lines[intact]):
             intact += 1
         done = intact
-        while done and not self._can_follow(lines, done):
+        while done and not (lines[done].afresh if done < len(lines) else afresh_next) and not self._state_intact(lines[done - 1]):
             done -= 1
-        kept = lines[:done]
-        if done < len(lines) and (intact < len(lines) or any(line.kept for line in lines[done:])):
-            what = f"frame {intact + 1} is damaged" if intact < len(lines) else "the carried state is damaged"
-            logger.warning("%s: %s, going on from frame %d", self.directory, what, done + 1)
-        if kept and not self._state_intact(kept[-1]):
-            # The next frame starts a shot and needs no state; without this the next opening would go back a shot more.
-            kept[-1] = replace(kept[-1], state=None, kept=True)
-        texts = [line.encode(record) for line, record in zip(kept, records, strict=False)]
-        if (wanted := b"".join(texts)) != content:
-            _commit(journal, lambda file: file.write(wanted))
-        kept, self._journal_size = _placed(kept, texts)
-        return kept
-
-    def _can_follow(self, lines: list[_Line], index: int) -> bool:
-        """Whether frame `index` can be made from what there is."""
-        return (index < len(lines) and lines[index].afresh) or self._state_intact(lines[index - 1])
+        return intact, done
 
     def _frame_intact(self, line: _Line) -> bool:
         return line.frame is None or _intact(self._frame_path(line.index), line.frame)
@@ -348,11 +395,9 @@ class Workspace:
     def _state_intact(self, line: _Line) -> bool:
         return line.kept and (line.state is None or _intact(self._state_path(line.index), line.state))
 
-    def _rewrite(self, lines: list[_Line]) -> None:
-        texts = [line.encode(record) for line, record in zip(lines, self.records(), strict=True)]
-        with _explained(self.directory):
-            _commit(self.directory / "journal.jsonl", lambda file: file.writelines(texts))
-        self._lines, self._journal_size = _placed(lines, texts)
+    def _amend(self, amendment: _Amendment) -> None:
+        self._write_line(amendment.encode())
+        amendment.apply(self._lines)
 
     def _write_state(self, index: int, state: State) -> int:
         return _commit(self._state_path(index), lambda file: _write_arrays(file, state))
@@ -365,8 +410,7 @@ class Workspace:
                 self._state_path(self._state_of).unlink(missing_ok=True)
         self._state_of = None if last.state is None else last.index
 
-    def _write_line(self, text: bytes) -> int:
-        """Appends a line and returns its length in bytes."""
+    def _write_line(self, text: bytes) -> None:
         # Cut back to the lines known to be whole first: a write that failed half-way may have left its beginning.
         path = self.directory / "journal.jsonl"
         with path.open("ab") as file:
@@ -375,7 +419,7 @@ class Workspace:
             file.flush()
             os.fsync(file.fileno())
         _sync_directory(self.directory)
-        return written
+        self._journal_size += written
 
     def _sweep(self) -> None:
         """Removes what a kill left behind: unfinished files, frames without a line, states of the past."""
@@ -608,26 +652,35 @@ def _difference(found: dict[str, Any] | None, fingerprint: dict[str, str]) -> st
     return f"{' and '.join(names)} changed"
 
 
-def _whole_lines(content: bytes) -> tuple[list[_Line], list[Record]]:
-    """The journal's leading lines that are whole and in order, and their records; what follows the last newline was torn."""
-    lines, records, place = list[_Line](), list[Record](), 0
-    for text in content.split(b"\n")[:-1]:
-        found = _Line.decode(text, place)
-        if found is None or found[0].index != len(lines):
-            break
-        lines.append(found[0])
-        records.append(found[1])
-        place += len(text) + 1
-    return lines, records
+def _read_journal(path: Path, until: int | None = None) -> tuple[list[_Line], int, int]:
+    """The journal's leading lines that are whole and in order, up to the byte `until`.
+
+    Returns:
+        The frames' lines, as later ones amend them; where they end, in bytes; and the number of the line that is damaged, from 1, or 0
+        (what follows the last newline was torn, which is nothing to tell).
+    """
+    lines, end = list[_Line](), 0
+    if not path.exists():
+        return lines, end, 0
+    with path.open("rb") as file:
+        for number, text in enumerate(file, start=1):
+            if end == until or not text.endswith(b"\n"):
+                break
+            if (found := _Line.decode(text, end)) is not None and found[0].index == len(lines):
+                lines.append(found[0])
+            elif (amendment := _Amendment.decode(text)) is None or not amendment.apply(lines):
+                return lines, end, number
+            end += len(text)
+    return lines, end, 0
 
 
-def _placed(lines: Iterable[_Line], texts: Iterable[bytes]) -> tuple[list[_Line], int]:
-    """The lines where they lie in a journal that consists of these texts, and its length."""
-    placed, place = [], 0
-    for line, text in zip(lines, texts, strict=True):
-        placed.append(replace(line, place=place))
-        place += len(text)
-    return placed, place
+def _copy_beginning(path: Path, size: int, to: BinaryIO, then: bytes) -> None:
+    """Copies the first `size` bytes of a file, and `then` behind them."""
+    with path.open("rb") as file:
+        while size and (block := file.read(min(size, _CHUNK))):
+            to.write(block)
+            size -= len(block)
+    to.write(then)
 
 
 def _intact(path: Path, checksum: int) -> bool:
