@@ -755,9 +755,9 @@ class TestWritingBehind:
         """Makes writing a state slow; the names of those that are written."""
         commit, names = vidstyle.workspace._commit, []
 
-        def slow(path: Path, write: Callable[[Any], object]) -> int:
-            if path.suffix == ".npz":
-                names.append(path.name)
+        def slow(path: Path | str, write: Callable[[Any], object]) -> int:
+            if str(path).endswith(".npz"):
+                names.append(Path(path).name)
                 time.sleep(0.05)
             return commit(path, write)
 

@@ -45,6 +45,8 @@ __all__ = ["State", "Workspace", "WritingBehind", "fingerprint_file", "remove_re
 State = Mapping[str, npt.NDArray[Any] | torch.Tensor]
 """What a frame leaves to the next one beside its picture, by name."""
 
+StrPath = str | os.PathLike[str]
+
 logger = logging.getLogger(__name__)
 
 _FORMAT = 4
@@ -227,8 +229,8 @@ class Workspace:
         if self._line(index).frame is None:
             raise IndexError(f"the picture of frame {index} was dropped")
         line, path = self._line(index), self._frame_path(index)
-        with _explained(path):
-            content = path.read_bytes()
+        with _explained(path), open(path, "rb") as file:
+            content = file.read()
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if zlib.crc32(content) == line.frame else None
         if picture is None:
             raise WorkspaceError(f"{path}: damaged while the job ran; run the same command again to make the frame anew")
@@ -305,7 +307,7 @@ class Workspace:
         with _explained(self.directory):
             self._amend(_Amendment(dropped=tuple(wanted)))
             for index in wanted:
-                self._frame_path(index).unlink(missing_ok=True)
+                _remove(self._frame_path(index))
 
     def remove(self) -> None:
         """Deletes the workspace and lets go of it; files of others that lie in the directory stay."""
@@ -407,7 +409,7 @@ class Workspace:
         last = self._lines[-1]
         if self._state_of is not None and self._state_of != last.index:
             with _explained(self.directory):
-                self._state_path(self._state_of).unlink(missing_ok=True)
+                _remove(self._state_path(self._state_of))
         self._state_of = None if last.state is None else last.index
 
     def _write_line(self, text: bytes) -> None:
@@ -452,11 +454,12 @@ class Workspace:
             raise IndexError(f"frame {index} is not among the {self.done} finished frames")
         return self._lines[index]
 
-    def _frame_path(self, index: int) -> Path:
-        return self.directory / "frames" / f"{index:06d}.tif"
+    # Text, not `Path`, which enters every name into a table of Python's: after some tens of thousands that grows by megabytes.
+    def _frame_path(self, index: int) -> str:
+        return f"{self.directory}/frames/{index:06d}.tif"
 
-    def _state_path(self, index: int) -> Path:
-        return self.directory / "state" / f"{index:06d}.npz"
+    def _state_path(self, index: int) -> str:
+        return f"{self.directory}/state/{index:06d}.npz"
 
 
 def remove_remains(directory: Path) -> None:
@@ -594,14 +597,19 @@ def fingerprint_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _feed(update: Callable[[bytes], object], path: Path) -> None:
-    with path.open("rb") as file:
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _feed(update: Callable[[bytes], object], path: StrPath) -> None:
+    with open(path, "rb") as file:
         while block := file.read(_CHUNK):
             update(block)
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: StrPath) -> Iterator[None]:
     """Turns a system's error into one line that says what to do."""
     try:
         yield
@@ -683,14 +691,14 @@ def _copy_beginning(path: Path, size: int, to: BinaryIO, then: bytes) -> None:
     to.write(then)
 
 
-def _intact(path: Path, checksum: int) -> bool:
+def _intact(path: StrPath, checksum: int) -> bool:
     try:
         return _checksum(path) == checksum
     except FileNotFoundError:
         return False
 
 
-def _checksum(path: Path) -> int:
+def _checksum(path: StrPath) -> int:
     checksum = 0
 
     def update(block: bytes) -> None:
@@ -701,20 +709,20 @@ def _checksum(path: Path) -> int:
     return checksum
 
 
-def _commit(path: Path, write: Callable[[BinaryIO], object]) -> int:
+def _commit(path: StrPath, write: Callable[[BinaryIO], object]) -> int:
     """Writes a file beside its place, puts it there once it is on disk, and returns its CRC-32."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
+    part = f"{path}.part"
+    with open(part, "wb") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())
     checksum = _checksum(part)
     os.replace(part, path)
-    _sync_directory(path.parent)
+    _sync_directory(os.path.dirname(path))
     return checksum
 
 
-def _sync_directory(path: Path) -> None:
+def _sync_directory(path: StrPath) -> None:
     """A rename is only on disk once its directory is."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
