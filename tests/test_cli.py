@@ -4,6 +4,7 @@ import errno
 import io
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,11 @@ import pytest
 from PIL import Image
 
 import vidstyle
-from vidstyle import cli
+from vidstyle import cli, errors
+from vidstyle.cli.progress import Outlook
 from vidstyle.cli.terminal import say
 from vidstyle.errors import MediaError, NotEnoughMemory, NumericalError
-from vidstyle.settings import Settings, flag_table
+from vidstyle.settings import Settings, flag_table, preset_names
 from vidstyle.words import duration
 
 JOB = ["clip.mp4", "style.jpg", "-o", "out.mp4"]
@@ -37,6 +39,9 @@ class Report:
     index: int
     objective: float = 1.5e6
     share: float = 1.0
+    seconds: float = 2.0
+    shot_start: bool = False
+    passed: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Result:
     output: Path
     frames: int
     seconds: float
+    steadiness: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,9 +246,9 @@ def test_an_error_in_a_settings_file_names_the_file(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (MediaError("clip.mp4: holds no picture; give a video"), 1, "clip.mp4: holds no picture; give a video"),
-        (NumericalError("frame 3: the loss\nis not finite"), 1, "frame 3: the loss is not finite"),
-        (NotEnoughMemory("--size 640 would fit"), 2, "--size 640 would fit"),
+        (MediaError("clip.mp4: holds no picture; give a video"), 1, "clip.mp4: holds no picture; give a video [V20]"),
+        (NumericalError("frame 3: the loss\nis not finite"), 1, "frame 3: the loss is not finite [V50]"),
+        (NotEnoughMemory("--size 640 would fit"), 2, "--size 640 would fit [V11]"),
         (OSError(28, "No space left on device", "out.mp4"), 1, "[Errno 28] No space left on device: 'out.mp4'"),
         (MemoryError(), 1, "not enough memory; give a smaller --size"),
     ],
@@ -273,7 +279,7 @@ def test_verbose_adds_the_traceback(job, capsys):
     assert cli.main([*JOB, "-v"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Traceback")
-    assert lines[-1] == "vidstyle: error: clip.mp4: damaged"
+    assert lines[-1] == "vidstyle: error: clip.mp4: damaged [V20]"
 
 
 def test_a_bug_says_that_it_is_one_and_shows_where(job, capsys):
@@ -327,7 +333,7 @@ def work(progress, frames=3, total=3):
     progress.start(total, 0, "320×180 pixels, about 1.5 GB of memory")
     for index in range(frames):
         progress.step(0.5, 2e6)
-        progress.frame(Report(index))
+        progress.frame(Report(index, shot_start=index == 0, seconds=2.0 if index else 20.0))
 
 
 def test_a_log_file_gets_few_plain_lines(job, capsys):
@@ -336,8 +342,49 @@ def test_a_log_file_gets_few_plain_lines(job, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "vidstyle: warning: clip.mp4: the sound is dropped"
     assert lines[1] == "vidstyle: 320×180 pixels, about 1.5 GB of memory"
-    assert lines[2].startswith("vidstyle: frame 1 of 3, loss 1.5e+06, about ")
-    assert lines[3:] == ["vidstyle: frame 3 of 3, loss 1.5e+06"]
+    assert lines[2:] == [
+        "vidstyle: frame 1 of 3, loss 1.5e+06",
+        "vidstyle: frame 2 of 3, loss 1.5e+06, about 2 s left",
+        "vidstyle: frame 3 of 3, loss 1.5e+06",
+    ]
+
+
+def outlook(seconds, starts=(0,), share=1.0, passed=1):
+    found = Outlook()
+    for index, taken in enumerate(seconds):
+        found.frame(Report(index, seconds=taken, shot_start=index in starts, share=share, passed=passed))
+    return found
+
+
+def test_the_time_that_is_left_settles_within_ten_frames():
+    """The first frame takes as long as thirteen others; a mean over all would be 2.2 times as much after ten."""
+    assert outlook([130.0]).seconds_for(99) is None
+    rest = [10.0, 12.0, 9.0, 11.0, 10.0, 10.0, 30.0, 9.0, 10.0]
+    for count in range(3, len(rest) + 1):
+        assert outlook([130.0, *rest[:count]]).seconds_for(100) == pytest.approx(1000, rel=0.11)
+
+
+def test_shots_are_expected_to_come_as_often_as_so_far():
+    assert outlook([100, 10, 10, 10, 10, 100, 10, 10, 10, 10], starts=(0, 5)).seconds_for(10) == pytest.approx(9 * 10 + 100)
+
+
+def test_every_pass_counts():
+    assert outlook([100, 10, 10, 10], share=1 / 3).seconds_for(2) == pytest.approx(6 * 10)
+    assert outlook([10, 10, 10], share=1 / 3, passed=2).seconds_for(2) == pytest.approx(6 * 10)  # which begins a pass, no shot
+
+
+def test_a_job_that_goes_on_says_so(job, capsys):
+    job.act = lambda progress: progress.start(900, 412, "320×180 pixels")
+    assert cli.main(JOB) == 0
+    assert "vidstyle: frames 1–412 of 900 are done, going on\n" in capsys.readouterr().err
+
+
+def test_the_last_line_says_where_how_long_and_how_steady(job, capsys, monkeypatch):
+    assert cli.main(JOB) == 0
+    assert capsys.readouterr().out == "vidstyle: out.mp4: 3 frames in 3 min 20 s\n"
+    monkeypatch.setattr(sys.modules["vidstyle.pipeline"], "stylize", lambda *given: Result(Path("out.mp4"), 3, 200.2, 1.834))
+    assert cli.main(JOB) == 0
+    assert capsys.readouterr().out == "vidstyle: out.mp4: 3 frames in 3 min 20 s; warping error 1.83 times the source's\n"
 
 
 def test_verbose_shows_details(job, capsys):
@@ -433,6 +480,11 @@ def test_durations(seconds, text):
     assert duration(seconds) == text
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(8.1, "8 s"), (100, "2 min"), (7500, "2 h 5 min")])
+def test_durations_that_are_known_roughly(seconds, text):
+    assert duration(seconds, exactly=False) == text
+
+
 # --- as a process ---
 
 
@@ -488,3 +540,39 @@ def test_any_name_can_be_told_on_any_terminal(encoding, monkeypatch):
     assert "\x1b" not in told
     assert told.endswith("\\u202e\\x1b[2J.mp4\\n  more\none\ntwo\\x1b\n")
     assert ("×" in told) == (encoding != "ascii")
+
+
+def test_presets_are_listed_with_a_line_each(capsys):
+    assert cli.main(["--list-presets"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} == set(preset_names())
+    assert lines[0].startswith("draft ")
+    assert all(len(line.split(maxsplit=1)[1]) > 20 for line in lines)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_script_for_completion_knows_the_flags(shell, capsys):
+    assert cli.main(["--completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "preserve-color" in script
+    assert "vidstyle" in script
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_bash_completes_a_flag(tmp_path, capsys):
+    cli.main(["--completion", "bash"])
+    (tmp_path / "completion").write_text(capsys.readouterr().out)
+    asked = """
+source completion
+COMP_WORDS=(vidstyle --prev); COMP_CWORD=1; COMP_LINE="vidstyle --prev"; COMP_POINT=15
+$(complete -p vidstyle | sed "s/.*-F \\([^ ]*\\).*/\\1/")
+echo "${COMPREPLY[@]}"
+"""
+    found = subprocess.run(["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert found.stdout.split() == ["--preview"]
+
+
+def test_every_kind_of_error_has_a_number_of_its_own():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.VidstyleError)]
+    numbers = [kind.number for kind in kinds]
+    assert len(set(numbers)) == len(numbers) == len(kinds)

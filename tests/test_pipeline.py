@@ -98,6 +98,24 @@ def test_a_clip_becomes_a_clip_with_its_times_and_sound(clip: Path, style: Path,
     assert 0 < lines[1]["reliable"] <= 1
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_job_knows_how_steady_it_is(clip: Path, style: Path, tmp_path: Path, passes: int) -> None:
+    """Without flow everything is trusted where it is: the warping error is the mean square of the change."""
+    chosen = settings(flow={"estimator": "none"}, temporal={"passes": passes, "references": [1]})
+    result = stylize(clip, [style], tmp_path / "out", chosen, JobOptions(log_json=tmp_path / "log.jsonl", keep_workspace=True))
+    last = {line["index"]: line for line in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())}
+
+    def changes(frames: list[Frame]) -> list[float]:
+        return [float(np.square((b.finest.astype(float) - a.finest) / np.iinfo(a.finest.dtype).max).mean()) for a, b in pairwise(frames)]
+
+    source, painted = changes(frames_of(clip)), changes(frames_of(workspace_path(tmp_path / "out") / "frames"))
+    of_pairs = [last[index] for index in range(4) if last[index]["warping_source"] is not None]
+    assert len(of_pairs) == 3
+    assert sorted(line["warping_source"] for line in of_pairs) == pytest.approx(sorted(source), rel=1e-3)
+    assert sorted(line["warping_result"] for line in of_pairs) == pytest.approx(sorted(painted), rel=1e-3)
+    assert result.steadiness == pytest.approx(sum(painted) / sum(source), rel=1e-3)
+
+
 @pytest.mark.parametrize("stop_after", [1, 3, 4])
 def test_going_on_gives_the_same_bytes(clip: Path, style: Path, tmp_path: Path, stop_after: int) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"

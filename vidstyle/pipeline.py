@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,11 +28,12 @@ from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
 from vidstyle.device import available_memory, resolve_device, spare_threads
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
-from vidstyle.flow import ESTIMATORS, Flows, make_flows
+from vidstyle.flow import ESTIMATORS, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
+from vidstyle.motion import Motion
 from vidstyle.passes import KeptShot, sweep
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.plan import ahead, plan
@@ -115,6 +117,11 @@ class FrameReport:
     """In which pass over its shot this was made; the last one is what is written to the output."""
     share: float = 1.0
     """What this painting is of the work that its frame takes in all passes."""
+    warping_source: float | None = None
+    """Warping error of the source towards the frame that this one was held to (`vidstyle.flow.warping_error`); None where there is none,
+    or it was not looked at."""
+    warping_result: float | None = None
+    """The same of the paintings, as they are stored."""
 
     @property
     def when(self) -> Fraction:
@@ -159,6 +166,8 @@ class JobResult:
     output: Path
     frames: int
     seconds: float
+    steadiness: float | None = None
+    """The paintings' warping error over the source's, along the flow that they were made with; None where nothing moved on."""
 
 
 def stylize(
@@ -233,9 +242,10 @@ def stylize(
         with Guide(settings, len(style_paths), medium.info, flows) as again:
             _encode(medium, again, workspace, source, output, settings, options.overwrite)
         frames = len(_latest(workspace))
+        steadiness = _steadiness(workspace)
         if not options.keep_workspace:
             workspace.remove()
-    return JobResult(output, frames, time.monotonic() - began)
+    return JobResult(output, frames, time.monotonic() - began, steadiness)
 
 
 def estimate_disk(height: int, width: int, frames: int, settings: Settings) -> int:
@@ -305,6 +315,10 @@ def _paint(
     def on_step(fraction: float, report: Any) -> None:
         progress.step(fraction / passes, report.objective)
 
+    def looked_at(frame: Frame) -> bool:
+        """Whether its warping error is asked for: on a GPU, whose host has more to do, now and then."""
+        return stylizer.device.type == "cpu" or frame.index % _SEEN_EVERY == 1
+
     at = _Places()
     painted_before = []
     for number, report in enumerate(_reports(workspace)):
@@ -341,7 +355,10 @@ def _paint(
                 if beside.behind is not None:  # of this pass, but where a loop has come round
                     neighbour = stored(passed if (passed, beside.behind.source.index) in at else passed - 1, beside.behind.source.index)
                 painted = stylizer.again(beside, own, neighbour, workspace.state(), on_step)
-                yield commit(painted, _frame_report(beside.frame, painted, beside.shot_start, time.monotonic() - began, passed))
+                errors = None
+                if beside.behind is not None and neighbour is not None and looked_at(beside.frame):
+                    errors = _warping_errors(beside.frame, beside.behind, painted.picture, neighbour)
+                yield commit(painted, _frame_report(beside.frame, painted, beside.shot_start, time.monotonic() - began, errors, passed))
                 began = time.monotonic()
             workspace.drop(at.number(passed - 1, index) for index in shot.indices)
 
@@ -362,6 +379,7 @@ def _paint(
                     stylizer.begin_shot(frame)
                 began = time.monotonic()
                 continue
+            errors = None
             if step.shot_start:
                 painted = stylizer.first(frame, on_step, guidance)
             elif temporal.framewise:
@@ -370,7 +388,9 @@ def _paint(
                 earlier = {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions}
                 closing = None if step.towards_first is None else Closing(step.towards_first[0], newest(0), step.towards_first[1])
                 painted = stylizer.follow(frame, step.motions, earlier, workspace.state(), on_step, guidance, closing)
-            yield commit(painted, _frame_report(frame, painted, step.shot_start, time.monotonic() - began), step.held)
+            if not step.shot_start and looked_at(frame):
+                errors = _warping_errors(frame, step.motions[0], painted.picture, stored(1, frame.index - 1))
+            yield commit(painted, _frame_report(frame, painted, step.shot_start, time.monotonic() - began, errors), step.held)
             began = time.monotonic()
         yield from later_passes(shot, ends_film=True)
 
@@ -402,7 +422,9 @@ class _Places:
 _NOWHERE = -1
 
 
-def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: float, passed: int = 1) -> FrameReport:
+def _frame_report(
+    frame: Frame, painted: Painted, shot_start: bool, seconds: float, errors: tuple[float, float] | None, passed: int = 1
+) -> FrameReport:
     return FrameReport(
         index=frame.index,
         pts=frame.pts,
@@ -415,7 +437,33 @@ def _frame_report(frame: Frame, painted: Painted, shot_start: bool, seconds: flo
         seconds=round(seconds, 3),
         reliable=painted.reliable,
         passed=passed,
+        warping_source=None if errors is None else errors[0],
+        warping_result=None if errors is None else errors[1],
     )
+
+
+def _warping_errors(
+    frame: Frame, motion: Motion, painted: npt.NDArray[np.uint16], before: npt.NDArray[np.uint16]
+) -> tuple[float, float] | None:
+    """Of the source and of the paintings, from `frame` to the one that `motion` leads to; None where the flow is trusted nowhere."""
+    if not motion.trust.any():
+        return None
+    pairs = ((frame.rgb, motion.source.rgb), (painted, before))
+    own, result = (warping_error(current, earlier, motion.flow, motion.trust) for current, earlier in pairs)
+    return own, result
+
+
+def _steadiness(workspace: Workspace) -> float | None:
+    """See `JobResult.steadiness`."""
+    errors = {report.index: (report.warping_source or 0.0, report.warping_result or 0.0) for report in _reports(workspace)}
+    own, result = (math.fsum(column) for column in zip(*errors.values(), strict=True))
+    return result / own if own > _NO_ERROR else None
+
+
+_SEEN_EVERY = 10
+"""Frames for one whose warping error is asked for on a GPU."""
+_NO_ERROR = 1e-9
+"""Sum of the warping errors of a source that stands still."""
 
 
 def _latest(workspace: Workspace) -> list[int]:

@@ -272,12 +272,12 @@ def _said(variant: Variant, estimate: Estimate, info: MediaInfo) -> str:
         for row in flag_table()
         if (value := getattr(getattr(variant.settings, row.section), row.key)) != getattr(getattr(default, row.section), row.key)
     ]
-    least, most = estimate.seconds
+    least, most = (duration(seconds, exactly=False) for seconds in estimate.seconds)
     of = "the picture" if info.kind == "image" else "a frame" if estimate.frames is None else f"{estimate.frames} frames"
     if info.kind != "image":
         of += f" in about {round(estimate.shots)} shots" if estimate.shots >= 1.5 else " in one shot"
     return (
-        f"{variant.label}: {of} of {info.width}×{info.height} would take {duration(least)} to {duration(most)}, "
+        f"{variant.label}: {of} of {info.width}×{info.height} would take {least} to {most}, "
         f"{gigabytes(estimate.memory)} of memory and {gigabytes(estimate.disk)} of disk" + (f". Set: {', '.join(given)}" if given else "")
     )
 

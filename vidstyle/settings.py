@@ -424,6 +424,15 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in preset_directory().glob("*.toml"))
 
 
+def preset_descriptions() -> dict[str, str]:
+    """Preset → what it is for, in a line; sorted by name, the ones for quality first."""
+    first = ("draft", "balanced", "fine")
+    names = [*first, *(name for name in preset_names() if name not in first)]
+    return {
+        name: str(tomllib.loads((preset_directory() / f"{name}.toml").read_text(encoding="utf-8")).get("description", "")) for name in names
+    }
+
+
 def preset_values(name: str | Path) -> dict[str, Any]:
     """The raw values of a preset or a settings file, without its leading `description`.
 

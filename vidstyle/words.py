@@ -5,12 +5,16 @@ from __future__ import annotations
 __all__ = ["duration", "frames", "gigabytes"]
 
 
-def duration(seconds: float) -> str:
-    """`8.1 s`, `3 min 20 s`, `2 h 5 min`."""
+def duration(seconds: float, exactly: bool = True) -> str:
+    """`8.1 s`, `3 min 20 s`, `2 h 5 min`; of what is only known roughly `8 s`, `3 min`, `2 h 5 min`."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f} s" if exactly else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    if exactly:
+        return f"{minutes} min {rest} s"
+    return f"{round(seconds / 60)} min"
 
 
 def frames(count: int) -> str:

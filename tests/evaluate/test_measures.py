@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.scenes import Scene
-from vidstyle.evaluate import content_and_style_of, objective_of, saturation, sharpness, structure, warping_error
+from vidstyle.evaluate import content_and_style_of, objective_of, saturation, sharpness, structure
+from vidstyle.flow import warping_error
 from vidstyle.frames import FlowField
 from vidstyle.objective import style_targets
 from vidstyle.pixels import to_tensor

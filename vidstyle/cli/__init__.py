@@ -15,26 +15,34 @@ import logging
 import os
 import re
 import sys
-import time
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from pydantic import ValidationError
-from tqdm import tqdm
 from tyro.constructors import PrimitiveConstructorSpec
 
 from vidstyle import __version__
+from vidstyle.cli.progress import Shown, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import UsageError
-from vidstyle.settings import FlagInfo, Settings, describe_validation_error, file_values, flag_table, preset_names, preset_values
+from vidstyle.settings import (
+    FlagInfo,
+    Settings,
+    describe_validation_error,
+    file_values,
+    flag_table,
+    preset_descriptions,
+    preset_names,
+    preset_values,
+)
 from vidstyle.starting import loading
 from vidstyle.words import duration, frames
 
 if TYPE_CHECKING:
-    from vidstyle.pipeline import FrameReport, JobOptions
+    from vidstyle.pipeline import JobOptions
 
 __all__ = ["main", "parse"]
 
@@ -90,6 +98,8 @@ class _Arguments:
     log_json: Annotated[str | None, _flag("write one line of JSON a frame", metavar="FILE")] = None
     quiet: Annotated[bool, _flag("only errors", "-q")] = False
     verbose: Annotated[bool, _flag("tell more, with a traceback for errors", "-v")] = False
+    list_presets: Annotated[bool, _flag("show what every preset is for, and exit")] = False
+    completion: Annotated[Literal["bash", "zsh", "fish"] | None, _flag("print what completes the flags in that shell, and exit")] = None
     version: Annotated[bool, _flag("show the version and exit")] = False
 
 
@@ -318,114 +328,6 @@ def _flag_values(arguments: _Arguments) -> dict[str, Any]:
     return values
 
 
-# --- what is shown ---------------------------------------------------------------------------------
-
-
-class _Bar:
-    """Progress on a terminal: one line, rewritten, with part-done frames counted by their share."""
-
-    FORMAT = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} frames [{elapsed}<{remaining}{postfix}]"
-
-    def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-        self._done = 0.0
-
-    def start(self, total: int | None, done: float, needs: str) -> None:
-        """A job begins; `done` of its `total` frames lie in the workspace already."""
-        self.close()
-        say(f"vidstyle: {needs}")
-        self._done = done
-        width: dict[str, Any] = {"dynamic_ncols": True} if _has_size(sys.stderr) else {"ncols": 80, "nrows": 24}
-        self._bar = tqdm(total=total, initial=done, file=sys.stderr, leave=False, bar_format=self.FORMAT, **width)
-
-    def step(self, fraction: float, objective: float) -> None:
-        """So much of a frame (0 to 1) is done of the painting in work."""
-        self._show(self._done + min(max(fraction, 0.0), 1.0), objective)
-
-    def frame(self, report: FrameReport) -> None:
-        """A painting is finished."""
-        self._done += report.share
-        self._show(self._done, report.objective)
-
-    def close(self) -> None:
-        """Takes the line away."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def _show(self, reached: float, objective: float) -> None:
-        if self._bar is None:
-            return
-        self._bar.set_postfix_str(f"loss {objective:.4g}", refresh=False)
-        self._bar.update(max(reached - self._bar.n, 0))
-
-
-class _Lines:
-    """Progress into a file or pipe: a plain line at the first frame, then at most every half minute."""
-
-    EVERY = 30.0
-
-    def __init__(self) -> None:
-        self._total: int | None = None
-        self._done = self._begun = 0.0
-        self._started = self._said = 0.0
-
-    def start(self, total: int | None, done: float, needs: str) -> None:
-        """A job begins; `done` of its `total` frames lie in the workspace already."""
-        say(f"vidstyle: {needs}")
-        self._total, self._done, self._begun = total, done, done
-        self._started, self._said = time.monotonic(), float("-inf")
-
-    def step(self, fraction: float, objective: float) -> None:
-        """Parts of a frame are not worth a line."""
-
-    def frame(self, report: FrameReport) -> None:
-        """A painting is finished."""
-        self._done += report.share
-        now = time.monotonic()
-        to_do = max(self._total - self._done, 0) if self._total else 0
-        last = self._total is not None and to_do < 1e-6
-        if not last and now - self._said < self.EVERY:
-            return
-        self._said = now
-        each = (now - self._started) / (self._done - self._begun)
-        left = f", about {duration(each * to_do)} left" if to_do and not last else ""
-        say(f"vidstyle: frame {round(self._done, 1):g} of {self._total or '?'}, loss {report.objective:.4g}{left}")
-
-    def close(self) -> None:
-        """Nothing to take away."""
-
-
-class _Silent:
-    """No progress: `-q`."""
-
-    def start(self, total: int | None, done: float, needs: str) -> None:
-        """Shows nothing."""
-
-    def step(self, fraction: float, objective: float) -> None:
-        """Shows nothing."""
-
-    def frame(self, report: FrameReport) -> None:
-        """Shows nothing."""
-
-    def close(self) -> None:
-        """Nothing to take away."""
-
-
-def _progress(quiet: bool) -> _Bar | _Lines | _Silent:
-    if quiet:
-        return _Silent()
-    return _Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _Lines()
-
-
-def _has_size(terminal: TextIO) -> bool:
-    """Whether the terminal tells its size; under `script` and in some containers it is 0×0, where tqdm shows nothing."""
-    try:
-        return all(os.get_terminal_size(terminal.fileno()))
-    except (OSError, ValueError):
-        return False
-
-
 # --- the command -----------------------------------------------------------------------------------
 
 
@@ -443,6 +345,13 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
     if arguments.version:
         say(f"vidstyle {__version__}", sys.stdout)
         return 0
+    if arguments.list_presets:
+        names = preset_descriptions()
+        for name, text in names.items():
+            say(f"{name:{max(map(len, names))}}  {text}", sys.stdout)
+        return 0
+    if arguments.completion is not None:
+        _tokens(["--tyro-print-completion", arguments.completion])  # ends with SystemExit
     if arguments.quiet and arguments.verbose:
         raise UsageError("-q and -v contradict each other; give one of them")
     level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.WARNING
@@ -467,7 +376,7 @@ def _run(command: Command, quiet: bool, after_interrupt: str) -> int:
         from vidstyle.pipeline import JobOptions
 
     options = JobOptions(overwrite=command.overwrite, fresh=command.fresh, keep_workspace=command.keep_workspace, log_json=command.log_json)
-    progress = _progress(quiet)
+    progress = progress_of(quiet)
     try:
         return (_run_batch if command.batch else _run_job)(command, options, progress, quiet)
     finally:
@@ -488,17 +397,18 @@ def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
     return 0
 
 
-def _run_job(command: Command, options: JobOptions, progress: _Bar | _Lines | _Silent, quiet: bool) -> int:
+def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
     from vidstyle.pipeline import stylize
 
     result = stylize(command.source, command.styles, command.output, command.settings, options, progress)
     progress.close()
     if not quiet:
-        say(f"vidstyle: {result.output}: {frames(result.frames)} in {duration(result.seconds)}", sys.stdout)
+        steady = "" if result.steadiness is None else f"; warping error {result.steadiness:.2f} times the source's"
+        say(f"vidstyle: {result.output}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
     return 0
 
 
-def _run_batch(command: Command, options: JobOptions, progress: _Bar | _Lines | _Silent, quiet: bool) -> int:
+def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
     from vidstyle.batch import stylize_batch
 
     # What fails is logged as an error where it fails, and so has been shown.

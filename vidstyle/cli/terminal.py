@@ -69,7 +69,7 @@ def _told(error: BaseException, ending: Ending) -> int:
         case SystemExit():
             return 1 if error.code else 0  # 0: help has been printed
         case VidstyleError():
-            return _fail(_line(error), error.exit_code, ending.verbose)
+            return _fail(f"{_line(error)} [V{error.number}]", error.exit_code, ending.verbose)
         case BrokenPipeError():
             # The reader of the help (`| head`) has gone: nothing to complain about, nor to flush at the end.
             with contextlib.suppress(OSError, ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vidstyle.evaluate.evaluation import Evaluation, Judge, TrueFlow, evaluate
 from vidstyle.evaluate.flicker import BANDS, FLICKER_FROM, FlickerMeter
 from vidstyle.evaluate.judge import NetworkJudge
-from vidstyle.evaluate.measures import chroma, content_and_style_of, luma, objective_of, saturation, sharpness, structure, warping_error
+from vidstyle.evaluate.measures import chroma, content_and_style_of, luma, objective_of, saturation, sharpness, structure
 from vidstyle.evaluate.truth import FlowDirectory
 
 __all__ = [
@@ -25,5 +25,4 @@ __all__ = [
     "saturation",
     "sharpness",
     "structure",
-    "warping_error",
 ]

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle.evaluate.flicker import BANDS, FLICKER_FROM, FlickerMeter
-from vidstyle.evaluate.measures import chroma, luma, saturation, sharpness, structure, warping_error
-from vidstyle.flow import Flows, consistency, resized_where_known
+from vidstyle.evaluate.measures import chroma, luma, saturation, sharpness, structure
+from vidstyle.flow import Flows, consistency, resized_where_known, warping_error
 from vidstyle.flow.sampling import end_points, inside
 from vidstyle.frames import FlowField, Frame
 from vidstyle.shots import mark_cuts

@@ -1,4 +1,4 @@
-"""What is measured on single pictures and pairs of them: steadiness, sharpness, structure, the objective under one judge."""
+"""What is measured on single pictures: sharpness, structure, colour, the objective under one judge."""
 
 from __future__ import annotations
 
@@ -7,31 +7,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vidstyle.flow import warp
-from vidstyle.frames import FlowField
 from vidstyle.objective import Objective, Region, StyleTargets, build_terms, content_targets
 from vidstyle.pixels import LUMA, to_tensor
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19
 
-__all__ = ["chroma", "content_and_style_of", "luma", "objective_of", "saturation", "sharpness", "structure", "warping_error"]
+__all__ = ["chroma", "content_and_style_of", "luma", "objective_of", "saturation", "sharpness", "structure"]
 
 Picture = npt.NDArray[np.uint8]
 _LUMA = np.array(LUMA)
-
-
-def warping_error(current: Picture, reference: Picture, flow: FlowField, trust: npt.NDArray[np.float32]) -> float:
-    """Σ M (current − warped reference)² / ΣM, mean over RGB in [0, 1] (Lai et al. 2018).
-
-    Args:
-        current: (H, W, 3) uint8 RGB.
-        reference: the same, at an earlier moment.
-        flow: from `current` into `reference`, estimated on the *source*.
-        trust: (H, W) in [0, 1], M. Where it is 0 everywhere nothing is known of the error, which is NaN then.
-    """
-    moved = warp(to_tensor(reference), flow, mode="bilinear")
-    error = (to_tensor(current) - moved).square().mean(dim=1)[0].double().numpy()
-    return float((error * trust).sum() / trust.sum()) if trust.any() else float("nan")
 
 
 def sharpness(picture: Picture) -> float:

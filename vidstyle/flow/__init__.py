@@ -19,6 +19,7 @@ from vidstyle.flow.compose import chain, compose
 from vidstyle.flow.consistency import Consistency, consistency, reliable, stretched
 from vidstyle.flow.contrib import DeepFlow, DualTVL1
 from vidstyle.flow.dis import DenseInverseSearch
+from vidstyle.flow.error import warping_error
 from vidstyle.flow.farneback import Farneback
 from vidstyle.flow.files import FLOW_SUFFIXES, read_flow, resized_where_known, write_flow
 from vidstyle.flow.none import NoFlow
@@ -47,6 +48,7 @@ __all__ = [
     "resized_where_known",
     "stretched",
     "warp",
+    "warping_error",
     "write_flow",
 ]
 
