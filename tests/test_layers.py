@@ -18,7 +18,7 @@ LAYERS = {
     "objective": 2, "optimize": 2, "motion": 2, "guidance": 2, "passes": 2, "recording": 2,
     "stylizer": 3, "plan": 3,
     "pipeline": 4, "evaluate": 4,
-    "batch": 5, "preview": 5, "cluster": 5, "report": 5,
+    "batch": 5, "preview": 5, "compare": 5, "cluster": 5, "report": 5,
     "cli": 6, "__main__": 7,
 }  # fmt: skip
 

@@ -91,6 +91,14 @@ class _Arguments:
             "paint some frames small, onto one contact sheet, and say what the job would take; several presets or strengths, as draft,fine"
         ),
     ] = False
+    compare: Annotated[
+        Literal["side", "wipe", "stack"] | None,
+        _flag("write source and result in one film too, beside OUTPUT: side by side, parted by a moving edge, or one above the other"),
+    ] = None
+    share: Annotated[
+        str | None,
+        _flag("write the first seconds, small, as an animated .gif or .webp too (with --compare, of that)", metavar="FILE"),
+    ] = None
     batch: Annotated[bool, _flag("INPUT is a directory of clips, images and frame directories; OUTPUT a directory")] = False
     overwrite: Annotated[bool, _flag("replace OUTPUT if it exists", "-y")] = False
     fresh: Annotated[bool, _flag("ignore what an interrupted run of this job has left")] = False
@@ -118,6 +126,8 @@ class Command:
     log_json: Path | None
     preview: dict[str, Settings]
     """What it is called -> the settings of each way that is to be seen beforehand; empty where the job itself is wanted."""
+    compare: Literal["side", "wipe", "stack"] | None = None
+    share: Path | None = None
 
 
 # --- from argv to settings -------------------------------------------------------------------------
@@ -237,6 +247,9 @@ def _command(arguments: _Arguments) -> Command:
         if arguments.batch:
             raise UsageError("--preview looks at one clip, and --batch names many; give one of them as INPUT, without --batch")
         output = _sheet_name(arguments.output, arguments.source)
+    for flag, asked in (("--compare", arguments.compare), ("--share", arguments.share)):
+        if asked and (arguments.batch or arguments.preview):
+            raise UsageError(f"{flag} shows what a job has made of one input; leave out {'--batch' if arguments.batch else '--preview'}")
     given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output}
     missing = [name for name, value in given.items() if not value]
     if missing:
@@ -252,6 +265,8 @@ def _command(arguments: _Arguments) -> Command:
         keep_workspace=arguments.keep_workspace,
         log_json=Path(arguments.log_json) if arguments.log_json else None,
         preview=ways,
+        compare=arguments.compare,
+        share=Path(arguments.share) if arguments.share else None,
     )
 
 
@@ -398,13 +413,28 @@ def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
 
 
 def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
+    from vidstyle.compare import check_share, compare, comparison_path, share
+    from vidstyle.media import check_output, output_kind
     from vidstyle.pipeline import stylize
 
+    comparison = None if command.compare is None else comparison_path(command.output, command.compare)
+    if comparison is not None:
+        check_output(comparison, output_kind(comparison), command.settings.encode, options.overwrite)
+    if command.share is not None:
+        check_share(command.share, options.overwrite)
     result = stylize(command.source, command.styles, command.output, command.settings, options, progress)
     progress.close()
     if not quiet:
         steady = "" if result.steadiness is None else f"; warping error {result.steadiness:.2f} times the source's"
         say(f"vidstyle: {result.output}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
+    if comparison is not None and command.compare is not None:
+        compare(command.source, result.output, comparison, command.compare, command.settings, options.overwrite)
+    if command.share is not None:
+        share(command.source, result.output, command.share, command.compare, command.settings, options.overwrite)
+    if not quiet:
+        for made in (comparison, command.share):
+            if made is not None:
+                say(f"vidstyle: {made}", sys.stdout)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from vidstyle.frames import MediaInfo, MediaKind
 from vidstyle.media import video
 from vidstyle.media.base import Sink, Source, check_place
 from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, natural_order, only_pictures
-from vidstyle.media.images import ImageSink, ImageSource
-from vidstyle.media.stills import READABLE, WRITABLE, Header, read_header, read_still, to_8_bit
+from vidstyle.media.images import ImageSink, ImageSource, write_whole
+from vidstyle.media.stills import READABLE, WRITABLE, Header, animation, read_header, read_still, to_8_bit
 from vidstyle.settings import EncodeSettings, RunSettings
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "output_name",
     "read_style",
     "silence_codecs",
+    "write_animation",
     "write_picture",
 ]
 
@@ -205,6 +206,18 @@ def write_picture(path: Path, picture: npt.NDArray[np.uint8], overwrite: bool = 
     _check_free(path, "image", overwrite)
     with ImageSink(path, None) as sink:
         sink.write(picture, 0, Fraction(1))
+
+
+def write_animation(path: Path, pictures: Sequence[npt.NDArray[np.uint8]], rate: float, overwrite: bool = False) -> None:
+    """Writes pictures, (H, W, 3) RGB of one size, as an animated GIF or WebP that is shown over and over.
+
+    Raises:
+        UsageError: see `check_output`.
+        MediaError: it cannot be written.
+    """
+    check_place(path)
+    _check_free(path, "image", overwrite)
+    write_whole(path, animation(pictures, path.suffix.lower(), rate))
 
 
 def check_style(path: Path, role: str = "STYLE") -> None:

@@ -16,7 +16,7 @@ from vidstyle.media.base import Picture, even_size, exact_rate, longest_side_siz
 from vidstyle.media.stills import encode, frame_of, holds_profile, holds_transparency, original_of, read_header, read_still
 from vidstyle.settings import TILE, RunSettings
 
-__all__ = ["DEFAULT_RATE", "ImageSink", "ImageSource"]
+__all__ = ["DEFAULT_RATE", "ImageSink", "ImageSource", "write_whole"]
 
 logger = logging.getLogger(__name__)
 
@@ -105,13 +105,22 @@ class ImageSink:
             return
         if self._data is None:
             raise MediaError(f"{self._path}: there was no frame to write")
-        partial = self._path.with_name(f".{self._path.name}.partial")
-        try:
-            with partial.open("wb") as file:
-                file.write(self._data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
-        except OSError as problem:
-            partial.unlink(missing_ok=True)
-            raise MediaError(f"{self._path}: cannot be written: {problem.strerror or problem}") from None
+        write_whole(self._path, self._data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file in one step: what stood there before is there until the new one is on disk.
+
+    Raises:
+        MediaError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as problem:
+        partial.unlink(missing_ok=True)
+        raise MediaError(f"{path}: cannot be written: {problem.strerror or problem}") from None

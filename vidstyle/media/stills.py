@@ -32,6 +32,7 @@ __all__ = [
     "WRITABLE",
     "Header",
     "Still",
+    "animation",
     "encode",
     "fit",
     "frame_of",
@@ -381,6 +382,18 @@ def original_of(info: MediaInfo, name: str) -> Path | None:
     if info.kind == "image":
         return info.path
     return info.path / name if info.kind == "frames" and name else None
+
+
+def animation(pictures: Sequence[npt.NDArray[np.uint8]], suffix: str, rate: float) -> bytes:
+    """Pictures, (H, W, 3) RGB of one size, as a GIF or WebP (`suffix`) of `rate` frames a second that begins again at its end."""
+    first, *others = (Image.fromarray(picture) for picture in pictures)
+    file = io.BytesIO()
+    each = round(1000 / rate)
+    if suffix == ".gif":
+        first.save(file, "GIF", save_all=True, append_images=others, duration=each, loop=0, optimize=False)
+    else:
+        first.save(file, "WEBP", save_all=True, append_images=others, duration=each, loop=0, quality=80, method=4)
+    return file.getvalue()
 
 
 def encode(picture: Picture, path: Path, original: Still | None = None) -> bytes:
