@@ -90,7 +90,7 @@ def job(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def help_text():
     with contextlib.redirect_stdout(io.StringIO()) as text:
-        assert cli.main(["--help"]) == 0
+        assert cli.main(["--help-all"]) == 0
     return text.getvalue()
 
 
@@ -173,6 +173,17 @@ def test_every_flag_is_in_the_help_with_its_default(row, help_text):
     shown = " ".join(map(str, row.default)) if isinstance(row.default, tuple) else row.default
     said = " ".join(row.text.split()) + ("" if shown is None else f" (default: {shown})")
     assert said in text
+
+
+def test_the_short_help_has_what_is_turned_most_often_and_names_the_long_one(help_text, capsys):
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert set(cli.COMMON) < {row.flag for row in flag_table()}
+    for row in flag_table():
+        assert (f" {row.flag} " in text) == (row.flag in cli.COMMON), row.flag
+    assert f"vidstyle --help-all shows {len(flag_table()) - len(cli.COMMON)} further settings" in text
+    assert text.count("\n") < 0.6 * help_text.count("\n")
+    assert "--help-all shows" not in help_text
 
 
 def test_help_begins_with_examples_that_parse(help_text):

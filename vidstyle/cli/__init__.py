@@ -16,7 +16,7 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -58,6 +58,11 @@ examples:
   vidstyle clips/ style.jpg -o painted/ --batch
 
 Later settings win: defaults, then --preset, then --config, then flags."""
+COMMON = (
+    *("--style-weight", "--style-scale", "--style-blend", "--content-weight", "--mask", "--passes", "--iterations", "--first-iterations"),
+    *("--preserve-color", "--strength", "--codec", "--crf", "--size", "--start", "--end", "--device"),
+)
+"""Settings in the short help; the others are in that of `--help-all`."""
 
 
 def _flag(text: str, *aliases: str, name: str | None = None, metavar: str | None = None) -> object:
@@ -93,7 +98,10 @@ class _Arguments:
     ] = False
     compare: Annotated[
         Literal["side", "wipe", "stack"] | None,
-        _flag("write source and result in one film too, beside OUTPUT: side by side, parted by a moving edge, or one above the other"),
+        _flag(
+            "write source and result in one film too, beside OUTPUT: side by side, parted by a moving edge, or one above the other",
+            metavar="side|wipe|stack",
+        ),
     ] = None
     share: Annotated[
         str | None,
@@ -107,7 +115,9 @@ class _Arguments:
     quiet: Annotated[bool, _flag("only errors", "-q")] = False
     verbose: Annotated[bool, _flag("tell more, with a traceback for errors", "-v")] = False
     list_presets: Annotated[bool, _flag("show what every preset is for, and exit")] = False
-    completion: Annotated[Literal["bash", "zsh", "fish"] | None, _flag("print what completes the flags in that shell, and exit")] = None
+    completion: Annotated[
+        Literal["bash", "zsh", "fish"] | None, _flag("print what completes the flags in that shell, and exit", metavar="bash|zsh|fish")
+    ] = None
     version: Annotated[bool, _flag("show the version and exit")] = False
 
 
@@ -148,13 +158,17 @@ def _tokens(argv: Sequence[str]) -> _Arguments:
     complaint = io.StringIO()
     if os.environ.get("NO_COLOR"):
         tyro._experimental_options["ansi_codes"] = False
+    is_short = "--help-all" not in argv
+    argv = ["--help" if word == "--help-all" else word for word in argv]
+    is_short = is_short and not {"-h", "--help"}.isdisjoint(argv)
+    further = f"\n\nvidstyle --help-all shows {len(flag_table()) - len(COMMON)} further settings." if is_short else ""
     try:
         with contextlib.redirect_stderr(complaint):
             arguments, unknown = tyro.cli(
-                _arguments_type(),
+                _arguments_type(COMMON if is_short else None),
                 prog="vidstyle",
-                description=HELP,
-                args=list(argv),
+                description=f"{HELP}{further}",
+                args=argv,
                 return_unknown_args=True,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
             )
@@ -167,8 +181,8 @@ def _tokens(argv: Sequence[str]) -> _Arguments:
     return arguments
 
 
-def _arguments_type() -> type[_Arguments]:
-    """`_Arguments` with a nested group of flags for every section of the settings."""
+def _arguments_type(in_help: Collection[str] | None = None) -> type[_Arguments]:
+    """`_Arguments` with a nested group of flags for every section of the settings; the help has those `in_help`, by default all."""
     sections: dict[str, list[Any]] = {}
     for row in flag_table():
         several = typing.get_origin(_without_none(row.annotation)) is tuple
@@ -183,11 +197,12 @@ def _arguments_type() -> type[_Arguments]:
         shown = " ".join(map(str, row.default)) if isinstance(row.default, tuple) else row.default
         hint = "" if row.default is None else f"(default: {shown})"
         flag = tyro.conf.arg(name=row.flag.removeprefix("--"), help=row.text, help_behavior_hint=hint)
+        hidden = (tyro.conf.Suppress,) if in_help is not None and row.flag not in in_help else ()
         if row.annotation is bool:  # given or not; a preset that has it on is not turned off here
             switch = tyro.conf.arg(name=row.flag.removeprefix("--"), help=row.text)
-            sections.setdefault(row.section, []).append((row.key, Annotated[bool, switch], dataclasses.field(default=False)))
+            sections.setdefault(row.section, []).append((row.key, Annotated[bool, switch, *hidden], dataclasses.field(default=False)))
             continue
-        sections.setdefault(row.section, []).append((row.key, Annotated[Any, spec, flag], dataclasses.field(default=None)))
+        sections.setdefault(row.section, []).append((row.key, Annotated[Any, spec, flag, *hidden], dataclasses.field(default=None)))
     groups = []
     for section, flags in sections.items():
         group = dataclasses.make_dataclass(section, flags)
