@@ -1,6 +1,5 @@
 """What a preview picks, paints and promises."""
 
-import time
 from pathlib import Path
 
 import cv2
@@ -170,10 +169,8 @@ class TestCommand:
     def test_what_is_wrong_is_told_before_anything_is_painted(
         self, job: Path, flags: list[str], what: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        began = time.monotonic()
         assert self.run(*flags) == 2
         assert what in capsys.readouterr().err
-        assert time.monotonic() - began < 20
         assert not list(job.glob("*.preview.png"))
 
     def test_several_strengths_are_for_previews_only(self, job: Path) -> None:

@@ -49,7 +49,7 @@ def resolve_device(name: str) -> torch.device:
 def spare_threads(device: torch.device) -> int:
     """How many threads may find the flow of coming frames: none where the CPU paints, whom they would only hold up.
 
-    Elsewhere a frame is painted faster than its flow is found, which is work for all cores but two.
+    Elsewhere they have nothing else to do, but for two.
     """
     return 0 if device.type == "cpu" else min(max((os.cpu_count() or 1) - 2, 1), _MOST_THREADS)
 

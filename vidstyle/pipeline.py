@@ -110,6 +110,7 @@ class FrameReport:
     """Every term of the loss, weights included."""
     steps: int
     seconds: float
+    """From the painting before to this one, with what is stored and written in between: together, the time that all paintings took."""
     reliable: float
     """Share of the pixels whose flow to the frame before is trusted; 1 for the first frame of a shot. In further passes, to the
     frame that the pass has come from."""
@@ -358,8 +359,8 @@ def _paint(
                 errors = None
                 if beside.behind is not None and neighbour is not None and looked_at(beside.frame):
                     errors = _warping_errors(beside.frame, beside.behind, painted.picture, neighbour)
-                yield commit(painted, _frame_report(beside.frame, painted, beside.shot_start, time.monotonic() - began, errors, passed))
-                began = time.monotonic()
+                seconds, began = time.monotonic() - began, time.monotonic()
+                yield commit(painted, _frame_report(beside.frame, painted, beside.shot_start, seconds, errors, passed))
             workspace.drop(at.number(passed - 1, index) for index in shot.indices)
 
     if passes > 1:  # of the shot that is not finished all is wanted again
@@ -370,7 +371,9 @@ def _paint(
         for step in ahead(plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()), threads)):
             frame, guidance = step.frame, step.guidance
             if step.shot_start:
+                passed = time.monotonic()
                 yield from later_passes(shot)
+                began += time.monotonic() - passed  # each of its paintings has had its own
                 shot.clear()
             if passes > 1 and frame.index >= len(painted_before):
                 shot.append(frame, guidance, stylizer.rest(step.motions[0], guidance) if step.motions else None)
@@ -390,8 +393,8 @@ def _paint(
                 painted = stylizer.follow(frame, step.motions, earlier, workspace.state(), on_step, guidance, closing)
             if not step.shot_start and looked_at(frame):
                 errors = _warping_errors(frame, step.motions[0], painted.picture, stored(1, frame.index - 1))
-            yield commit(painted, _frame_report(frame, painted, step.shot_start, time.monotonic() - began, errors), step.held)
-            began = time.monotonic()
+            seconds, began = time.monotonic() - began, time.monotonic()
+            yield commit(painted, _frame_report(frame, painted, step.shot_start, seconds, errors), step.held)
         yield from later_passes(shot, ends_film=True)
 
 

@@ -1,7 +1,7 @@
 """An objective whose work is recorded once on a GPU, and played again at every step (a CUDA graph).
 
-A step at film sizes is some hundreds of small launches, which take the host longer than the device takes to do the work. Played
-from a recording they are one. What is recorded is bound to the tensors it was recorded with, so that every frame has its own.
+A step is hundreds of small launches, for which a fast device would wait. Played from a recording they are one. What is recorded is
+bound to the tensors it was recorded with, so that every frame has its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Recorder", "Work", "graphs"]
 logger = logging.getLogger(__name__)
 
 _WORTH_IT = 1 << 20
-"""Pixels up to which pictures are recorded: with more the device is the slower of the two, and a recording keeps all its memory."""
+"""Pixels up to which pictures are recorded: a guess, since a recording keeps all its memory and more work a launch gains less by it."""
 _WARM = 2
 """Evaluations of every size that are done as they come, so that libraries have chosen and loaded what they need."""
 
