@@ -109,6 +109,17 @@ class TestCommand:
         with Image.open("look.gif") as image:
             assert image.size == (64, 100)
 
+    def test_an_interruption_says_what_is_done(
+        self, job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def interrupted(*given: object) -> int:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("vidstyle.compare.compare", interrupted)
+        assert cli.main(["clip.mp4", "style.png", "-o", "out.mp4", "--compare", "stack", *self.FLAGS]) == 130
+        assert capsys.readouterr().err == "vidstyle: interrupted; out.mp4 is done, what shows it is not\n"
+        assert len(frames_of(job / "out.mp4")) == 4
+
     def test_of_a_picture_there_is_a_picture(self, job: Path) -> None:
         write_png(job / "photo.png", moving(1))
         assert cli.main(["photo.png", "style.png", "-o", "out.png", "--compare", "side", *self.FLAGS]) == 0

@@ -98,6 +98,20 @@ def test_a_clip_becomes_a_clip_with_its_times_and_sound(clip: Path, style: Path,
     assert 0 < lines[1]["reliable"] <= 1
 
 
+def test_what_is_no_frame_does_not_change_the_input(style: Path, tmp_path: Path) -> None:
+    """A log, or what a file manager leaves behind, among the frames: a night's work is gone on with."""
+    (tmp_path / "frames").mkdir()
+    for index in range(3):
+        write_png(tmp_path / "frames" / f"{index}.png", SCENE.frame(index))
+    log = JobOptions(log_json=tmp_path / "frames" / "log.jsonl")
+    with pytest.raises(Interrupted):
+        stylize(tmp_path / "frames", [style], tmp_path / "out", settings(), log, Recorder(2))
+    (tmp_path / "frames" / "Thumbs.db").write_bytes(b"thumbs")
+    recorder = Recorder()
+    stylize(tmp_path / "frames", [style], tmp_path / "out", settings(), log, recorder)
+    assert recorder.done == 2
+
+
 @pytest.mark.parametrize("passes", [1, 2])
 def test_a_job_knows_how_steady_it_is(clip: Path, style: Path, tmp_path: Path, passes: int) -> None:
     """Without flow everything is trusted where it is: the warping error is the mean square of the change."""

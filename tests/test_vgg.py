@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -200,6 +201,22 @@ class TestBadFiles:
         path = tmp_path / "other.pth"
         torch.save(weights, path)
         with pytest.raises(WeightsError, match="relu2_1"):
+            load_vgg19(str(path))
+
+    @pytest.mark.parametrize("what", ["absurd", "text", "sparse", "whole numbers"])
+    @pytest.mark.filterwarnings("ignore:Validating sparse")  # torch looks at them, and says so
+    def test_no_weights_of_a_network(self, tmp_path: Path, what: str) -> None:
+        weights: dict[str, Any] = dict(as_state_dict(raw_weights()))
+        name = "features.5.weight"
+        weights[name] = {
+            "absurd": weights[name] * 1e30,
+            "text": "weights",
+            "sparse": weights[name].to_sparse(),
+            "whole numbers": weights[name].int(),
+        }[what]
+        path = tmp_path / "other.pth"
+        torch.save(weights, path)
+        with pytest.raises(WeightsError, match=r"relu2_[12]"):
             load_vgg19(str(path))
 
     def test_nan(self, tmp_path: Path) -> None:

@@ -244,6 +244,9 @@ class TestFingerprint:
         (tmp_path / ".hidden").write_bytes(b"x")
         (tmp_path / "folder").mkdir()
         assert fingerprint_file(tmp_path) == whole
+        (tmp_path / "log.jsonl").write_bytes(b"x")
+        assert fingerprint_file(tmp_path, lambda path: path.suffix == ".png") == whole != fingerprint_file(tmp_path)
+        (tmp_path / "log.jsonl").unlink()
         (tmp_path / "b.png").rename(tmp_path / "c.png")
         renamed = fingerprint_file(tmp_path)
         (tmp_path / "c.png").write_bytes(b"2wo")
@@ -476,6 +479,31 @@ class TestKill:
 
 
 class TestLong:
+    def test_a_changed_digit_in_the_journal_is_damage(self, directory: Path) -> None:
+        """It would be a film with other times, or a bug, or the loss of everything."""
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 3)
+            workspace.drop([0])
+        journal = directory / "journal.jsonl"
+        whole = journal.read_bytes()
+        for old, new in (
+            (b'"pts":512', b'"pts":513'),
+            (b'"pts":512', b'"pts":"a"'),
+            (b'"index":1', b'"index":2'),
+            (b'"dropped":[0]', b'"dropped":[1]'),
+        ):
+            assert old in whole
+            journal.write_bytes(whole.replace(old, new))
+            with Workspace.open(directory, JOB) as workspace:
+                fill(workspace, 3)
+                assert [found["pts"] for found in workspace.records()] == [0, 512, 1024]
+            for path in (directory / "frames").iterdir():
+                path.unlink()
+            journal.unlink()
+            with Workspace.open(directory, JOB) as workspace:
+                fill(workspace, 3)
+                workspace.drop([0])
+
     def test_what_is_said_of_earlier_frames_is_written_behind_them(self, directory: Path) -> None:
         """A journal that is written anew for every shot of a night's film would take longer than the film."""
         with Workspace.open(directory, JOB) as workspace:
@@ -710,7 +738,7 @@ class TestDirectory:
         with Workspace.open(directory, JOB) as workspace:
             check(workspace, 4)
         lines = (directory / "journal.jsonl").read_text().splitlines()
-        assert [json.loads(line)["index"] for line in lines] == [0, 1, 2, 3]
+        assert [json.loads(line[9:])["index"] for line in lines] == [0, 1, 2, 3]
 
 
 class TestWritingBehind:

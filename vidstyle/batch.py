@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidstyle.errors import UsageError, VidstyleError
+from vidstyle.files import check_apart
 from vidstyle.media import is_media_name, output_name
 from vidstyle.pipeline import JobOptions, PathLike, Progress, stylize, workspace_path
 from vidstyle.settings import Settings
@@ -63,6 +64,7 @@ def stylize_batch(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{output}: cannot be made: {error.strerror or error}; choose another directory") from None
+    check_apart({"--log-json": options.log_json}, [*jobs, *map(Path, [styles] if isinstance(styles, str | Path) else styles or ())])
     if options.log_json is not None:
         options.log_json.unlink(missing_ok=True)
         options = replace(options, append_log=True)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle.errors import UsageError
+from vidstyle.files import check_apart
 from vidstyle.frames import Frame
 from vidstyle.media import check_output, open_sink, open_source, output_kind, write_animation, write_picture
 from vidstyle.pixels import resized
@@ -58,6 +59,7 @@ def compare(source: Path, result: Path, output: Path, mode: Mode, settings: Sett
         UsageError: the output cannot be written there, or source and result do not belong together.
         MediaError: one of them cannot be read, or the output cannot be written.
     """
+    check_apart({"the comparison": output}, [source, result])
     check_output(output, output_kind(output), settings.encode, overwrite)
     count = 0
     with open_source(source, settings.run) as medium, open_source(result, RunSettings()) as painted:
@@ -84,6 +86,7 @@ def share(source: Path, result: Path, output: Path, mode: Mode | None, settings:
         UsageError: another ending, or the output cannot be written there.
         MediaError: an input cannot be read, or the output cannot be written.
     """
+    check_apart({"--share": output}, [source, result])
     check_share(output, overwrite)
     with open_source(source, settings.run) as medium, open_source(result, RunSettings()) as painted:
         pairs = _together(medium.frames(), painted.frames(), mode)

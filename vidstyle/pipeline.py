@@ -28,10 +28,11 @@ from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
 from vidstyle.device import available_memory, resolve_device, spare_threads
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
-from vidstyle.flow import ESTIMATORS, Flows, make_flows, warping_error
+from vidstyle.files import check_apart
+from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
-from vidstyle.media import check_output, kind_of, open_sink, open_source, output_kind, read_style
+from vidstyle.media import check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
 from vidstyle.motion import Motion
 from vidstyle.passes import KeptShot, sweep
@@ -51,6 +52,7 @@ __all__ = [
     "estimate_disk",
     "estimate_memory",
     "flows_of",
+    "inputs_of",
     "make_stylizer",
     "paint_alone",
     "styles_of",
@@ -205,7 +207,9 @@ def stylize(
     source, output = Path(source), Path(output)
     style_paths = styles_of(source, styles, settings)
     kind = output_kind(output)
-    _check_distinct(source, style_paths, output)
+    if output.name in ("", ".."):
+        raise UsageError(f"{output}: name a file, or a directory of its own, to write")
+    check_apart({"OUTPUT": output, "--log-json": options.log_json}, inputs_of(source, style_paths, settings))
     if options.log_json is not None:
         if not options.log_json.absolute().parent.is_dir():
             raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
@@ -544,16 +548,29 @@ def _check_memory(info: MediaInfo, settings: Settings) -> str:
     )
 
 
-def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> dict[str, str]:
-    """What the frames depend on; a change of any of it makes a workspace worthless."""
+def _is_read(path: Path) -> bool:
+    """Whether a file in a directory of frames, masks or flow is one of them; what else lies there does not matter."""
+    return is_media_name(path) or path.suffix.lower() in FLOW_SUFFIXES
+
+
+def inputs_of(source: Path, styles: Sequence[Path], settings: Settings) -> list[Path]:
+    """Every file and directory that a job reads: the source first, the styles, and what the settings name."""
     named = (settings.run.weights, settings.optimize.init, settings.style.detail or "", settings.flow.weights or "")
     files = [Path(name) for name in named if Path(name).is_file()] + [Path(name) for name in settings.mask.paths or ()]
     if settings.flow.estimator not in ESTIMATORS:
         files.append(Path(settings.flow.estimator))
+    return [source, *styles, *files]
+
+
+def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> dict[str, str]:
+    """What the frames depend on; a change of any of it makes a workspace worthless."""
+    others = inputs_of(source, styles, settings)[1 + len(styles) :]
     return {
-        "the input": fingerprint_file(source),
+        "the input": fingerprint_file(source, _is_read),
         "the style": hashlib.sha256("".join(fingerprint_file(path) for path in styles).encode()).hexdigest(),
-        "the settings": hashlib.sha256("".join([settings.fingerprint(), *map(fingerprint_file, files)]).encode()).hexdigest(),
+        "the settings": hashlib.sha256(
+            "".join([settings.fingerprint(), *(fingerprint_file(path, _is_read) for path in others)]).encode()
+        ).hexdigest(),
         "the version of vidstyle": __version__,
     }
 
@@ -640,11 +657,3 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
         )
     if settings.flow.estimator not in ESTIMATORS and any((settings.run.start, settings.run.end, settings.run.fps)):
         logger.warning("--flow %s: its files are counted from the first frame of this job (--start, --end, --fps)", settings.flow.estimator)
-
-
-def _check_distinct(source: Path, styles: Sequence[Path], output: Path) -> None:
-    """Refuses to write over what is read."""
-    if output.exists():
-        for path in (source, *styles):
-            if path.exists() and path.samefile(output):
-                raise UsageError(f"{output}: is an input of this job too; choose another output")

@@ -14,10 +14,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from vidstyle.errors import MediaError, UsageError
+from vidstyle.files import check_apart
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_output, open_source, output_kind, read_style, write_picture
-from vidstyle.pipeline import estimate_disk, estimate_memory, flows_of, make_stylizer, paint_alone, styles_of
+from vidstyle.pipeline import estimate_disk, estimate_memory, flows_of, inputs_of, make_stylizer, paint_alone, styles_of
 from vidstyle.settings import Position, Settings, flag_table
 from vidstyle.sheet import Row, contact_sheet
 from vidstyle.shots import split_shots
@@ -147,6 +148,7 @@ def preview(source: Path, styles: Sequence[Path], sheet: Path, variants: Sequenc
         raise UsageError(f"{sheet}: a contact sheet is a picture; give a name that ends in .png")
     check_output(sheet, "image", settings.encode, overwrite)
     paths = styles_of(source, styles, settings)
+    check_apart({"the contact sheet": sheet}, inputs_of(source, paths, settings))
     with open_source(source, settings.run) as medium:
         info = medium.info
     run = settings.run.model_copy(update={"size": min(_SIZE, max(info.width, info.height))})

@@ -300,6 +300,9 @@ def _from_state_dict(content: Mapping[str, Any], origin: str) -> dict[str, _Conv
 
 def _checked(name: str, weight: torch.Tensor, bias: torch.Tensor) -> _Convolution:
     inputs, outputs = _channels_of(name)
+    for part in (weight, bias):
+        if not isinstance(part, torch.Tensor) or part.layout != torch.strided or not part.is_floating_point():
+            raise ValueError(f"{name} is no array of numbers")
     if tuple(weight.shape) != (outputs, inputs, 3, 3) or tuple(bias.shape) != (outputs,):
         raise ValueError(f"{name} wants {(outputs, inputs, 3, 3)}, got {tuple(weight.shape)}")
     return _Convolution(weight.float(), bias.float())
@@ -328,6 +331,10 @@ def _fold_normalisation(convolutions: Mapping[str, _Convolution], convention: Co
     return {**convolutions, "relu1_1": _Convolution(weight, bias)}
 
 
+_LEAST_GAIN = 1e-9
+"""Ratio of a network's activations to those of the original one, either way, from which numbers leave float32 on the way through it."""
+
+
 def _rescale(convolutions: Mapping[str, _Convolution]) -> dict[str, _Convolution]:
     """Gives every layer the strength that the original network's has on the calibration picture.
 
@@ -340,6 +347,10 @@ def _rescale(convolutions: Mapping[str, _Convolution]) -> dict[str, _Convolution
         if strength[name] == 0:
             raise WeightsError(f"the weights of {name} answer nothing to a picture; use another file, or embedded")
         gain = ACTIVATION_RMS[name] / strength[name]
+        if not _LEAST_GAIN < gain < 1 / _LEAST_GAIN:
+            raise WeightsError(
+                f"the weights of {name} are far too large or small, by a factor of {gain:.0e}; use another file, or embedded"
+            )
         rescaled[name] = _Convolution(convolution.weight * (gain / before), convolution.bias * gain)
         before = gain
     return rescaled

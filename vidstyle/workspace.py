@@ -39,6 +39,7 @@ import numpy.typing as npt
 import torch
 
 from vidstyle.errors import MediaError, WorkspaceError
+from vidstyle.files import sync_directory
 
 __all__ = ["State", "Workspace", "WritingBehind", "fingerprint_file", "remove_remains"]
 
@@ -49,7 +50,7 @@ StrPath = str | os.PathLike[str]
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 4
+_FORMAT = 5
 _CHUNK = 1 << 20
 _OWN_FILES = re.compile(r"\d{6,}\.(tif|png|npz)(\.part)?")
 """Frames were packed as PNG once: such a workspace is cleared too."""
@@ -59,6 +60,24 @@ _OWN_NAMES = {"lock", "job.json", "job.json.part", "journal.jsonl", "journal.jso
 
 
 Record = dict[str, Any]
+
+
+def _sealed(values: Mapping[str, Any]) -> bytes:
+    """A line of the journal: the CRC-32 of what follows, in eight digits, and the values."""
+    text = json.dumps(values, separators=(",", ":")).encode()
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def _opened(line: bytes) -> Any:
+    """The values of a line.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    checksum, text = line[:8], line[9:].removesuffix(b"\n")
+    if checksum != b"%08x" % zlib.crc32(text):
+        raise ValueError("damaged")
+    return json.loads(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +105,13 @@ class _Line:
             "afresh": self.afresh,
             "record": record,
         }
-        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+        return _sealed(values)
 
     @classmethod
     def decode(cls, text: bytes, place: int) -> tuple[Self, Record] | None:
         """The line that begins at `place`, and its record; None where it is torn or no such line."""
         try:
-            values = json.loads(text)
+            values = _opened(text)
             record = values.pop("record")
             line = cls(**values, place=place)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
@@ -115,13 +134,13 @@ class _Amendment:
 
     def encode(self) -> bytes:
         values = {"dropped": self.dropped, "state_of": self.state_of, "state": self.state}
-        return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+        return _sealed(values)
 
     @classmethod
     def decode(cls, text: bytes) -> Self | None:
         """None where the line is torn or another one."""
         try:
-            values = json.loads(text)
+            values = _opened(text)
             amendment = cls(tuple(values.pop("dropped")), **values)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
             return None
@@ -420,7 +439,7 @@ class Workspace:
             written = file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        _sync_directory(self.directory)
+        sync_directory(self.directory)
         self._journal_size += written
 
     def _sweep(self) -> None:
@@ -578,8 +597,8 @@ def _timed(work: Callable[[], None]) -> float:
     return time.monotonic() - began
 
 
-def fingerprint_file(path: Path) -> str:
-    """SHA-256 of a file's content; of a directory, of the names and contents of its files (hidden ones and folders aside).
+def fingerprint_file(path: Path, counts: Callable[[Path], bool] = lambda path: True) -> str:
+    """SHA-256 of a file's content; of a directory, of the names and contents of its files that `counts`, hidden ones and folders aside.
 
     Raises:
         MediaError: the path is missing or cannot be read.
@@ -590,7 +609,7 @@ def fingerprint_file(path: Path) -> str:
             _feed(digest.update, path)
             return digest.hexdigest()
         for entry in sorted(path.iterdir()):
-            if entry.is_file() and not entry.name.startswith("."):
+            if entry.is_file() and not entry.name.startswith(".") and counts(entry):
                 digest.update(f"{entry.name}\0{fingerprint_file(entry)}\n".encode(errors="surrogateescape"))
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror or error}; check the path and its permissions") from error
@@ -718,17 +737,8 @@ def _commit(path: StrPath, write: Callable[[BinaryIO], object]) -> int:
         os.fsync(file.fileno())
     checksum = _checksum(part)
     os.replace(part, path)
-    _sync_directory(os.path.dirname(path))
+    sync_directory(os.path.dirname(path))
     return checksum
-
-
-def _sync_directory(path: StrPath) -> None:
-    """A rename is only on disk once its directory is."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _encode(picture: npt.NDArray[np.uint16]) -> bytes:

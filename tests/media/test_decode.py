@@ -196,6 +196,20 @@ class TestColour:
         with pytest.raises(MediaError, match="colour matrix"):
             VideoSource(path)
 
+    def test_hdr_that_only_the_container_names_is_seen(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """ProRes' decoder says that it knows of no transfer."""
+        path = make_clip(tmp_path / "a.mov", 2, codec="prores_ks", pix_fmt="yuv422p10le", matrix=9, transfer=16)
+        walk(path)
+        assert "PQ" in caplog.text
+
+    def test_interlaced_frames_further_on_are_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        plain = make_clip(tmp_path / "plain.ts", 3)
+        combed = make_clip(tmp_path / "combed.ts", 6, options={"flags": "+ildct+ilme", "x264-params": "interlaced=1"})
+        path = tmp_path / "both.ts"
+        path.write_bytes(plain.read_bytes() + combed.read_bytes())
+        walk(path)
+        assert "interlaced" in caplog.text
+
     def test_interlaced_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         path = make_clip(tmp_path / "tv.mp4", 4, options={"flags": "+ildct+ilme", "x264-params": "interlaced=1"})
         walk(path)

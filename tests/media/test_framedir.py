@@ -248,6 +248,27 @@ class TestSink:
         write(tmp_path / "out", video_info(tmp_path), 1)
         assert names_of(tmp_path / "out") == ["frame_000000.png"]
 
+    def test_a_kill_between_the_two_renames_at_its_end_loses_no_directory(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "source", numbered(2))
+        write(tmp_path / "out", video_info(source))
+        (tmp_path / "out").rename(tmp_path / ".out.old")  # the first of them; then it was killed
+        with pytest.raises(MediaError), FrameDirectorySink(tmp_path / "out", video_info(source)):
+            assert len(names_of(tmp_path / "out")) == 2
+        assert len(names_of(tmp_path / "out")) == 2
+        write(tmp_path / "out", video_info(source))
+        assert not (tmp_path / ".out.old").exists()
+
+    @pytest.mark.parametrize("name", [".git/HEAD", ".env", "notes.txt"])
+    def test_a_directory_with_other_things_is_not_replaced(self, tmp_path: Path, name: str) -> None:
+        fill(tmp_path / "out", numbered(2))
+        assert framedir.only_pictures(tmp_path / "out")
+        for left_behind in ("._0001.png", ".DS_Store", "Thumbs.db"):
+            (tmp_path / "out" / left_behind).write_bytes(b"x")
+        assert framedir.only_pictures(tmp_path / "out")
+        (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "out" / name).write_bytes(b"precious")
+        assert not framedir.only_pictures(tmp_path / "out")
+
     def test_no_frame_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(MediaError, match="no frame"):
             write(tmp_path / "out", video_info(tmp_path), 0)

@@ -28,6 +28,7 @@ from vidstyle import __version__
 from vidstyle.cli.progress import Shown, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import UsageError
+from vidstyle.files import check_apart
 from vidstyle.settings import (
     FlagInfo,
     Settings,
@@ -386,10 +387,11 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
         raise UsageError("-q and -v contradict each other; give one of them")
     level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.WARNING
     with logging_to_terminal(level):
-        return _run(_command(arguments), arguments.quiet, ending.after_interrupt)
+        return _run(_command(arguments), arguments.quiet, ending)
 
 
-def _run(command: Command, quiet: bool, after_interrupt: str) -> int:
+def _run(command: Command, quiet: bool, ending: Ending) -> int:
+    after_interrupt = ending.after_interrupt
     with loading(after_interrupt):
         from vidstyle.media import check_style, kind_of, output_kind, silence_codecs
 
@@ -408,7 +410,7 @@ def _run(command: Command, quiet: bool, after_interrupt: str) -> int:
     options = JobOptions(overwrite=command.overwrite, fresh=command.fresh, keep_workspace=command.keep_workspace, log_json=command.log_json)
     progress = progress_of(quiet)
     try:
-        return (_run_batch if command.batch else _run_job)(command, options, progress, quiet)
+        return (_run_batch if command.batch else _run_job)(command, options, progress, quiet, ending)
     finally:
         progress.close()
 
@@ -427,12 +429,15 @@ def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
     return 0
 
 
-def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
+def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool, ending: Ending) -> int:
     from vidstyle.compare import check_share, compare, comparison_path, share
     from vidstyle.media import check_output, output_kind
-    from vidstyle.pipeline import stylize
+    from vidstyle.pipeline import inputs_of, styles_of, stylize
 
     comparison = None if command.compare is None else comparison_path(command.output, command.compare)
+    read = inputs_of(command.source, styles_of(command.source, command.styles, command.settings), command.settings)
+    written = {"OUTPUT": command.output, "--log-json": command.log_json, "the comparison": comparison, "--share": command.share}
+    check_apart(written, read)
     if comparison is not None:
         check_output(comparison, output_kind(comparison), command.settings.encode, options.overwrite)
     if command.share is not None:
@@ -442,6 +447,7 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
     if not quiet:
         steady = "" if result.steadiness is None else f"; warping error {result.steadiness:.2f} times the source's"
         say(f"vidstyle: {result.output}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
+    ending.after_interrupt = f"; {result.output} is done, what shows it is not"
     if comparison is not None and command.compare is not None:
         compare(command.source, result.output, comparison, command.compare, command.settings, options.overwrite)
     if command.share is not None:
@@ -453,7 +459,7 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
     return 0
 
 
-def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
+def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool, ending: Ending) -> int:
     from vidstyle.batch import stylize_batch
 
     # What fails is logged as an error where it fails, and so has been shown.

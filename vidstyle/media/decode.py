@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import ColorTags, Frame, MediaInfo
 from vidstyle.media.base import MOST_PIXELS, even_size, exact_rate
-from vidstyle.media.matrix import SDR, matrix_of, to_rgb
+from vidstyle.media.matrix import SDR, UNSPECIFIED, matrix_of, to_rgb
 from vidstyle.media.tonemap import HDR_TRANSFERS, hdr_word
 from vidstyle.settings import Position, RunSettings
 
@@ -155,12 +155,17 @@ class VideoSource:
             raise MediaError(f"{self.path}: its picture has no time base; remux it first (ffmpeg -i IN -c copy OUT.mkv)")
         self._rate = _sane_rate(stream)
         self._tick = stream.time_base
+        said = stream.codec_context.color_primaries, stream.codec_context.color_trc  # by the container, which some decoders forget
         opening = next(self._decoded(container), None)
         if opening is None:
             raise MediaError(f"{self.path}: not one frame of it can be decoded; the file is damaged or its codec is unknown")
         context, frame = stream.codec_context, opening.frame
         self._first_pts = opening.pts
-        tags = ColorTags(int(frame.colorspace), int(frame.color_range), int(context.color_primaries), int(context.color_trc))
+        primaries, transfer = (
+            int(before) if int(now) == UNSPECIFIED else int(now)
+            for now, before in zip((context.color_primaries, context.color_trc), said, strict=True)
+        )
+        tags = ColorTags(int(frame.colorspace), int(frame.color_range), primaries, transfer)
         self._matrix, self._range = matrix_of(tags, frame.height, str(self.path))
         self._transfer, self._primaries = tags.color_trc, tags.color_primaries
         self._orientation = _Orientation.of(frame)
@@ -211,8 +216,6 @@ class VideoSource:
             self._warn_once(f"{self.path}: {hdr_word(tags.color_trc)}")
         if any(part.is_alpha for part in frame.format.components) and not _opaque(frame):
             self._warn_once(f"{self.path}: its transparency is left out; a directory of PNG frames keeps it")
-        if frame.interlaced_frame:
-            self._warn_once(f"{self.path}: interlaced; its combs would be painted, deinterlace it first (ffmpeg -i IN -vf bwdif OUT)")
 
     # Walking it -----------------------------------------------------------------------------------------
 
@@ -257,6 +260,10 @@ class VideoSource:
                 duration = frame.duration or step
                 reached = max(reached, (pts + duration) * self._tick)
                 damaged += frame.is_corrupt
+                if frame.interlaced_frame:
+                    self._warn_once(
+                        f"{self.path}: interlaced; its combs would be painted, deinterlace it first (ffmpeg -i IN -vf bwdif OUT)"
+                    )
                 if not frame.is_corrupt or sound is None:
                     sound = frame
                 yield _Timed(sound, pts, duration)

@@ -25,6 +25,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidstyle.errors import MediaError, UsageError
+from vidstyle.files import sync_directory
 from vidstyle.frames import ColorTags, MediaInfo
 from vidstyle.media.base import Picture, check_place
 from vidstyle.media.decode import open_container
@@ -309,6 +310,7 @@ class VideoSink:
         with self._partial.open("rb+") as file:
             os.fsync(file.fileno())
         self._partial.replace(self.path)
+        sync_directory(self.path.absolute().parent)
 
     def _last_duration(self, begin: Fraction) -> Fraction:
         known = self._carrier.picture_duration(begin) if self._carrier is not None else None

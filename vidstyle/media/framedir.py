@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from vidstyle.errors import MediaError, UsageError
+from vidstyle.files import sync_directory
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate
 from vidstyle.media.images import DEFAULT_RATE
@@ -106,9 +108,11 @@ def _is_picture(entry: Path) -> bool:
 
 def only_pictures(path: Path) -> bool:
     """Whether the directory holds nothing but pictures and what file managers leave behind."""
-    return all(
-        _is_picture(entry) or entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini") for entry in path.iterdir()
-    )
+    return all(_is_picture(entry) or (_is_left_behind(entry.name.lower()) and entry.is_file()) for entry in path.iterdir())
+
+
+def _is_left_behind(name: str) -> bool:
+    return name.startswith("._") or name in (".ds_store", ".directory", "thumbs.db", "desktop.ini")
 
 
 def _frame_at(text: str | None, rate: Fraction, default: int) -> int:
@@ -164,8 +168,12 @@ class FrameDirectorySink:
         self._partial = self._path.with_name(f".{self._path.name}.partial")
         self._size: tuple[int, ...] | None = None
         self._written: set[str] = set()
+        self._old = self._path.with_name(f".{self._path.name}.old")
         try:
-            # What a killed run left behind.
+            # What a killed run left behind: of the two renames at its end the first may have been its last act.
+            if self._old.exists() and not self._path.exists():
+                self._old.rename(self._path)
+            shutil.rmtree(self._old, ignore_errors=True)
             shutil.rmtree(self._partial, ignore_errors=True)
             self._partial.mkdir()
         except OSError as error:
@@ -184,7 +192,10 @@ class FrameDirectorySink:
         path = original_of(self._info, name)
         data = encode(picture, target, read_still(path) if path is not None else None)
         try:
-            target.write_bytes(data)
+            with target.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise MediaError(f"{self._path}: cannot be written: {error.strerror or error}") from None
 
@@ -215,15 +226,16 @@ class FrameDirectorySink:
 
     def _put_in_place(self) -> None:
         """Renames; an old directory steps aside first and is deleted last, so that there is always a whole one."""
+        sync_directory(self._partial)
         if not self._path.exists():
             self._partial.rename(self._path)
+            sync_directory(self._path.parent)
             return
-        old = self._path.with_name(f".{self._path.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        self._path.rename(old)
+        self._path.rename(self._old)
         try:
             self._partial.rename(self._path)
         except OSError:
-            old.rename(self._path)
+            self._old.rename(self._path)
             raise
-        shutil.rmtree(old)
+        sync_directory(self._path.parent)
+        shutil.rmtree(self._old)

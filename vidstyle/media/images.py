@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from vidstyle.errors import MediaError
+from vidstyle.files import sync_directory
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate, longest_side_size
 from vidstyle.media.stills import encode, frame_of, holds_profile, holds_transparency, original_of, read_header, read_still
@@ -121,6 +122,7 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        sync_directory(path.absolute().parent)
     except OSError as problem:
         partial.unlink(missing_ok=True)
         raise MediaError(f"{path}: cannot be written: {problem.strerror or problem}") from None
