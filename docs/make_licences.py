@@ -27,19 +27,21 @@ def name_of(package: Distribution) -> str:
 def dependencies(of: str = "vidstyle") -> dict[str, Distribution]:
     """What a package needs, and what that needs, as installed here: name → package."""
     found: dict[str, Distribution] = {}
-    waiting = [of]
+    waiting, seen = [(of, "")], set[tuple[str, str]]()  # package, and one of its extras
     while waiting:
-        try:
-            package = distribution(waiting.pop())
-        except PackageNotFoundError:  # for another system or Python
+        wanted = waiting.pop()
+        if wanted in seen:
             continue
-        if name_of(package) in found:
+        seen.add(wanted)
+        try:
+            package = distribution(wanted[0])
+        except PackageNotFoundError:  # for another system or Python
             continue
         found[name_of(package)] = package
         for text in package.requires or ():
             needed = Requirement(text)
-            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
-                waiting.append(needed.name)
+            if needed.marker is None or needed.marker.evaluate({"extra": wanted[1]}):
+                waiting += [(needed.name, extra) for extra in ("", *needed.extras)]
     del found[of]
     return dict(sorted(found.items()))
 
