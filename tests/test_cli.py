@@ -84,8 +84,6 @@ def job(monkeypatch, tmp_path):
     pipeline.JobOptions, pipeline.stylize, batch.stylize_batch = Options, stylize, stylize_batch
     pipeline.styles_of = lambda source, styles, settings: styles
     pipeline.inputs_of = lambda source, styles, settings: [source, *styles]
-    for name in ("estimate_disk", "estimate_memory", "flows_of", "make_stylizer", "paint_alone"):
-        setattr(pipeline, name, None)  # the preview's
     monkeypatch.setitem(sys.modules, "vidstyle.pipeline", pipeline)
     monkeypatch.setitem(sys.modules, "vidstyle.batch", batch)
     return job

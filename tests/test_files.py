@@ -10,7 +10,7 @@ from tests.clips import make_clip, moving
 from tests.jobs import write_png
 from vidstyle import cli
 from vidstyle.errors import UsageError
-from vidstyle.files import check_apart
+from vidstyle.media import check_apart
 
 FLAGS = ("--iterations", "1", "--first-iterations", "1", "-q")
 
@@ -28,6 +28,7 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_png(tmp_path / name, moving(len(name)))
     make_clip(tmp_path / "clips" / "a.mkv", 3)
     (tmp_path / "link.log").symlink_to("film.mkv")
+    (tmp_path / "own.toml").write_text("[content]\nweight = 4.0\n")
     return tmp_path
 
 
@@ -59,6 +60,11 @@ def content(directory: Path) -> dict[str, bytes]:
         "film.mkv photo.png -o photo.png --preview -y",
         "photos style.png -o photos/c.png --preview",
         "photos style.png -o .",
+        "photos style.png -o photos/c.ppm --log-json photos/c.tga",
+        "film.mkv style.png -o out.mkv --config own.toml --log-json own.toml",
+        "film.mkv style.png -o out.mkv --preset own.toml --log-json own.toml",
+        "clips style.png -o painted --batch --config own.toml --log-json own.toml",
+        "clips style.png -o painted --batch --init photo.png --log-json photo.png",
     ],
 )
 def test_no_input_is_written_over(words: str, media: Path, capsys: pytest.CaptureFixture[str]) -> None:

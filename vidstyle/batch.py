@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidstyle.errors import UsageError, VidstyleError
-from vidstyle.files import check_apart
-from vidstyle.media import is_media_name, output_name
-from vidstyle.pipeline import JobOptions, PathLike, Progress, stylize, workspace_path
+from vidstyle.media import check_apart, is_media_name, output_name
+from vidstyle.pipeline import JobOptions, PathLike, Progress, inputs_of, stylize, workspace_path
 from vidstyle.settings import Settings
 from vidstyle.workspace import remove_remains
 
@@ -64,7 +63,8 @@ def stylize_batch(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{output}: cannot be made: {error.strerror or error}; choose another directory") from None
-    check_apart({"--log-json": options.log_json}, [*jobs, *map(Path, [styles] if isinstance(styles, str | Path) else styles or ())])
+    pictures = [Path(style) for style in ([styles] if isinstance(styles, str | Path) else styles or ())]
+    check_apart({"--log-json": options.log_json}, [*jobs, *inputs_of(source, pictures, settings or Settings())])
     if options.log_json is not None:
         options.log_json.unlink(missing_ok=True)
         options = replace(options, append_log=True)

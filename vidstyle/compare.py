@@ -7,21 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from vidstyle.errors import UsageError
-from vidstyle.files import check_apart
 from vidstyle.frames import Frame
-from vidstyle.media import check_output, open_sink, open_source, output_kind, write_animation, write_picture
+from vidstyle.media import check_apart, check_output, open_sink, open_source, output_kind, write_animation, write_picture
 from vidstyle.pixels import resized
-from vidstyle.settings import RunSettings, Settings
+from vidstyle.settings import Comparison, RunSettings, Settings
 
-__all__ = ["Mode", "check_share", "compare", "comparison_path", "share"]
+__all__ = ["check_share", "compare", "comparison_path", "share"]
 
-Mode = Literal["side", "wipe", "stack"]
 Picture = npt.NDArray[np.uint8]
 """(H, W, 3) RGB."""
 
@@ -34,13 +31,13 @@ _SHARED_SIDE, _SHARED_SECONDS, _SHARED_RATE = 480, 6.0, 12.0
 """Longest side in pixels, length and frames a second of what is shared: some megabytes."""
 
 
-def comparison_path(output: Path, mode: Mode) -> Path:
+def comparison_path(output: Path, mode: Comparison) -> Path:
     """Where the comparison goes: beside the output, a picture where that is one, else a film."""
     ending = ".png" if output_kind(output) == "image" else ".mp4"
     return output.with_name(f"{output.stem}.{mode}{ending}")
 
 
-def compare(source: Path, result: Path, output: Path, mode: Mode, settings: Settings, overwrite: bool = False) -> int:
+def compare(source: Path, result: Path, output: Path, mode: Comparison, settings: Settings, overwrite: bool = False) -> int:
     """Writes source and result as one film (or picture), with the source's sound.
 
     Args:
@@ -79,7 +76,7 @@ def compare(source: Path, result: Path, output: Path, mode: Mode, settings: Sett
     return count
 
 
-def share(source: Path, result: Path, output: Path, mode: Mode | None, settings: Settings, overwrite: bool = False) -> None:
+def share(source: Path, result: Path, output: Path, mode: Comparison | None, settings: Settings, overwrite: bool = False) -> None:
     """Writes the beginning of the result, or of the comparison, as an animated GIF or WebP that is small enough to send.
 
     Raises:
@@ -105,7 +102,7 @@ def check_share(output: Path, overwrite: bool = False) -> None:
     check_output(output, "image", Settings().encode, overwrite)
 
 
-def _together(source: Iterator[Frame], result: Iterator[Frame], mode: Mode | None) -> Iterator[tuple[Frame, Picture]]:
+def _together(source: Iterator[Frame], result: Iterator[Frame], mode: Comparison | None) -> Iterator[tuple[Frame, Picture]]:
     """The result's frames, and what is shown of each: by itself, or with the source's."""
     opening = None
     for before, after in zip(source, result, strict=False):
@@ -118,7 +115,7 @@ def _together(source: Iterator[Frame], result: Iterator[Frame], mode: Mode | Non
         yield after, after.rgb if mode is None else _placed(before.rgb, after.rgb, mode, float(after.seconds - opening))
 
 
-def _placed(before: Picture, after: Picture, mode: Mode, seconds: float) -> Picture:
+def _placed(before: Picture, after: Picture, mode: Comparison, seconds: float) -> Picture:
     height, width = before.shape[:2]
     if mode == "side":
         return np.hstack([before, np.full((height, _GAP, 3), 255, np.uint8), after])

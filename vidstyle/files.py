@@ -1,47 +1,10 @@
-"""What a job writes, and what it must not write over."""
+"""What the standard library lacks to keep files whole."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-from vidstyle.errors import UsageError
-
-__all__ = ["check_apart", "sync_directory"]
-
-_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-
-
-def check_apart(written: Mapping[str, Path | None], read: Iterable[Path]) -> None:
-    """Whether nothing that is written takes the place of what is read, or of another thing that is written.
-
-    Args:
-        written: what it is called in a message ("OUTPUT", "--log-json") -> file or directory; None where there is none.
-        read: files and directories; those that are missing count too.
-
-    Raises:
-        UsageError: two of them are one, a directory that is replaced holds what is read, or a picture would come to lie among those
-            of a directory that is read.
-    """
-    places = [(name, path, path.resolve()) for name, path in written.items() if path is not None]
-    inputs = [(path, path.resolve()) for path in read]
-    for number, (name, path, place) in enumerate(places):
-        for other, earlier, taken in places[:number]:
-            if place == taken or _one(path, earlier):
-                raise UsageError(f"{name} {path}: is {other} too; give another name")
-        for own, source in inputs:
-            if place == source or _one(path, own):
-                raise UsageError(f"{name} {path}: is an input of this job too; give another name")
-            if path.is_dir() and place in source.parents:
-                raise UsageError(f"{name} {path}: holds an input of this job, {own}, and would be replaced; give another name")
-            if source.is_dir() and place.parent == source and place.suffix.lower() in _PICTURES:
-                raise UsageError(f"{name} {path}: would lie among the pictures of {own}; give another directory")
-
-
-def _one(path: Path, other: Path) -> bool:
-    """Whether two names, which may be links, stand for one file."""
-    return path.exists() and other.exists() and path.samefile(other)
+__all__ = ["sync_directory"]
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

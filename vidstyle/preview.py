@@ -14,10 +14,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from vidstyle.errors import MediaError, UsageError
-from vidstyle.files import check_apart
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.guidance import Guidance, Guide
-from vidstyle.media import check_output, open_source, output_kind, read_style, write_picture
+from vidstyle.media import check_apart, check_output, open_source, output_kind, read_style, write_picture
 from vidstyle.pipeline import estimate_disk, estimate_memory, flows_of, inputs_of, make_stylizer, paint_alone, styles_of
 from vidstyle.settings import Position, Settings, flag_table
 from vidstyle.sheet import Row, contact_sheet
@@ -40,11 +39,11 @@ _LEAST_STEPS, _MOST_STEPS = 12, 60
 _TRIED = 2
 """Steps by which a step's time is measured."""
 _FEWEST_STEPS_FIRST = 0.7
-"""Share of `--first-iterations` that a first frame takes until it has settled; the same measured 350 to 400 of 450."""
+"""Share of `--first-iterations` that a first frame takes at least until it has settled: a guess on the safe side."""
 _FEWEST_STEPS = 0.25
 """Share of `--iterations` that a calm film's frames take until they gain less than `--least-gain` (docs/performance.md)."""
 _MOST_OVERHEAD = 1.4
-"""What motion, storage and encoding add to the steps of a lively film on two cores, at most."""
+"""What motion, storage and encoding may add to the steps: a guess on the safe side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,8 @@ def preview(source: Path, styles: Sequence[Path], sheet: Path, variants: Sequenc
     if not walk.shots:
         raise MediaError(f"{source}: holds no frame")
     columns = max(min(_COLUMNS, _MOST_PICTURES // len(variants)), 2)
-    picked = [*_of_shots(walk, columns), *_of_the_rest(walk, columns, source, info, small, len(paths))]
+    walked = max(round(columns * walk.share), 1)
+    picked = [*_of_shots(walk, walked), *_of_the_rest(walk, columns - walked, source, info, small, len(paths))]
     height, width = picked[0].frame.rgb.shape[:2]
     rows = [Row("the source", [one.frame.rgb for one in picked])]
     estimates: list[Estimate] = []
@@ -201,8 +201,7 @@ def _walk(source: Path, settings: Settings, styles: int) -> _Walk:
 
 
 def _of_shots(walk: _Walk, count: int) -> list[_Picked]:
-    """So many frames of what was walked, or its share of them: of every shot one while there are so many, of longer ones more."""
-    count = max(round(count * walk.share), 1)
+    """So many frames of what was walked: of every shot one while there are so many, of longer ones more."""
     if len(walk.shots) >= count:
         chosen = [(len(walk.shots) * (2 * number + 1) // (2 * count), 1) for number in range(count)]
     else:
@@ -215,15 +214,14 @@ def _of_shots(walk: _Walk, count: int) -> list[_Picked]:
 
 def _of_the_rest(walk: _Walk, count: int, source: Path, info: MediaInfo, settings: Settings, styles: int) -> list[_Picked]:
     """Frames of what there was no time to walk, at even distances; none where its length is not known, or a schedule counts on it."""
-    wanted = count - max(round(count * walk.share), 1)
-    if wanted < 1 or info.kind != "video" or info.frames is None or settings.style.schedule is not None:
+    if count < 1 or info.kind != "video" or info.frames is None or settings.style.schedule is not None:
         return []
     start = Position.parse(settings.run.start) if settings.run.start else Position(seconds=0.0)
     opening = start.seconds if start.seconds is not None else float((start.frames or 0) / info.rate)
     length, reached = float(info.frames / info.rate), float(walk.seconds)
     found = []
-    for number in range(wanted):
-        at = opening + reached + (length - reached) * (2 * number + 1) / (2 * wanted)
+    for number in range(count):
+        at = opening + reached + (length - reached) * (2 * number + 1) / (2 * count)
         here = settings.model_copy(update={"run": settings.run.model_copy(update={"start": f"{at:.3f}", "end": None})})
         with open_source(source, here.run) as medium, Guide(here, styles, medium.info, flows_of(here)) as guide:
             frame = next(medium.frames(), None)

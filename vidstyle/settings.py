@@ -319,6 +319,10 @@ class RunSettings(_Section):
     seed: int = _setting(0, "--seed", "seed of the noise start; every frame uses the same", ge=0, lt=2**63)
 
 
+Comparison = Literal["side", "wipe", "stack"]
+"""How source and result are shown in one picture: side by side, parted by a moving edge, one above the other."""
+
+
 class Settings(_Section):
     """Everything a user can turn, a section a stage; frozen, unknown keys refused."""
 

@@ -56,7 +56,7 @@ def contact_sheet(
     beside = sum(one.width + _GAP for one in small)
     across = max(len(heads) * (width + _GAP) - _GAP, round(head_font.getlength(title)) + beside, _LEAST_ACROSS)
     wrapped = [part for text in lines for part in _wrapped(text, font, across)]
-    top = max(round(_TITLE * _LEADING), *(one.height for one in small)) if small else round(_TITLE * _LEADING)
+    top = max([round(_TITLE * _LEADING), *(one.height for one in small)])
     pictures_from = _MARGIN + top + _GAP + line
     words_from = pictures_from + len(rows) * (line + height + _GAP) + _GAP
     page = Image.new("RGB", (across + 2 * _MARGIN, words_from + len(wrapped) * line + _MARGIN), _PAPER)

@@ -230,9 +230,9 @@ class Workspace:
             number = first
             while number < done:
                 text = file.readline()
-                if _Amendment.decode(text) is not None:
-                    continue
                 found = _Line.decode(text, self._lines[number].place)
+                if found is None and _Amendment.decode(text) is not None:
+                    continue
                 if found is None or found[0].index != number:
                     raise WorkspaceError(f"{journal}: damaged while the job ran; run the same command again, it goes back as far as needed")
                 yield found[1]

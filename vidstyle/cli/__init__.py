@@ -28,8 +28,8 @@ from vidstyle import __version__
 from vidstyle.cli.progress import Shown, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import UsageError
-from vidstyle.files import check_apart
 from vidstyle.settings import (
+    Comparison,
     FlagInfo,
     Settings,
     describe_validation_error,
@@ -98,7 +98,7 @@ class _Arguments:
         ),
     ] = False
     compare: Annotated[
-        Literal["side", "wipe", "stack"] | None,
+        Comparison | None,
         _flag(
             "write source and result in one film too, beside OUTPUT: side by side, parted by a moving edge, or one above the other",
             metavar="side|wipe|stack",
@@ -137,8 +137,10 @@ class Command:
     log_json: Path | None
     preview: dict[str, Settings]
     """What it is called -> the settings of each way that is to be seen beforehand; empty where the job itself is wanted."""
-    compare: Literal["side", "wipe", "stack"] | None = None
+    compare: Comparison | None = None
     share: Path | None = None
+    settings_files: tuple[Path, ...] = ()
+    """What `--config` and `--preset` name, where they are files."""
 
 
 # --- from argv to settings -------------------------------------------------------------------------
@@ -159,9 +161,8 @@ def _tokens(argv: Sequence[str]) -> _Arguments:
     complaint = io.StringIO()
     if os.environ.get("NO_COLOR"):
         tyro._experimental_options["ansi_codes"] = False
-    is_short = "--help-all" not in argv
+    is_short = "--help-all" not in argv and not {"-h", "--help"}.isdisjoint(argv)
     argv = ["--help" if word == "--help-all" else word for word in argv]
-    is_short = is_short and not {"-h", "--help"}.isdisjoint(argv)
     further = f"\n\nvidstyle --help-all shows {len(flag_table()) - len(COMMON)} further settings." if is_short else ""
     try:
         with contextlib.redirect_stderr(complaint):
@@ -283,6 +284,7 @@ def _command(arguments: _Arguments) -> Command:
         preview=ways,
         compare=arguments.compare,
         share=Path(arguments.share) if arguments.share else None,
+        settings_files=tuple(Path(name) for name in (arguments.config, arguments.preset) if name and Path(name).is_file()),
     )
 
 
@@ -393,9 +395,11 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
 def _run(command: Command, quiet: bool, ending: Ending) -> int:
     after_interrupt = ending.after_interrupt
     with loading(after_interrupt):
-        from vidstyle.media import check_style, kind_of, output_kind, silence_codecs
+        from vidstyle.media import check_apart, check_style, kind_of, output_kind, silence_codecs
 
     silence_codecs()
+    written = {"OUTPUT": None if command.batch else command.output, "--log-json": command.log_json, "--share": command.share}
+    check_apart(written, command.settings_files)
     # The job looks again. Here a slip of the pen is told before torch is imported, which takes seconds.
     kind_of(command.source)
     for style in command.styles:
@@ -410,7 +414,9 @@ def _run(command: Command, quiet: bool, ending: Ending) -> int:
     options = JobOptions(overwrite=command.overwrite, fresh=command.fresh, keep_workspace=command.keep_workspace, log_json=command.log_json)
     progress = progress_of(quiet)
     try:
-        return (_run_batch if command.batch else _run_job)(command, options, progress, quiet, ending)
+        if command.batch:
+            return _run_batch(command, options, progress, quiet)
+        return _run_job(command, options, progress, quiet, ending)
     finally:
         progress.close()
 
@@ -431,7 +437,7 @@ def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
 
 def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool, ending: Ending) -> int:
     from vidstyle.compare import check_share, compare, comparison_path, share
-    from vidstyle.media import check_output, output_kind
+    from vidstyle.media import check_apart, check_output, output_kind
     from vidstyle.pipeline import inputs_of, styles_of, stylize
 
     comparison = None if command.compare is None else comparison_path(command.output, command.compare)
@@ -459,7 +465,7 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
     return 0
 
 
-def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool, ending: Ending) -> int:
+def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
     from vidstyle.batch import stylize_batch
 
     # What fails is logged as an error where it fails, and so has been shown.

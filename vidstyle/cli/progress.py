@@ -23,7 +23,7 @@ __all__ = ["Outlook", "Shown", "progress_of"]
 class Outlook:
     """How long the rest of a job will take.
 
-    A shot's first frame takes ten times as long as one that follows, so that a plain mean is wrong for a hundred frames. Each kind goes by
+    A shot's first frame takes many times as long as one that follows, so that a plain mean is wrong for a hundred frames. Each kind goes by
     the median of its last ones, and shots are taken to come as often as they have so far.
     """
 

@@ -18,12 +18,14 @@ from vidstyle.media import video
 from vidstyle.media.base import Sink, Source, check_place
 from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, natural_order, only_pictures
 from vidstyle.media.images import ImageSink, ImageSource, write_whole
+from vidstyle.media.places import check_apart
 from vidstyle.media.stills import READABLE, WRITABLE, Header, animation, read_header, read_still, to_8_bit
 from vidstyle.settings import EncodeSettings, RunSettings
 
 __all__ = [
     "Sink",
     "Source",
+    "check_apart",
     "check_output",
     "check_style",
     "is_media_name",
