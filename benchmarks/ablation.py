@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 import vidstyle
-from benchmarks.machine import describe_machine, others, save, saved
+from benchmarks.machine import describe_machine, save, saved
 from benchmarks.quality import CLIPS, STYLE, frames_in, frames_of
 from vidstyle.evaluate import NetworkJudge, evaluate
 from vidstyle.flow import Consistency, make_flows, warp
@@ -211,7 +211,7 @@ def main() -> None:
         rows[name] = job | measure(name, options.clip, options.size, options.frames)
         relative = rows[name] | {"objective": rows[name]["objective"] / rows["all"]["objective"]}
         print(f"{relative['left_out']:66}" + "".join(f"{relative[name]:{len(name) + 3}.3f}" for name in PRINTED), flush=True)
-        path = save("ablation", [*others("ablation", list(rows.values()), "clip", "size", "frames", "part"), *rows.values()])
+        path = save("ablation", list(rows.values()), "clip", "size", "frames", "part")
     print(f"\nwritten: {path}")
 
 

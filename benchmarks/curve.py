@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe_machine, others, save
+from benchmarks.machine import describe_machine, save
 from benchmarks.quality import CLIPS, STYLE, frames_in, frames_of, per_frame_optimum
 from vidstyle.evaluate import evaluate, objective_of
 from vidstyle.flow import make_flows
@@ -126,7 +126,7 @@ def main() -> None:
     print(json.dumps(describe_machine()))
     for clip in options.clips:
         rows = measure(clip, options.size, options.frames, options.ways)
-        print(f"written: {save('curve', [*others('curve', rows, 'clip', 'size', 'frames', 'way'), *rows])}")
+        print(f"written: {save('curve', rows, 'clip', 'size', 'frames', 'way')}")
 
 
 if __name__ == "__main__":

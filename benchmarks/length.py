@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.machine import describe_machine, memory_mib, others, save
+from benchmarks.machine import describe_machine, memory_mib, save
 from benchmarks.quality import STYLE, own_and_flags, stylise
 from vidstyle.media import read_style
 from vidstyle.pixels import resized
@@ -81,7 +81,7 @@ def main() -> None:
     print(json.dumps(describe_machine()))
     row = measure(options.frames, options.size, flags)
     print(json.dumps(row))
-    print("written:", save("length", [*others("length", [row], "size", "frames", "flags"), row]).name)
+    print("written:", save("length", [row], "size", "frames", "flags").name)
 
 
 if __name__ == "__main__":

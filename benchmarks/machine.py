@@ -32,8 +32,16 @@ def describe_machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "vidstyle": vidstyle.__version__,
+        "revision": revision(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def revision() -> str | None:
+    """The commit that is checked out, with "+" where files differ from it; None outside a checkout."""
+    root = Path(__file__).parent
+    told = subprocess.run(["git", "describe", "--always", "--dirty=+", "--exclude=*"], cwd=root, capture_output=True, text=True)
+    return told.stdout.strip() or None
 
 
 def run_measured(command: Sequence[str], look: Callable[[int], object] = lambda pid: None) -> tuple[float, float]:
@@ -65,22 +73,48 @@ def memory_mib(pid: int, kind: str) -> float:
     return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(kind)), 0.0)
 
 
-def save(name: str, figures: Any) -> Path:
-    """Writes figures with the machine's description under `benchmarks/results/`."""
+def save(name: str, rows: Sequence[dict[str, Any]], *keys: str) -> Path:
+    """Writes rows of figures with the machine's description under `benchmarks/results/`.
+
+    With `keys`, what the file holds of other jobs, told by these, stays in it, and says on what it was measured where that differs.
+    """
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": describe_machine(), "figures": figures}, indent=1) + "\n")
+    path, machine = RESULTS / f"{name}.json", describe_machine()
+    path.write_text(json.dumps({"machine": machine, "figures": [*others(name, rows, keys, machine), *rows]}, indent=1) + "\n")
     return path
 
 
 def saved(name: str) -> list[dict[str, Any]]:
     """The rows of figures that `save` has written; none where it has not."""
-    path = RESULTS / f"{name}.json"
-    rows: list[dict[str, Any]] = json.loads(path.read_text())["figures"] if path.exists() else []
+    rows: list[dict[str, Any]] = _file(name)["figures"]
     return rows
 
 
-def others(name: str, figures: list[dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
-    """The rows that `save` has written of anything but `figures`, which is told by `keys`: each was measured on its own day."""
-    measured = [[row[key] for key in keys] for row in figures]
-    return [row for row in saved(name) if [row[key] for key in keys] not in measured]
+def others(name: str, rows: Sequence[dict[str, Any]], keys: Sequence[str], machine: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that `save` has written of anything but `rows`, each with the machine it was measured on, unless that is `machine`."""
+    if not keys:
+        return []
+    file = _file(name)
+    measured = [[row[key] for key in keys] for row in rows]
+    found = []
+    for row in file["figures"]:
+        if [row[key] for key in keys] in measured:
+            continue
+        on = row.pop("machine", file["machine"])
+        found.append(row if on == machine else row | {"machine": on})
+    return found
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of plain figures one below the other; a column for every name that any of them has."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [names, *(["" if row.get(name) is None else str(row[name]) for name in names] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
+    for line in cells:
+        print("  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)))
+
+
+def _file(name: str) -> dict[str, Any]:
+    path = RESULTS / f"{name}.json"
+    file: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"machine": None, "figures": []}
+    return file

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.machine import describe_machine, others, run_measured, save
+from benchmarks.machine import describe_machine, run_measured, save
 from vidstyle.evaluate import evaluate, luma, objective_of, sharpness
 from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
@@ -190,7 +190,7 @@ def main() -> None:
             f"then {row['seconds_a_frame_median']:.2f} s a frame (median), peak memory {row['peak_memory_mib']} MiB",
             flush=True,
         )
-        path = save(options.name, [*others(options.name, figures, "clip", "size", "flags"), *figures])
+        path = save(options.name, figures, "clip", "size", "flags")
     print(f"\nwritten: {path.relative_to(HERE.parent)}")
 
 

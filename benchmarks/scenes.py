@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.machine import describe_machine, others, save
+from benchmarks.machine import describe_machine, save
 from benchmarks.quality import STYLE, Picture, frames_of, own_and_flags, per_frame_optimum, stylise
 from tests.clips import make_clip
 from tests.scenes import Scene
@@ -230,7 +230,7 @@ def main() -> None:
     for row in measured(options, flags):
         rows.append(row)
         print(json.dumps(row, ensure_ascii=False, indent=1), flush=True)
-        path = save(options.name, [*others(options.name, rows, "scene", "flags"), *rows])
+        path = save(options.name, rows, "scene", "flags")
     print(f"\nwritten: {path}")
 
 

