@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 Rgb = npt.NDArray[np.uint8]
 
+FONT = b"not really a font"
+"""What is attached to a film."""
+
 
 def moving(index: int, width: int = 64, height: int = 48) -> Rgb:
     """Frame `index` of a film: a smooth slope with a bright square moving right, (H, W, 3) uint8."""
@@ -185,6 +188,18 @@ def _subtitle_packet(stream: av.stream.Stream, start: float, end: float, text: s
     packet.duration = int((end - start) * 1000)
     packet.is_keyframe = True
     return packet
+
+
+def with_attachment(plain: Path, path: Path, name: str = "font.ttf") -> Path:
+    """Copies a film into a Matroska that has an attachment besides."""
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s, opaque=True) for s in source.streams}
+        target.add_attachment(name, "application/x-truetype-font", FONT)
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                target.mux(packet)
+    return path
 
 
 def truncate(path: Path, share: float) -> Path:

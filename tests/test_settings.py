@@ -78,6 +78,7 @@ def test_later_layers_win_key_by_key():
         ({"style": {"schedule": "0s: a.jpg, 1:70: b.jpg"}}, "'1:70' is no position"),
         ({"run": {"start": "later"}}, "'later' is no position"),
         ({"run": {"fps": 0}}, "run.fps"),
+        ({"run": {"fps": 1e-9}}, "run.fps"),
         ({"style": 3}, "style"),
     ],
 )

@@ -310,7 +310,7 @@ class RunSettings(_Section):
     size: int | None = _setting(None, "--size", "longest side worked at and written, in pixels (default: the input's)", ge=1)
     start: PositionText = _setting(None, "--start", "first moment: seconds, [HH:]MM:SS.mmm, or frames as 48f")
     end: PositionText = _setting(None, "--end", "moment to stop before, written the same way")
-    fps: float | None = _setting(None, "--fps", "frames a second to work at (default: the input's own times)", gt=0, le=1000)
+    fps: float | None = _setting(None, "--fps", "frames a second to work at (default: the input's own times)", ge=0.001, le=1000)
     weights: str = _setting("embedded", "--weights", "VGG-19's weights: embedded, torchvision, or a file")
     pooling: Literal["max", "avg"] = _setting("max", "--pooling", "pooling inside VGG-19")
     device: str = _setting("auto", "--device", "auto, cpu, cuda, cuda:0 … or mps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.kills import SCENARIOS, Reference, Scenario, ended, errors, left, started
+from vidstyle import __version__
 
 JOB = SCENARIOS["one shot"]
 
@@ -114,6 +116,26 @@ def test_what_was_damaged_meanwhile_is_made_again(harm: str, tmp_path: Path, ref
     code, said = run(tmp_path)
     assert code == 0
     assert "Traceback" not in said
+    assert left(tmp_path) == reference.left
+
+
+@pytest.mark.parametrize("other", ["version", "format"])
+def test_frames_of_another_version_are_never_mixed_in(other: str, tmp_path: Path, reference: Reference) -> None:
+    """What lies there was painted by another vidstyle, or is kept as another one keeps it."""
+    broken_off(tmp_path, 3)
+    job = tmp_path / "out.mkv.vidstyle" / "job.json"
+    found = json.loads(job.read_bytes())
+    if other == "version":
+        assert found["fingerprint"]["the version of vidstyle"] == __version__
+        found["fingerprint"]["the version of vidstyle"] = "0.0.1"
+    else:
+        found["format"] -= 1
+    job.write_text(json.dumps(found))
+    code, said = run(tmp_path, replace(JOB, arguments=tuple(argument for argument in JOB.arguments if argument != "-q")))
+    assert code == 0
+    assert f"the {other} of" in said
+    assert "afresh" in said
+    assert "going on" not in said
     assert left(tmp_path) == reference.left
 
 

@@ -9,7 +9,7 @@ import av
 import pytest
 from av.stream import Disposition
 
-from tests.clips import make_clip, read_packets, read_times
+from tests.clips import FONT, make_clip, read_packets, read_times, with_attachment
 from vidstyle.media.decode import VideoSource
 from vidstyle.media.encode import VideoSink
 from vidstyle.media.streams import Span
@@ -139,10 +139,10 @@ class TestCopied:
         assert voices == [("fra", False), ("deu", True)]
 
     def test_attachments(self, tmp_path: Path) -> None:
-        before = _with_attachment(film(tmp_path / "plain.mkv"), tmp_path / "in.mkv")
+        before = with_attachment(film(tmp_path / "plain.mkv"), tmp_path / "in.mkv")
         with av.open(str(rewrite(before, tmp_path / "out.mkv"))) as container:
             font = next(stream for stream in container.streams if stream.type == "attachment")
-            assert (font.metadata["filename"], font.data) == ("font.ttf", b"not really a font")
+            assert (font.metadata["filename"], font.data) == ("font.ttf", FONT)
 
     @pytest.mark.parametrize("name", ["../../../evil.ttf", "/evil.ttf", "..", "a\nb\x1b[2J", "C:\\evil", "x" * 5000])
     def test_an_attachment_s_name_leads_nowhere(self, tmp_path: Path, name: str) -> None:
@@ -150,10 +150,10 @@ class TestCopied:
         inner = tmp_path / "a" / "b" / "c"
         inner.mkdir(parents=True)
         plain = film(inner / "plain.mkv", metadata={"title": name, "filename": name}, chapters=[(0, 0.2, name)])
-        before = _with_attachment(plain, inner / "in.mkv", name)
+        before = with_attachment(plain, inner / "in.mkv", name)
         with av.open(str(rewrite(before, inner / "out.mkv"))) as container:
             font = next(stream for stream in container.streams if stream.type == "attachment")
-            assert (font.metadata["filename"], font.data) == (name, b"not really a font")
+            assert (font.metadata["filename"], font.data) == (name, FONT)
         assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["in.mkv", "out.mkv", "plain.mkv"]
 
     def test_a_cover_picture(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -241,7 +241,7 @@ class TestLeftOut:
         assert "chapters" in caplog.text
 
     def test_an_attachment_in_mp4(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        before = _with_attachment(film(tmp_path / "plain.mkv"), tmp_path / "in.mkv")
+        before = with_attachment(film(tmp_path / "plain.mkv"), tmp_path / "in.mkv")
         rewrite(before, tmp_path / "out.mp4")
         assert "font.ttf" in caplog.text
 
@@ -302,15 +302,4 @@ def _two_voices(path: Path) -> Path:
                 copied.duration = packet.duration
                 copied.stream = stream
                 target.mux(copied)
-    return path
-
-
-def _with_attachment(plain: Path, path: Path, name: str = "font.ttf") -> Path:
-    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
-        streams = {s.index: target.add_stream_from_template(s, opaque=True) for s in source.streams}
-        target.add_attachment(name, "application/x-truetype-font", b"not really a font")
-        for packet in source.demux():
-            if packet.size:
-                packet.stream = streams[packet.stream_index]
-                target.mux(packet)
     return path

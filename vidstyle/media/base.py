@@ -118,4 +118,4 @@ def exact_rate(fps: float) -> Fraction:
     ntsc = Fraction(round(fps * 1.001) * 1000, 1001)
     if ntsc > 0 and abs(float(ntsc) - fps) < 0.0005:
         return ntsc
-    return max(Fraction(fps).limit_denominator(100_000), Fraction(1, 100_000))
+    return Fraction(fps).limit_denominator(100_000)
