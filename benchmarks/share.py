@@ -3,7 +3,8 @@
     python -m benchmarks.share [--clip CLIP] [--size 320] [--frames 10] [--preset balanced]
 
 Paints the first frames of a clip into a film in this process and counts, from the second frame on, the seconds that the painting
-thread spends in each part. What runs ahead in threads of its own (decoding, flow, masks) costs what is waited for it.
+thread spends in each part. What runs in threads of its own,
+ahead (decoding, flow, masks) and behind (storing), costs what is waited for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -30,22 +32,26 @@ PARTS: dict[str, tuple[Any, str]] = {
     "content targets": (stylizer, "content_targets"),
     "the optimiser's own arithmetic": (stylizer, "OPTIMIZERS"),
     "starts, references and the picture's crossings": (stylizer.Stylizer, "follow"),
-    "storing the frame": (workspace.Workspace, "append"),
-    "reading earlier frames": (workspace.Workspace, "frame"),
+    "handing the frame to the thread that stores it": (workspace.WritingBehind, "append"),
+    "reading earlier frames": (workspace.WritingBehind, "frame"),
+    "warping errors": (pipeline, "_warping_errors"),
     "writing the film": (pipeline, "_encode"),
 }
 """What is counted → the function whose own time it is, without that of the others that it calls."""
 
 
 class Clock:
-    """Seconds in each part, those of parts inside it left out."""
+    """Seconds of one thread in each part, those of parts inside it left out."""
 
     def __init__(self) -> None:
+        self._thread = threading.get_ident()
         self.seconds: dict[str, float] = defaultdict(float)
         self._inside: list[float] = []
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                return function(*arguments, **named)
             self._inside.append(0.0)
             began = time.perf_counter()
             try:
