@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vidstyle.errors import UsageError
 from vidstyle.settings import Precision
 
-__all__ = ["available_memory", "keep_freed_memory", "matrix_units", "network_format", "resolve_device", "spare_threads"]
+__all__ = ["available_memory", "keep_freed_memory", "machine", "matrix_units", "network_format", "resolve_device", "spare_threads"]
 
 
 _MOST_THREADS = 16
@@ -77,6 +79,20 @@ def matrix_units(precision: Precision, device: torch.device) -> Iterator[None]:
     finally:
         torch.backends.cudnn.allow_tf32 = convolutions
         torch.set_float32_matmul_precision(products)
+
+
+def machine() -> dict[str, Any]:
+    """What computes here: `processor`, `cores`, `memory_gb`, and `gpu`, which is None without CUDA."""
+    processor, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = (line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
+        processor = next(names, processor)
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1) if hasattr(os, "sysconf") else None,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
 
 
 def keep_freed_memory() -> None:
