@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types bench-gpu clean
+.PHONY: demo test campaign lint types bench-gpu clean
 
 demo: $(READY)
 	rm -f out.mp4
@@ -13,6 +13,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest
+
+# Everything that may happen to a job, at length: an hour or two.
+campaign: $(READY)
+	$(VENV)/bin/python -m tests.faults
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+import vidstyle.optimize
 from vidstyle.losses import STYLE_LOSSES, content_loss, gram
-from vidstyle.objective import Objective, Reference, Region, StyleTargets, build_terms, style_targets
+from vidstyle.objective import Evaluation, Objective, Reference, Region, StyleTargets, build_terms, style_targets
+from vidstyle.optimize import OPTIMIZERS
 from vidstyle.settings import Settings
 from vidstyle.vgg import VGG19, load_vgg19
 
@@ -227,3 +232,64 @@ def test_a_tileable_picture_has_no_place_where_it_is_cut(network: VGG19, targets
     assert (after.report.total == pytest.approx(before.report.total, rel=1e-4)) == wraps
     error = (after.gradient - before.gradient.roll((16, 32), (2, 3))).norm() / before.gradient.norm()
     assert (float(error) < 1e-3) == wraps
+
+
+class NobodyWaits(TorchDispatchMode):
+    """Raises where the host asks a device for a number: each time a GPU would have nothing to do meanwhile."""
+
+    WAITS = (
+        "aten::_local_scalar_dense",
+        "aten::item",
+        "aten::is_nonzero",
+        "aten::nonzero",
+        "aten::masked_select",
+        "aten::equal",
+        "aten::_unique2",
+    )
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        picks = args[1] if func.name() == "aten::index.Tensor" else ()  # by a mask: as many as are true
+        if func.name().split(".")[0] in self.WAITS or any(one is not None and one.dtype == torch.bool for one in picks):
+            raise AssertionError(f"the host waits for the device: {func.name()}")
+        return func(*args, **(kwargs or {}))
+
+
+class TestWaiting:
+    """No step may make the host wait for a GPU. Shown on a CPU, by the operations that would."""
+
+    @pytest.fixture(autouse=True)
+    def losses_are_read_late(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(vidstyle.optimize, "_lateness", lambda like: 2)
+
+    @pytest.mark.parametrize("question", [float, bool, torch.nonzero, lambda x: x[x > 0]])
+    def test_waiting_is_noticed(self, question: Callable[[torch.Tensor], object]) -> None:
+        with pytest.raises(AssertionError, match="waits"), NobodyWaits():
+            question(torch.ones(1) * 2)
+
+    @pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+    @pytest.mark.parametrize("loss", sorted(STYLE_LOSSES))
+    def test_no_step_waits(self, network: VGG19, optimizer: str, loss: str) -> None:
+        picks = loss in ("histogram", "patches")  # with a mask they take so many positions, which the host has to know
+        settings = Settings.from_mapping({"style": {"loss": loss}, "optimize": {"tv_weight": 1e-3}})
+        mask = (picture(7)[:, :1] > 0.5).float()
+        content = {name: values.detach().clone() for name, values in network(picture(1), settings.content.layers).items()}
+        held_to = Reference(picture(3), mask)
+        targets = [style_targets(network, [(1.0, picture(seed))], settings) for seed in (5, 6)]
+        regions = [Region(targets[0])] if picks else [Region(targets[0], mask), Region(targets[1], 1 - mask)]
+        function = Objective(network, build_terms(settings, content, regions, [held_to], held_to))
+        pairs = [(picture(8) * 1e-3, picture(8) * 1e-2)] if optimizer == "lbfgs" else ()
+
+        class Enough(Exception):
+            pass
+
+        seen = 0
+
+        def evaluated(x: torch.Tensor) -> Evaluation:
+            nonlocal seen
+            seen += 1
+            if seen > 5:  # what comes after the last step may wait
+                raise Enough
+            return function(x)
+
+        with pytest.raises(Enough), NobodyWaits():
+            OPTIMIZERS[optimizer](evaluated, picture(2), 8, tolerance=1e-9, window=1, pairs=pairs)

@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import typing
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -71,6 +72,16 @@ def _flag(text: str, *aliases: str, name: str | None = None, metavar: str | None
     return tyro.conf.arg(help=text, aliases=aliases or None, name=name, metavar=metavar, help_behavior_hint="")
 
 
+_PAGE: PrimitiveConstructorSpec[str | None] = PrimitiveConstructorSpec(
+    nargs=(0, 1),
+    metavar="[FILE]",
+    instance_from_str=lambda words: words[0] if words else "",
+    is_instance=lambda value: value is None or isinstance(value, str),
+    str_from_instance=lambda value: [value] if value else [],
+)
+"""A name that may be left out, which is the empty one then."""
+
+
 @dataclasses.dataclass
 class _Arguments:
     """The command line without the settings; `_arguments_type` adds those, a field a section.
@@ -108,6 +119,11 @@ class _Arguments:
         str | None,
         _flag("write the first seconds, small, as an animated .gif or .webp too (with --compare, of that)", metavar="FILE"),
     ] = None
+    report: Annotated[
+        str | None,
+        _PAGE,
+        _flag("write a page about the result: a player, curves, where it is least steady (default: OUTPUT.html)", metavar="[FILE]"),
+    ] = None
     batch: Annotated[bool, _flag("INPUT is a directory of clips, images and frame directories; OUTPUT a directory")] = False
     overwrite: Annotated[bool, _flag("replace OUTPUT if it exists", "-y")] = False
     fresh: Annotated[bool, _flag("ignore what an interrupted run of this job has left")] = False
@@ -139,6 +155,7 @@ class Command:
     """What it is called -> the settings of each way that is to be seen beforehand; empty where the job itself is wanted."""
     compare: Comparison | None = None
     share: Path | None = None
+    report: Path | None = None
     settings_files: tuple[Path, ...] = ()
     """What `--config` and `--preset` name, where they are files."""
 
@@ -264,8 +281,8 @@ def _command(arguments: _Arguments) -> Command:
         if arguments.batch:
             raise UsageError("--preview looks at one clip, and --batch names many; give one of them as INPUT, without --batch")
         output = _sheet_name(arguments.output, arguments.source)
-    for flag, asked in (("--compare", arguments.compare), ("--share", arguments.share)):
-        if asked and (arguments.batch or arguments.preview):
+    for flag, asked in (("--compare", arguments.compare), ("--share", arguments.share), ("--report", arguments.report)):
+        if asked is not None and (arguments.batch or arguments.preview):
             raise UsageError(f"{flag} shows what a job has made of one input; leave out {'--batch' if arguments.batch else '--preview'}")
     given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output}
     missing = [name for name, value in given.items() if not value]
@@ -284,8 +301,14 @@ def _command(arguments: _Arguments) -> Command:
         preview=ways,
         compare=arguments.compare,
         share=Path(arguments.share) if arguments.share else None,
+        report=_page_name(arguments.report, Path(output or "")),
         settings_files=tuple(Path(name) for name in (arguments.config, arguments.preset) if name and Path(name).is_file()),
     )
+
+
+def _page_name(name: str | None, output: Path) -> Path | None:
+    """Where the report goes; None where none is asked for."""
+    return None if name is None else Path(name) if name else output.with_name(f"{output.name}.html")
 
 
 def _sheet_name(output: str | None, source: str | None) -> str | None:
@@ -398,7 +421,8 @@ def _run(command: Command, quiet: bool, ending: Ending) -> int:
         from vidstyle.media import check_apart, check_style, kind_of, output_kind, silence_codecs
 
     silence_codecs()
-    written = {"OUTPUT": None if command.batch else command.output, "--log-json": command.log_json, "--share": command.share}
+    written = {"OUTPUT": None if command.batch else command.output, "--log-json": command.log_json, "--share": command.share,
+               "--report": command.report}  # fmt: skip
     check_apart(written, command.settings_files)
     # The job looks again. Here a slip of the pen is told before torch is imported, which takes seconds.
     kind_of(command.source)
@@ -441,25 +465,42 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
     from vidstyle.pipeline import inputs_of, styles_of, stylize
 
     comparison = None if command.compare is None else comparison_path(command.output, command.compare)
-    read = inputs_of(command.source, styles_of(command.source, command.styles, command.settings), command.settings)
-    written = {"OUTPUT": command.output, "--log-json": command.log_json, "the comparison": comparison, "--share": command.share}
+    styles = styles_of(command.source, command.styles, command.settings)
+    read = inputs_of(command.source, styles, command.settings)
+    written = {"OUTPUT": command.output, "--log-json": command.log_json, "the comparison": comparison, "--share": command.share,
+               "--report": command.report}  # fmt: skip
     check_apart(written, read)
     if comparison is not None:
         check_output(comparison, output_kind(comparison), command.settings.encode, options.overwrite)
     if command.share is not None:
         check_share(command.share, options.overwrite)
-    result = stylize(command.source, command.styles, command.output, command.settings, options, progress)
-    progress.close()
+    with contextlib.ExitStack() as stack:
+        if command.report is not None:
+            from vidstyle.report import check_report
+
+            check_report(command.report, options.overwrite)
+            if options.log_json is None:  # the curves of its page come from there
+                scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidstyle-")))
+                options = dataclasses.replace(options, log_json=scratch / "log.jsonl")
+        result = stylize(command.source, command.styles, command.output, command.settings, options, progress)
+        progress.close()
+        if not quiet:
+            steady = "" if result.steadiness is None else f"; warping error {result.steadiness:.2f} times the source's"
+            say(f"vidstyle: {result.output}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
+        ending.after_interrupt = f"; {result.output} is done, what shows it is not"
+        if comparison is not None and command.compare is not None:
+            compare(command.source, result.output, comparison, command.compare, command.settings, options.overwrite)
+        if command.share is not None:
+            share(command.source, result.output, command.share, command.compare, command.settings, options.overwrite)
+        if command.report is not None:
+            from vidstyle.report import Subject, write_report
+
+            subject = Subject(
+                command.source, result.output, styles, command.settings.run, command.settings, options.log_json, result.seconds
+            )
+            write_report(subject, command.report, overwrite=options.overwrite)
     if not quiet:
-        steady = "" if result.steadiness is None else f"; warping error {result.steadiness:.2f} times the source's"
-        say(f"vidstyle: {result.output}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
-    ending.after_interrupt = f"; {result.output} is done, what shows it is not"
-    if comparison is not None and command.compare is not None:
-        compare(command.source, result.output, comparison, command.compare, command.settings, options.overwrite)
-    if command.share is not None:
-        share(command.source, result.output, command.share, command.compare, command.settings, options.overwrite)
-    if not quiet:
-        for made in (comparison, command.share):
+        for made in (comparison, command.share, command.report):
             if made is not None:
                 say(f"vidstyle: {made}", sys.stdout)
     return 0

@@ -63,6 +63,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--fps", metavar="N", type=float, help="frames a second that RESULT was made at, if not those of SOURCE")
     parser.add_argument("--judge-every", metavar="N", type=_gap, default=1, help="content and style loss of one frame in N (default: 1)")
     parser.add_argument("--no-losses", action="store_true", help="leave content and style loss out, which take most of the time")
+    parser.add_argument("--report", metavar="FILE", type=Path, help="write a page with a player, the curves and the least steady frames")
+    parser.add_argument("-y", "--overwrite", action="store_true", help="replace the report if it exists")
     parser.add_argument("-q", "--quiet", action="store_true", help="no table and no progress")
     parser.add_argument("-v", "--verbose", action="store_true", help="a traceback with errors")
     parser.add_argument("--version", action="version", version=f"vidstyle {__version__}")
@@ -158,7 +160,13 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
 
     with loading():
         from vidstyle.evaluate import FlowDirectory, NetworkJudge, evaluate
-        from vidstyle.media import read_style
+        from vidstyle.media import check_apart, read_style
+        from vidstyle.report import Subject, check_report, write_report
+
+    if arguments.report:
+        written = {"--report": arguments.report, "--json": None if arguments.json == Path("-") else arguments.json}
+        check_apart(written, [arguments.source, arguments.result, *arguments.style])
+        check_report(arguments.report, arguments.overwrite)
 
     truth = FlowDirectory(arguments.ground_truth, arguments.occlusions) if arguments.ground_truth else None
     part = Settings.from_mapping(
@@ -185,6 +193,9 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
             "--ground-truth %s: %d fields for %d frames; the first one is taken for the first frame that is compared",
             arguments.ground_truth, len(truth), found.summary["compared"],
         )  # fmt: skip
+    if arguments.report:
+        subject = Subject(arguments.source, arguments.result, arguments.style, part)
+        write_report(subject, arguments.report, found=found, flows=flows, overwrite=arguments.overwrite)
     options = ("start", "end", "fps", "judge_every", "flow_weights", "ground_truth", "occlusions")
     return {
         "vidstyle": __version__, "source": str(arguments.source), "result": str(arguments.result),

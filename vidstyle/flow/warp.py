@@ -48,15 +48,16 @@ def warp(image: torch.Tensor, flow: FlowField, mode: Literal["sinc", "bicubic", 
     # Clamped here, since a cubic at a position outside rings about the repeated border instead of repeating it.
     x = (torch.arange(width, device=image.device, dtype=precise) + vectors[0]).clamp(0, width - 1)
     y = (torch.arange(height, device=image.device, dtype=precise)[:, None] + vectors[1]).clamp(0, height - 1)
-    picture = image.to(precise)
+    picture = image
     if mode == "sinc":
         picture, top, left = _doubled(picture)
         x, y = (x + left) * _FACTOR, (y + top) * _FACTOR
     rows, columns = picture.shape[2:]
     grid = torch.stack([x * (2 / max(columns - 1, 1)) - 1, y * (2 / max(rows - 1, 1)) - 1], dim=-1)
     reading = "bilinear" if mode == "bilinear" else "bicubic"
-    grids = grid.expand(len(picture), -1, -1, -1)
-    return F.grid_sample(picture, grids, mode=reading, padding_mode="border", align_corners=True).to(image.dtype)
+    channels = picture.to(precise).reshape(1, -1, rows, columns)  # all by one grid, whose weights are worked out once
+    moved = F.grid_sample(channels, grid[None], mode=reading, padding_mode="border", align_corners=True)
+    return moved.reshape(image.shape).to(image.dtype)
 
 
 def fade_detail(image: torch.Tensor) -> torch.Tensor:

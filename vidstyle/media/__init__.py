@@ -39,6 +39,7 @@ __all__ = [
     "silence_codecs",
     "write_animation",
     "write_picture",
+    "write_whole",
 ]
 
 logger = logging.getLogger(__name__)
