@@ -17,7 +17,7 @@ Picture = npt.NDArray[np.uint8]
 
 OUTSIDE, DISOCCLUDED, BOUNDARY, TRUSTED = (120, 120, 120), (213, 94, 0), (0, 114, 178), (245, 245, 240)
 """Colours of the three tests that a vector can fail, told apart by colour-blind people too (Okabe & Ito), and of what passes all."""
-_LARGE_ERROR = 0.2
+_LARGE_ERROR = 0.1
 """Difference in [0, 1] that is shown as the largest."""
 
 
