@@ -60,6 +60,18 @@ def test_what_is_there_already_is_left(everything: Path, style: Path, tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in second.done} == times
 
 
+def test_a_workspace_beside_what_is_there_is_kept_and_told(style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A job may have been killed between its output's appearance and the end, or when it was to make that anew."""
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    cv2.imwrite(str(source / "a.png"), SCENE.frame(0))
+    stylize_batch(source, [style], output, QUICK, JobOptions(keep_workspace=True))
+    frames = sorted((output / "a.png.vidstyle" / "frames").iterdir())
+    stylize_batch(source, [style], output, QUICK)
+    assert sorted((output / "a.png.vidstyle" / "frames").iterdir()) == frames != []
+    assert "a.png.vidstyle holds frames" in caplog.text
+
+
 def test_results_inside_the_input_are_not_painted_again(style: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -79,8 +79,12 @@ def stylize_batch(
             taken.add(name)
             target = output / name
             if target.exists() and not options.overwrite:
-                remove_remains(workspace_path(target))
-                logger.warning("%s: exists already and is left as it is; give -y to make it anew", target)
+                beside = workspace_path(target)
+                remove_remains(beside)
+                more = (
+                    f"; {beside} holds frames of it, or of a later one: delete it, or give -y to go on with them" if beside.is_dir() else ""
+                )
+                logger.warning("%s: exists already and is left as it is; give -y to make it anew%s", target, more)
             else:
                 stylize(job, styles, target, settings, options, progress)
             result.done.append(target)

@@ -18,6 +18,7 @@ import hashlib
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -241,6 +242,10 @@ def trial(scenario: Scenario, reference: Reference, directory: Path, moment: str
             outcome = "was in its place"
             again = ended(started(directory, Scenario(scenario.prepare, (*scenario.arguments, "-y"))), directory)
         assert again == 0, errors(directory)
+    for workspace in directory.glob("painted/*.vidstyle"):  # the same in a batch, which says so and goes on to the next
+        outcome = "was in its place"
+        assert workspace.with_suffix("").exists(), f"{workspace.name} is left, and its output is not there"
+        shutil.rmtree(workspace)
     found = left(directory)
     other = sorted(name for name in found.keys() | reference.left.keys() if found.get(name) != reference.left.get(name))
     assert not other, f"other than in the job that nobody has touched: {other}"
