@@ -211,7 +211,7 @@ def main() -> None:
         rows[name] = job | measure(name, options.clip, options.size, options.frames)
         relative = rows[name] | {"objective": rows[name]["objective"] / rows["all"]["objective"]}
         print(f"{relative['left_out']:66}" + "".join(f"{relative[name]:{len(name) + 3}.3f}" for name in PRINTED), flush=True)
-        path = save("ablation", list(rows.values()), "clip", "size", "frames", "part")
+        path = save("ablation", list(rows.values()), "clip", "size", "frames", "part", "code")
     print(f"\nwritten: {path}")
 
 

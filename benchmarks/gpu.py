@@ -166,7 +166,7 @@ def main() -> None:
                 save("gpu", [figures])
         frames = film(Path(scratch) / "small", *CHECK)
         source = frames_of(frames, None)
-        judge = Stylizer(Settings(), [read_style(STYLE)], source[0].rgb.shape[:2])
+        judge = Stylizer(Settings.from_mapping({"run": {"device": "cpu"}}), [read_style(STYLE)], source[0].rgb.shape[:2])
 
         def objective(output: Path) -> float:
             painted = frames_of(output, None)

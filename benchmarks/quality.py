@@ -85,7 +85,7 @@ def frames_in(log: Path) -> list[dict[str, Any]]:
 def per_frame_optimum(judge: Stylizer, source: Picture) -> Picture:
     """What `OPTIMUM_STEPS` steps of L-BFGS from the content make of one frame, at full size, as it is saved."""
     settings, network = judge.settings, judge.network
-    image = to_tensor(source)
+    image = to_tensor(source, network.device)
     content = content_targets(network, image, settings)
     objective = Objective(network, build_terms(settings, content, [Region(judge.targets(judge.size))]))
     found = lbfgs(objective, image, OPTIMUM_STEPS, history=settings.optimize.history)

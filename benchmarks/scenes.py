@@ -108,7 +108,9 @@ class Tally:
 
 def features_of(judge: Stylizer, picture: Picture) -> Features:
     with torch.no_grad():
-        return {layer: values.clone() for layer, values in judge.network(to_tensor(picture), Settings().layers).items()}
+        return {
+            layer: values.clone() for layer, values in judge.network(to_tensor(picture, judge.network.device), Settings().layers).items()
+        }
 
 
 def shifted(mask: Mask, eighths: int, old: Mask) -> Mask:

@@ -41,6 +41,7 @@ from vidstyle.stylizer import Stylizer
 
 STEPS_OF_A_PICTURE = (10, 20, 40, 80, 150)
 WAYS: dict[str, list[str]] = {"balanced": [], "draft": ["--preset", "draft"], "12 steps": ["--iterations", "12"]}
+ON_CPU = ["--device", "cpu"]
 
 
 PRINTED = (
@@ -113,7 +114,7 @@ def measure(options: argparse.Namespace, flags: list[str], scratch: Path) -> lis
     ours = []
     for number, (way, its_flags) in enumerate(WAYS.items()):
         output = scratch / f"ours{number}"
-        job = stylise(pictures, STYLE, options.size, output, [*its_flags, *flags])
+        job = stylise(pictures, STYLE, options.size, output, [*ON_CPU, *its_flags, *flags])
         following = [line["seconds"] for line in job["lines"] if not line["shot_start"]]
         ours.append(
             row(
@@ -149,7 +150,7 @@ def picture(path: Path, naive: Path, seconds: float, judge: Judge, size: int, sc
     tried: list[dict[str, Any]] = []
     for steps in STEPS_OF_A_PICTURE:
         output = scratch / f"picture{steps}.png"
-        job = stylise(path, STYLE, size, output, ["--first-iterations", str(steps)])
+        job = stylise(path, STYLE, size, output, [*ON_CPU, "--first-iterations", str(steps)])
         objective = judge.of(frames_of(output, None)[0].rgb, 0) / aim
         tried.append({"steps": steps, "seconds": round(job["seconds"], 1), "objective": round(objective, 3)})
         if objective <= 1:

@@ -90,10 +90,11 @@ class Step:
     """The step at one size: a picture that has been painted for a while, and what it is to become."""
 
     def __init__(self, clip: Path, size: int) -> None:
-        source = to_tensor(frames_of(clip, size)[0].rgb)
-        self.size = (source.shape[2], source.shape[3])
-        settings = Settings()
+        frame = frames_of(clip, size)[0]
+        self.size = frame.rgb.shape[0], frame.rgb.shape[1]
+        settings = Settings.from_mapping({"run": {"device": "cpu"}})
         stylizer = Stylizer(settings, [read_style(STYLE)], self.size)
+        source = to_tensor(frame.rgb, stylizer.device)
         self._network, self._settings = stylizer.network, settings
         self._content, self._region = content_targets(stylizer.network, source, settings), Region(stylizer.targets(self.size))
         self._image = lbfgs(self._objective(1), source, PAINTED).image

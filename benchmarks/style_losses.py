@@ -46,7 +46,7 @@ def strength(frame: Frame, loss: str) -> float:
     settings = settings_for(loss, 1)
     painter = Stylizer(settings, [read_style(STYLE)], frame.rgb.shape[:2])
     terms = [term for term in build_terms(settings, None, [Region(painter.targets(painter.size))]) if term.name == "style"]
-    gradient = Objective(painter.network, terms)(to_tensor(frame.rgb)).gradient
+    gradient = Objective(painter.network, terms)(to_tensor(frame.rgb, painter.network.device)).gradient
     return float(gradient.square().mean().sqrt())
 
 

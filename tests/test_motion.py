@@ -68,7 +68,7 @@ class TestAnswering:
 
     def test_an_older_frame_that_looks_less_alike_does_not_answer(self) -> None:
         near, far = motion(8, 7, STILL), motion(8, 0, STILL)
-        assert not answering([near, replace(far, change=far.change + 0.5)])[1].any()
+        assert not answering([near, replace(far, difference=far.difference + 0.5)])[1].any()
 
 
 class TestWithOlder:

@@ -20,19 +20,17 @@ def linear_color_match(source: torch.Tensor, target: torch.Tensor) -> tuple[torc
     """(3, 3) A and (3, 1) b such that A·c + b gives the colours of `source` mean and covariance of `target`'s.
 
     Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer", with symmetric square roots:
-    A = Σ_t^½ Σ_s^-½. Both pictures are (1, 3, H, W) RGB; computed and returned in float64 on the CPU.
+    A = Σ_t^½ Σ_s^-½. Both pictures are (1, 3, H, W) RGB; what is worked out is returned in float64 on the CPU.
     """
-    s, t = (picture.reshape(3, -1).double().cpu() for picture in (source, target))
-    mean_s, mean_t = s.mean(dim=1, keepdim=True), t.mean(dim=1, keepdim=True)
-    root_s, root_t = (_symmetric_root(values - values.mean(dim=1, keepdim=True)) for values in (s, t))
+    (mean_s, root_s), (mean_t, root_t) = (_mean_and_root(picture) for picture in (source, target))
     matrix = root_t @ torch.linalg.inv(root_s)
     return matrix, mean_t - matrix @ mean_s
 
 
 def match_colors(image: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """A·c + b for every pixel of `image`, (1, 3, H, W), clamped to [0, 1]."""
-    flat = image.reshape(3, -1).double().cpu()
-    matched: torch.Tensor = (matrix @ flat + offset).clamp(0, 1).reshape(image.shape).to(image)
+    flat = _exact(image).reshape(3, -1)
+    matched: torch.Tensor = (matrix.to(flat) @ flat + offset.to(flat)).clamp(0, 1).reshape(image.shape).to(image)
     return matched
 
 
@@ -58,9 +56,16 @@ PRESERVE_COLOR: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] 
 """Value of `--preserve-color` → (painted, source) -> output; `off` does nothing."""
 
 
-def _symmetric_root(centred: torch.Tensor) -> torch.Tensor:
-    """Square root of the covariance of (3, N) centred values; a flat colour gets a small variance, so that it can be inverted."""
-    covariance = centred @ centred.T / centred.shape[1]
-    values, vectors = torch.linalg.eigh(covariance)
-    root: torch.Tensor = vectors @ torch.diag(values.clamp_min(_SMALLEST_VARIANCE).sqrt()) @ vectors.T
-    return root
+def _mean_and_root(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean colour, (3, 1), and the root of the covariance, (3, 3); a flat colour gets a small variance, so that it can be inverted."""
+    values = _exact(picture).reshape(3, -1)
+    mean = values.mean(dim=1, keepdim=True)
+    centred = values - mean
+    covariance = (centred @ centred.T / centred.shape[1]).double().cpu()
+    lengths, vectors = torch.linalg.eigh(covariance)
+    return mean.double().cpu(), vectors @ torch.diag(lengths.clamp_min(_SMALLEST_VARIANCE).sqrt()) @ vectors.T
+
+
+def _exact(picture: torch.Tensor) -> torch.Tensor:
+    """In float64 where there is any."""
+    return picture if picture.device.type == "mps" else picture.double()

@@ -47,6 +47,8 @@ class Motion:
     new: npt.NDArray[np.bool_]
     still: npt.NDArray[np.float32]
     change: npt.NDArray[np.float32] = field(repr=False)
+    difference: npt.NDArray[np.float32] = field(repr=False)
+    """(H, W): how much the two source frames differ in colour around each pixel, on [0, 1]."""
 
     @classmethod
     def between(cls, frame: Frame, source: Frame, flow: FlowField, tests: Consistency) -> Motion:
@@ -56,22 +58,18 @@ class Motion:
         colours disagree: in plain sky the flow is noise and fails every test, yet what it points at is as good as any.
         """
         change = (to_tensor(frame.rgb) - warp(to_tensor(source.rgb), flow, mode="bilinear"))[0].numpy()
-        new = tests.outside | (tests.disoccluded & (_difference(change) > _NEW_COLOR))
+        difference = _difference(change)
+        new = tests.outside | (tests.disoccluded & (difference > _NEW_COLOR))
         shown = ~(tests.outside | tests.disoccluded)
         distance = frame.index - source.index
         still = stillness(frame.rgb, source.rgb, flow, max(abs(distance), 1))
-        return cls(distance, source, flow, tests.reliable * ~stretched(flow), shown, new, still, change)
+        return cls(distance, source, flow, tests.reliable * ~stretched(flow), shown, new, still, change, difference)
 
     @classmethod
     def found(cls, frame: Frame, source: Frame, flows: Flows) -> Motion:
         """The motion from `frame` to `source`, by the flow both ways, since the way back tells what can be trusted."""
         flow = flows(frame, source)
         return cls.between(frame, source, flow, consistency(flow, flows(source, frame)))
-
-    @property
-    def difference(self) -> npt.NDArray[np.float32]:
-        """(H, W): how much the two source frames differ in colour around each pixel, on [0, 1]."""
-        return _difference(self.change)
 
 
 def _difference(change: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -393,7 +393,7 @@ def _paint(
             else:
                 earlier = {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions}
                 closing = None if step.towards_first is None else Closing(step.towards_first[0], newest(0), step.towards_first[1])
-                painted = stylizer.follow(frame, step.motions, earlier, workspace.state(), on_step, guidance, closing)
+                painted = stylizer.follow(frame, step.motions, earlier, workspace.state(), on_step, guidance, closing, step.answers)
             if not step.shot_start and looked_at(frame):
                 errors = _warping_errors(frame, step.motions[0], painted.picture, stored(1, frame.index - 1))
             seconds, began = time.monotonic() - began, time.monotonic()

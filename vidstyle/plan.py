@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from vidstyle.flow import Flows
 from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media.base import Source
-from vidstyle.motion import CLOSES, Motion, at_rest
+from vidstyle.motion import CLOSES, Motion, answering, at_rest
 from vidstyle.settings import TemporalSettings
 from vidstyle.shots import split_shots
 from vidstyle.stillness import Held
@@ -51,6 +53,8 @@ class Step:
     """Near the end of a loop: the motion to the first frame, and how far this one goes towards it, in (0, 1]."""
     held: Held | None = None
     """What the paintings will have been made from after this frame; None where nothing is held still."""
+    answers: tuple[npt.NDArray[np.float32], ...] = ()
+    """How far each of the earlier frames answers for each pixel, as `vidstyle.motion.answering` has it."""
 
 
 def plan(
@@ -98,7 +102,8 @@ def plan(
             towards_first = loop.towards_first(frame) if loop is not None and known else None
             if loop is not None and loop.first is None:
                 loop.first = frame
-            yield Step(frame, tuple(known), guidance, shot_start, towards_first, held)
+            answers = tuple(answering(known)) if known and frame.index >= len(painted) else ()
+            yield Step(frame, tuple(known), guidance, shot_start, towards_first, held, answers)
 
 
 def referred_to(frame: Frame, earlier: Sequence[Frame], flows: Flows, references: Sequence[int]) -> list[Frame]:

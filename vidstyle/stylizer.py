@@ -233,6 +233,7 @@ class Stylizer:
         on_step: OnStep | None = None,
         guidance: Guidance | None = None,
         closing: Closing | None = None,
+        answers: Sequence[npt.NDArray[np.float32]] = (),
     ) -> Painted:
         """Paints a frame that follows others in its shot.
 
@@ -244,6 +245,7 @@ class Stylizer:
             on_step: see `OnStep`.
             guidance: which styles go where; by default all blended, everywhere.
             closing: the frame that this one is on the way to, near the end of a loop.
+            answers: how far each of the earlier frames answers for each pixel; worked out here if left out.
 
         Raises:
             NumericalError: the loss was not finite twice; the message names the frame.
@@ -253,7 +255,7 @@ class Stylizer:
         stored = {motion.distance: fade_detail(to_tensor(painted[motion.distance], self.device)) for motion in motions}
         moved = {motion.distance: self._moved(motion, painted[motion.distance], stored[motion.distance]) for motion in motions}
         start = fill_new(moved[nearest.distance], nearest, stored[nearest.distance], source)
-        weights, earlier = answering(motions), [moved[motion.distance] for motion in motions]
+        weights, earlier = answers or answering(motions), [moved[motion.distance] for motion in motions]
         references = [Reference(picture, to_plane(weight, self.device)) for picture, weight in zip(earlier, weights, strict=True)]
         start = calmed(with_older(start, earlier, weights), weights)
         expected = drift_target(moved[nearest.distance], nearest)

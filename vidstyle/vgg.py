@@ -110,6 +110,11 @@ class VGG19(nn.Module):
             self.register_buffer(f"{name}_weight", weight, persistent=False)
             self.register_buffer(f"{name}_bias", convolution.bias.to(dtype), persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes, and pictures have to be."""
+        return self.get_buffer("relu1_1_weight").device
+
     def forward(self, image: torch.Tensor, layers: Collection[str], wraps: bool = False) -> Features:
         """Activations of `layers` for `image`, (1, 3, H, W) RGB in [0, 1], in the units of the original network.
 

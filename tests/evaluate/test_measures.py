@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+import vidstyle.stylizer
 from tests.scenes import Scene
-from vidstyle.evaluate import content_and_style_of, objective_of, saturation, sharpness, structure
+from vidstyle.evaluate import NetworkJudge, content_and_style_of, objective_of, saturation, sharpness, structure
 from vidstyle.flow import warping_error
 from vidstyle.frames import FlowField
 from vidstyle.objective import style_targets
@@ -97,3 +99,12 @@ class TestStructure:
 def test_saturation_of_known_colours() -> None:
     colors = [(255, 0, 0), (128, 128, 128), (200, 100, 150), (0, 0, 0)]
     assert saturation(np.array([colors], np.uint8)) == pytest.approx((1 + 0 + 0.5 + 0) / 4)
+
+
+def test_pictures_are_judged_where_the_network_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the network is there by default. A device without memory stands in for it: nothing fails before the numbers are asked for."""
+    monkeypatch.setattr(vidstyle.stylizer, "resolve_device", lambda name: torch.device("meta"))
+    picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    judge = NetworkJudge([picture], (48, 64))
+    with pytest.raises(RuntimeError, match=r"item\(\) cannot be called on meta"):
+        judge(picture, picture)

@@ -76,10 +76,10 @@ def content_and_style_of(network: VGG19, picture: Picture, source: Picture, targ
             where no style is known.
     """
     settings = Settings()
-    content = content_targets(network, to_tensor(source), settings)
+    content = content_targets(network, to_tensor(source, network.device), settings)
     regions = [] if targets is None else [Region(targets)]
     with torch.no_grad():
-        terms = Objective(network, build_terms(settings, content, regions)).terms(to_tensor(picture))
+        terms = Objective(network, build_terms(settings, content, regions)).terms(to_tensor(picture, network.device))
     return float(terms["content"]), float(terms["style"]) if targets is not None else None
 
 

@@ -6,6 +6,8 @@ pixels is measured on 0-255 values, the units in which the field quotes its weig
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 __all__ = [
@@ -33,9 +35,30 @@ def gram(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.T
     _, channels, height, width = features.shape
     flat = features.permute(0, 2, 3, 1).reshape(height * width, channels)  # as the network lays them out: no copy, there and back
     if weights is None:
-        return flat.T @ flat / (channels * height * width)
+        return _products(flat, None) / (channels * height * width)
     share = weights.reshape(height * width, 1)
-    return (flat * share).T @ flat / (channels * share.sum())
+    return _products(flat, share) / (channels * share.sum())
+
+
+def _products(flat: torch.Tensor, share: torch.Tensor | None) -> torch.Tensor:
+    """(N, C) -> (C, C): the sum of f fᵀ over the positions, each times its share."""
+    result: torch.Tensor = _Products.apply(flat, share)
+    return result
+
+
+class _Products(torch.autograd.Function):
+    """Differentiable once, by one product, since both factors are the same; what torch derives are two."""
+
+    @staticmethod
+    def forward(ctx: Any, flat: torch.Tensor, share: torch.Tensor | None) -> torch.Tensor:
+        ctx.save_for_backward(flat, share)
+        return (flat if share is None else flat * share).T @ flat
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        flat, share = ctx.saved_tensors
+        return (flat if share is None else flat * share) @ (gradient + gradient.T), None
 
 
 def gram_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
