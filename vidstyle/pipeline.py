@@ -34,10 +34,11 @@ from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_apart, check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
 from vidstyle.motion import Motion
+from vidstyle.numbered import FrameNames
 from vidstyle.passes import KeptShot, sweep
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.plan import ahead, plan
-from vidstyle.settings import Settings, schedule_entries
+from vidstyle.settings import RunSettings, Settings, schedule_entries
 from vidstyle.stillness import Held
 from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
 from vidstyle.vgg import filter_bytes
@@ -186,10 +187,10 @@ def stylize(
     workspace, `OUTPUT.vidstyle/`; the result is the same to the byte.
 
     Args:
-        source: a video, an image, or a directory of frames.
+        source: a video, an image, a directory of frames, or a sequence of them (`shot.%04d.png`).
         styles: one style picture or several, blended by `settings.style.blend` or laid out by `settings.mask`; none where the style's
             weight is 0, where the content's is and the source itself is the style, or where `settings.style.schedule` names them.
-        output: a video, an image, or a directory of frames; by its extension.
+        output: the same; its name says which.
         settings: everything a user can turn; the defaults if left out.
         options: how the job is run.
         progress: is told about every step and frame.
@@ -552,6 +553,14 @@ def _is_read(path: Path) -> bool:
     return is_media_name(path) or path.suffix.lower() in FLOW_SUFFIXES
 
 
+def _content(path: Path, run: RunSettings) -> str:
+    """SHA-256 of what is read of a file, a directory or a sequence."""
+    names = FrameNames.of(path)
+    if names is None:
+        return fingerprint_file(path, _is_read)
+    return fingerprint_file(names.directory, lambda entry: names.holds(entry.name, run.frame_range))
+
+
 def inputs_of(source: Path, styles: Sequence[Path], settings: Settings) -> list[Path]:
     """Every file and directory that a job reads: the source first, the styles, and what the settings name."""
     named = (settings.run.weights, settings.optimize.init, settings.style.detail or "", settings.flow.weights or "")
@@ -565,10 +574,10 @@ def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> di
     """What the frames depend on; a change of any of it makes a workspace worthless."""
     others = inputs_of(source, styles, settings)[1 + len(styles) :]
     return {
-        "the input": fingerprint_file(source, _is_read),
+        "the input": _content(source, settings.run),
         "the style": hashlib.sha256("".join(fingerprint_file(path) for path in styles).encode()).hexdigest(),
         "the settings": hashlib.sha256(
-            "".join([settings.fingerprint(), *(fingerprint_file(path, _is_read) for path in others)]).encode()
+            "".join([settings.fingerprint(), *(_content(path, settings.run) for path in others)]).encode()
         ).hexdigest(),
         "the version of vidstyle": __version__,
     }
@@ -654,5 +663,6 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
         logger.warning(
             "--loop: the film ends in %s and begins in %s, so that it jumps; end the schedule with the first style", styles[-1], styles[0]
         )
-    if settings.flow.estimator not in ESTIMATORS and any((settings.run.start, settings.run.end, settings.run.fps)):
-        logger.warning("--flow %s: its files are counted from the first frame of this job (--start, --end, --fps)", settings.flow.estimator)
+    if settings.flow.estimator not in ESTIMATORS and any((settings.run.start, settings.run.end, settings.run.frames, settings.run.fps)):
+        counted = "its files are counted from the first frame of this job (--start, --end, --frames, --fps)"
+        logger.warning("--flow %s: %s", settings.flow.estimator, counted)

@@ -28,6 +28,7 @@ from vidstyle import __version__
 from vidstyle.cli.progress import Shown, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import UsageError
+from vidstyle.numbered import FrameNames
 from vidstyle.settings import (
     Comparison,
     FlagInfo,
@@ -56,12 +57,13 @@ examples:
   vidstyle clip.mp4 style.jpg --preview --preset draft,balanced,broad-strokes
   vidstyle photo.jpg style.jpg -o painting.png
   vidstyle frames/ one.jpg two.jpg -o out.mkv --style-blend 0.3 0.7
+  vidstyle shot.%04d.exr style.jpg -o painted.%04d.exr --frames 1001-1040
   vidstyle clips/ style.jpg -o painted/ --batch
 
 Later settings win: defaults, then --preset, then --config, then flags."""
 COMMON = (
     *("--style-weight", "--style-scale", "--style-blend", "--content-weight", "--mask", "--passes", "--iterations", "--first-iterations"),
-    *("--preserve-color", "--strength", "--codec", "--crf", "--size", "--start", "--end", "--device"),
+    *("--preserve-color", "--strength", "--codec", "--crf", "--size", "--start", "--end", "--frames", "--device"),
 )
 """Settings in the short help; the others are in that of `--help-all`."""
 
@@ -79,12 +81,12 @@ class _Arguments:
     and because their absence is then reported in this program's own words.
     """
 
-    source: Annotated[tyro.conf.Positional[str | None], _flag("video, image or directory of frames", metavar="INPUT")] = None
+    source: Annotated[tyro.conf.Positional[str | None], _flag("video, image, directory of frames, or a sequence of them such as shot.%04d.exr or shot.####.png", metavar="INPUT")] = None
     styles: Annotated[
         tyro.conf.Positional[tuple[str, ...]],
         _flag("one or more pictures whose look is taken; none for --preset texture and reconstruction", metavar="STYLE [STYLE ...]"),
     ] = ()
-    output: Annotated[str | None, _flag("video, image or directory of frames to write; decides the kind", "-o", metavar="OUTPUT")] = None
+    output: Annotated[str | None, _flag("what to write: one of the same; its name decides the kind", "-o", metavar="OUTPUT")] = None
     preset: Annotated[str | None, _flag(f"{', '.join(preset_names())}, or a TOML file", metavar="NAME|FILE")] = None
     config: Annotated[str | None, _flag("TOML file of settings, over the preset's", metavar="FILE")] = None
     encoder_option: Annotated[
@@ -292,8 +294,14 @@ def _sheet_name(output: str | None, source: str | None) -> str | None:
     """Where a contact sheet goes: to OUTPUT if that is a picture, else beside it; into the current directory where none is named."""
     if output is not None:
         path = Path(output)
+        sequence = FrameNames.of(path)
+        if sequence is not None:
+            return str(path.with_name(f"{sequence.stem}{_SHEET_ENDING}"))
         return output if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") else str(path.with_name(f"{path.stem}{_SHEET_ENDING}"))
-    return None if source is None else f"{Path(source).stem}{_SHEET_ENDING}"
+    if source is None:
+        return None
+    sequence = FrameNames.of(Path(source))
+    return f"{Path(source).stem if sequence is None else sequence.stem}{_SHEET_ENDING}"
 
 
 def _ways(arguments: _Arguments) -> dict[str, Settings]:
