@@ -15,7 +15,11 @@ from vidstyle.settings import EncodeSettings, RunSettings
 
 
 def write_exr(
-    path: Path, channels: dict[str, np.ndarray], display: tuple[int, int, int, int] | None = None, origin: tuple[int, int] = (0, 0)
+    path: Path,
+    channels: dict[str, np.ndarray],
+    display: tuple[int, int, int, int] | None = None,
+    origin: tuple[int, int] = (0, 0),
+    primaries: tuple[float, ...] | None = None,
 ) -> Path:
     """Writes (H, W) float16 or float32 channels, unpacked, by the format's own description, without vidstyle or FFmpeg.
 
@@ -36,6 +40,8 @@ def write_exr(
     header += attribute("dataWindow", "box2i", window)
     header += attribute("displayWindow", "box2i", window if display is None else struct.pack("<4i", *display))
     header += attribute("lineOrder", "lineOrder", b"\0") + attribute("pixelAspectRatio", "float", struct.pack("<f", 1))
+    if primaries is not None:
+        header += attribute("chromaticities", "chromaticities", struct.pack("<8f", *primaries))
     header += attribute("screenWindowCenter", "v2f", bytes(8)) + attribute("screenWindowWidth", "float", struct.pack("<f", 1)) + b"\0"
     rows = [b"".join(channels[name][y].tobytes() for name in names) for y in range(height)]
     each = 8 + len(rows[0])
@@ -144,6 +150,21 @@ def test_what_lies_outside_the_display_window_is_left_out(tmp_path: Path, origin
     assert (header.width, header.height) == (4, 4)
     assert read_still(path).rgb.shape == (4, 4, 3)
     assert (read_still(path).rgb == 65535).all()
+
+
+@pytest.mark.parametrize(
+    ("primaries", "told"),
+    [
+        ((0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.329), False),
+        ((0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767), True),
+    ],
+)
+def test_other_primaries_are_told(tmp_path: Path, primaries: tuple[float, ...], told: bool, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(2):
+        write_exr(tmp_path / f"s.{number}.exr", rgb(np.full((4, 4, 3), 0.5)), primaries=primaries)
+    with open_source(tmp_path / "s.%d.exr", RunSettings()) as source:
+        list(source.frames())
+    assert ["others than those of BT.709" in record.getMessage() for record in caplog.records] == [True] * told
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.99])

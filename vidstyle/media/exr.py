@@ -18,9 +18,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from vidstyle.errors import MediaError
-from vidstyle.media.base import MOST_PIXELS
 
-__all__ = ["MAGIC", "decode", "encode", "size_of"]
+__all__ = ["MAGIC", "decode", "describe", "encode"]
 
 MAGIC: Final = b"\x76\x2f\x31\x01"
 """How the files begin."""
@@ -31,15 +30,23 @@ _NOT_PLAIN = 0x1A00
 """Bits of the version that say that a file is made of tiles, of deep pixels, or of several parts."""
 _LINES = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
 """Compression → rows of pixels that are packed together."""
+_BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+"""Where red, green, blue and white lie, x and y each."""
+_NEAR = 0.005
+_FOREIGN = "its primaries are others than those of BT.709 (ACES?), for which they are taken, here and in what is written; convert it first"
 _A_HAIR = 1e-3
 """What half floats round to either side of black and white is not cut off."""
 _OPAQUE = 65535
 
 
-def size_of(file: BinaryIO) -> tuple[int, int] | None:
-    """(width, height) of the picture whose file is open at its beginning; None where the header is damaged."""
+def describe(file: BinaryIO) -> tuple[int, int, str | None] | None:
+    """Width, height, and a word of warning, of the picture whose file is open at its beginning; None where the header is damaged."""
     header = _header(file.read(_HEAD))
-    return None if header is None else _extent(header["displayWindow"])
+    if header is None:
+        return None
+    primaries = header.get("chromaticities", b"")
+    foreign = len(primaries) == 32 and max(abs(a - b) for a, b in zip(struct.unpack("<8f", primaries), _BT709, strict=True)) > _NEAR
+    return *_extent(header["displayWindow"]), _FOREIGN if foreign else None
 
 
 def decode(path: Path, data: bytes) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None, bool]:
@@ -58,8 +65,6 @@ def decode(path: Path, data: bytes) -> tuple[npt.NDArray[np.uint16], npt.NDArray
     if header is None or _is_cut_short(data, header):
         raise MediaError(f"{path}: the EXR picture is damaged or incomplete; save it anew")
     width, height = _extent(header["displayWindow"])
-    if width * height > MOST_PIXELS:
-        raise MediaError(f"{path}: more pixels than a picture should have; shrink it first")
     left, top = struct.unpack_from("<2i", header["displayWindow"])
     if left or top:  # FFmpeg takes the picture to begin at (0, 0)
         begins = b"displayWindow\0box2i\0\x10\0\0\0"
@@ -67,6 +72,8 @@ def decode(path: Path, data: bytes) -> tuple[npt.NDArray[np.uint16], npt.NDArray
         if min(left, top) < 0:
             raise MediaError(f"{path}: the display window of the EXR picture begins before (0, 0); save it with one that does not")
     planes = [plane[top:, left:] for plane in _planes(path, data)]
+    if any(plane.shape != (height, width) for plane in planes):
+        raise MediaError(f"{path}: the EXR picture has not the size that it announces; save it anew")
     alpha = planes.pop() if len(planes) in (2, 4) else None
     rgb = np.dstack(planes * 3 if len(planes) == 1 else [planes[2], planes[0], planes[1]])  # FFmpeg's order is green, blue, red
     if alpha is not None:
@@ -162,7 +169,7 @@ def _extent(window: bytes) -> tuple[int, int]:
 
 def _is_cut_short(data: bytes, header: dict[str, bytes]) -> bool:
     """Whether packed rows lie behind the end of the file, or nowhere, which FFmpeg would leave black; only known of plain files."""
-    rows = _LINES.get(header.get("compression", b"\0")[0])
+    rows = _LINES.get(int.from_bytes(header.get("compression", b""), "little"))
     if rows is None or int.from_bytes(header[""], "little") & _NOT_PLAIN:
         return False
     count = -(-_extent(header["dataWindow"])[1] // rows)

@@ -258,7 +258,8 @@ class SequenceSink(FrameDirectorySink):
     """Numbered pictures (`shot.%04d.png`), put in place at the end, one after the other.
 
     They have the numbers of the source's frames where those are a sequence too, and are counted from 1 otherwise. What else lies in their
-    directory stays, frames of other numbers too.
+    directory stays, frames of other numbers too. A kill while they are put in place leaves some there, each of them whole; the workspace
+    is there still, so that the same command with `-y` ends it.
     """
 
     def __init__(self, names: FrameNames, info: MediaInfo) -> None:

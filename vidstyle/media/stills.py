@@ -25,7 +25,7 @@ from PIL import Image, ImageOps, TiffImagePlugin
 from vidstyle.errors import MediaError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media import exr
-from vidstyle.media.base import Picture
+from vidstyle.media.base import MOST_PIXELS, Picture
 from vidstyle.media.tonemap import HDR_TRANSFERS, hdr_word, tone_mapped
 
 __all__ = [
@@ -107,13 +107,15 @@ class Header:
     """More than one picture, meant to lie side by side (TIFF)."""
     dark_is_large: bool = False
     """A grey TIFF whose white is 0."""
+    remark: str | None = None
+    """Of its format, what is to be said."""
     hdr: tuple[int, int] | None = None
     """FFmpeg's numbers for transfer characteristics and primaries where they are HDR, see `tone_mapped`."""
 
     @property
     def warning(self) -> str | None:
         """What is to be said of the picture before its pixels are used, after its name."""
-        return None if self.hdr is None else hdr_word(self.hdr[0])
+        return self.remark if self.hdr is None else hdr_word(self.hdr[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +145,12 @@ def read_header(path: Path) -> Header | None:
             warnings.simplefilter("ignore")
             if file.read(len(exr.MAGIC)) == exr.MAGIC:
                 file.seek(0)
-                size = exr.size_of(file)
-                return None if size is None else Header("EXR", *size)
+                if (found := exr.describe(file)) is None:
+                    return None
+                width, height, remark = found
+                if width * height > MOST_PIXELS:
+                    raise MediaError(f"{path}: more pixels than a picture should have; shrink it first")
+                return Header("EXR", width, height, remark=remark)
             file.seek(0)
             Image.init()
             # A TGA has no mark of its own: anything could pass for one.
