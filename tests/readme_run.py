@@ -192,7 +192,7 @@ def run(snippet: Snippet, directory: Path) -> str:
         return "took more than ten minutes"
     if result.returncode:
         return f"exit code {result.returncode}\n{result.stdout}".rstrip()
-    return "" if output is None or is_there(directory / output) else f"ended with 0, but there is no {output}"
+    return "" if output in (None, "-") or is_there(directory / output) else f"ended with 0, but there is no {output}"
 
 
 def is_there(output: Path) -> bool:
