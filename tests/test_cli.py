@@ -17,9 +17,9 @@ from PIL import Image
 
 import vidstyle
 from vidstyle import cli, errors
-from vidstyle.cli.progress import Outlook
 from vidstyle.cli.terminal import say
 from vidstyle.errors import MediaError, NotEnoughMemory, NumericalError
+from vidstyle.progress import Outlook
 from vidstyle.settings import Settings, flag_table, preset_names
 from vidstyle.words import duration
 
