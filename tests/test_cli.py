@@ -201,6 +201,17 @@ def test_a_texture_and_a_reconstruction_need_no_style(preset):
     assert (command.source, command.styles) == (Path("photo.jpg"), [])
 
 
+@pytest.mark.parametrize(
+    ("words", "sheet"),
+    [
+        ("in/shot.%04d.exr style.jpg --preview", "shot.preview.png"),
+        ("clip.mp4 style.jpg --preview -o out/painted_##.tif", "out/painted.preview.png"),
+    ],
+)
+def test_the_sheet_of_a_sequence_has_a_name_without_numbers(words, sheet):
+    assert cli.parse(words.split()).output == Path(sheet)
+
+
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"vidstyle {vidstyle.__version__}\n"

@@ -94,10 +94,14 @@ def share(source: Path, result: Path, output: Path, mode: Comparison | None, set
 
 
 def _written(result: Path, source: MediaInfo) -> RunSettings:
-    """What a job has written of a result: all of it, but of a sequence, beside which others may lie, the frames of the source's numbers."""
-    if FrameNames.of(result) is None or not source.frames:
+    """Which part of a result to read: all of it, but of a sequence, beside which others may lie, what begins with the source's number."""
+    names = FrameNames.of(result)
+    if names is None:
         return RunSettings()
-    return RunSettings(frames=f"{source.number}-{source.number + source.frames - 1}")
+    there, last = set(names.there()), source.number
+    while last + 1 in there:
+        last += 1
+    return RunSettings(frames=f"{source.number}-{last}")
 
 
 def check_share(output: Path, overwrite: bool = False) -> None:
