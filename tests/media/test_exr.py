@@ -167,6 +167,19 @@ def test_other_primaries_are_told(tmp_path: Path, primaries: tuple[float, ...], 
     assert ["others than those of BT.709" in record.getMessage() for record in caplog.records] == [True] * told
 
 
+def test_further_channels_are_named(tmp_path: Path) -> None:
+    plain = np.full((4, 4, 3), 0.5)
+    names = ("Z", "normal.X", "normal.Y", "normal.Z")
+    path = write_exr(tmp_path / "a.exr", {**rgb(plain), **{name: np.ones((4, 4), np.float32) for name in names}})
+    header = read_header(path)
+    assert header is not None
+    assert header.warning == "its further channels are left out (Z, normal.X, normal.Y, …)"
+    assert np.array_equal(read_still(path).rgb, read_still(write_exr(tmp_path / "b.exr", rgb(plain))).rgb)
+    header = read_header(write_exr(tmp_path / "c.exr", {**rgb(plain), "A": np.ones((4, 4), np.float32)}))
+    assert header is not None
+    assert header.warning is None
+
+
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.99])
 def test_a_file_that_is_cut_short_is_told(tmp_path: Path, share: float) -> None:
     whole = encode(moving(0).astype(np.uint16) * 257, Path("a.exr"))

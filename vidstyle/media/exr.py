@@ -33,6 +33,7 @@ _LINES = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
 _BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 """Where red, green, blue and white lie, x and y each."""
 _NEAR = 0.005
+_PAINTED = ("R", "G", "B", "A", "Y")
 _FOREIGN = "its primaries are others than those of BT.709 (ACES?), for which they are taken, here and in what is written; convert it first"
 _A_HAIR = 1e-3
 """What half floats round to either side of black and white is not cut off."""
@@ -44,9 +45,14 @@ def describe(file: BinaryIO) -> tuple[int, int, str | None] | None:
     header = _header(file.read(_HEAD))
     if header is None:
         return None
+    remarks = []
     primaries = header.get("chromaticities", b"")
-    foreign = len(primaries) == 32 and max(abs(a - b) for a, b in zip(struct.unpack("<8f", primaries), _BT709, strict=True)) > _NEAR
-    return *_extent(header["displayWindow"]), _FOREIGN if foreign else None
+    if len(primaries) == 32 and max(abs(a - b) for a, b in zip(struct.unpack("<8f", primaries), _BT709, strict=True)) > _NEAR:
+        remarks.append(_FOREIGN)
+    others = [name for name in _channels(header) if name not in _PAINTED]
+    if others:
+        remarks.append(f"its further channels are left out ({', '.join(others[:3])}{', …' if len(others) > 3 else ''})")
+    return *_extent(header["displayWindow"]), "; ".join(remarks) or None
 
 
 def decode(path: Path, data: bytes) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None, bool]:
@@ -159,6 +165,15 @@ def _header(data: bytes) -> dict[str, bytes] | None:
     if place >= len(data) or any(len(window) != 16 or min(_extent(window)) < 1 for window in windows):
         return None
     return found
+
+
+def _channels(header: dict[str, bytes]) -> list[str]:
+    """Their names, each of which stands in front of 16 bytes on how it is stored."""
+    listed, place, names = header.get("channels", b""), 0, []
+    while (end := listed.find(b"\0", place)) > place:
+        names.append(listed[place:end].decode("latin-1"))
+        place = end + 17
+    return names
 
 
 def _extent(window: bytes) -> tuple[int, int]:
