@@ -87,7 +87,10 @@ class TestChosen:
         with pytest.raises(UsageError, match="1, 3, 5, 7, 9 and 14 further gaps"):
             names_of(tmp_path / "s%d.png").chosen(None)
 
-    @pytest.mark.parametrize(("there", "hint"), [("s.0007.png", r"s\.%04d\.png"), ("s.7.png", r"s\.%d\.png"), ("t.png", "check the name")])
+    @pytest.mark.parametrize(
+        ("there", "hint"),
+        [("s.0007.png", r"s\.%04d\.png"), ("s.7.png", r"s\.%d\.png"), ("s.1001.png", r"s\.%04d\.png"), ("t.png", "check the name")],
+    )
     def test_none_at_all(self, tmp_path: Path, there: str, hint: str) -> None:
         make(tmp_path, there)
         with pytest.raises(UsageError, match=rf"no file such as s\.00001\.png.*{hint}"):

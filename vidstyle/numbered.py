@@ -138,7 +138,8 @@ class FrameNames:
         found = sorted(match[1] for entry in self.directory.iterdir() if (match := shape.fullmatch(entry.name)))
         if not found:
             return ""
-        digits = len(found[0]) if found[0].startswith("0") else 1
+        lengths = {len(number) for number in found}
+        digits = lengths.pop() if len(lengths) == 1 else 1
         other = FrameNames(self.directory, self.before, digits, self.after)
         return f"; there is {self.before}{found[0]}{self.after}, for which write {other}"
 
