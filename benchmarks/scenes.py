@@ -29,7 +29,8 @@ from benchmarks.machine import describe_machine, save
 from benchmarks.quality import STYLE, Picture, frames_of, own_and_flags, per_frame_optimum, stylise
 from tests.clips import make_clip
 from tests.scenes import Scene
-from vidstyle.evaluate import luma, saturation, sharpness, warping_error
+from vidstyle.evaluate import luma, saturation, sharpness
+from vidstyle.flow import warping_error
 from vidstyle.losses import STYLE_LOSSES
 from vidstyle.media import read_style
 from vidstyle.objective import Region, StyleTargets

@@ -4,7 +4,7 @@
     python -m tests.readme_run --make PATH [...]      only make tiny media under these names
 
 Inputs that a command or snippet names are made under that name: a clip of a few 64×48 frames with
-sound, a picture, a directory of frames. `vidstyle` commands run with few steps; Python snippets run
+sound, a picture, a directory of frames, a sequence numbered from 1001. `vidstyle` commands run with few steps; Python snippets run
 as they stand. What set-up and tests have done already (`make test`, `pip install`, …) is listed and
 not repeated; a fence after `<!-- not run: why -->` is listed with its reason.
 """
@@ -26,6 +26,8 @@ from pathlib import Path
 import cv2
 
 from tests.clips import make_clip, moving
+from vidstyle.media.stills import encode
+from vidstyle.numbered import FrameNames
 
 ROOT = Path(__file__).resolve().parent.parent
 DONE_BY_CI = (
@@ -45,7 +47,7 @@ DONE_BY_CI = (
 )
 FEW_STEPS = "--first-iterations 3 --iterations 2 --size 64 -y"
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".gif", ".avi"}
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".exr"}
 END_OF_COMMAND = re.compile(r"\s(?:\||&&|;|>|2>)")
 
 
@@ -132,6 +134,10 @@ def make_media(name: str, directory: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    if names := FrameNames.of(path):
+        for number in range(1001, 1005):
+            (path.parent / names.name(number)).write_bytes(encode(moving(number), path))
+        return
     if path.suffix.lower() in PICTURES:
         cv2.imwrite(str(path), moving(3)[..., ::-1])
     elif path.suffix.lower() == ".gif":
@@ -186,7 +192,13 @@ def run(snippet: Snippet, directory: Path) -> str:
         return "took more than ten minutes"
     if result.returncode:
         return f"exit code {result.returncode}\n{result.stdout}".rstrip()
-    return "" if output is None or (directory / output).exists() else f"ended with 0, but there is no {output}"
+    return "" if output in (None, "-") or is_there(directory / output) else f"ended with 0, but there is no {output}"
+
+
+def is_there(output: Path) -> bool:
+    """Whether there is such a file or directory, or a frame of such a sequence."""
+    names = FrameNames.of(output)
+    return output.exists() if names is None else bool(names.there())
 
 
 def main(arguments: list[str]) -> int:

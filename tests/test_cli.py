@@ -17,9 +17,9 @@ from PIL import Image
 
 import vidstyle
 from vidstyle import cli, errors
-from vidstyle.cli.progress import Outlook
 from vidstyle.cli.terminal import say
 from vidstyle.errors import MediaError, NotEnoughMemory, NumericalError
+from vidstyle.progress import Outlook
 from vidstyle.settings import Settings, flag_table, preset_names
 from vidstyle.words import duration
 
@@ -199,6 +199,17 @@ def test_help_begins_with_examples_that_parse(help_text):
 def test_a_texture_and_a_reconstruction_need_no_style(preset):
     command = cli.parse(["photo.jpg", "-o", "out.png", "--preset", preset])
     assert (command.source, command.styles) == (Path("photo.jpg"), [])
+
+
+@pytest.mark.parametrize(
+    ("words", "sheet"),
+    [
+        ("in/shot.%04d.exr style.jpg --preview", "shot.preview.png"),
+        ("clip.mp4 style.jpg --preview -o out/painted_##.tif", "out/painted.preview.png"),
+    ],
+)
+def test_the_sheet_of_a_sequence_has_a_name_without_numbers(words, sheet):
+    assert cli.parse(words.split()).output == Path(sheet)
 
 
 def test_version(capsys):

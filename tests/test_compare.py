@@ -143,3 +143,20 @@ class TestCommand:
 def test_the_comparison_lies_beside_the_output() -> None:
     assert comparison_path(Path("a/out.mov"), "side") == Path("a/out.side.mp4")
     assert comparison_path(Path("out.jpg"), "wipe") == Path("out.wipe.png")
+    assert comparison_path(Path("a/shot_%04d.exr"), "side") == Path("a/shot.side.mp4")
+
+
+@pytest.mark.parametrize("source", ["s.%04d.png", "clip.mkv"])
+def test_of_a_sequence_the_frames_with_the_sources_numbers_are_shown(tmp_path: Path, source: str) -> None:
+    """Beside them may lie what other jobs have made."""
+    make_clip(tmp_path / "clip.mkv", [moving(number) for number in range(3)], codec="ffv1", pix_fmt="bgr0", matrix=0)
+    first = 5 if "%" in source else 1
+    for number in range(3):
+        write_png(tmp_path / f"s.{number + 5:04}.png", moving(number))
+        write_png(tmp_path / f"p.{number + first}.png", 255 - moving(number))
+    for number in (0, 8, 9, 12):
+        write_png(tmp_path / f"p.{number}.png", moving(40))
+    assert compare(tmp_path / source, tmp_path / "p.%d.png", tmp_path / "both.mkv", "side", LOSSLESS) == 3
+    for number, frame in enumerate(frames_of(tmp_path / "both.mkv")):
+        np.testing.assert_array_equal(frame.rgb[:, :64], moving(number))
+        np.testing.assert_array_equal(frame.rgb[:, 68:], 255 - moving(number))

@@ -26,6 +26,8 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / directory).mkdir()
     for name in ("style.png", "photo.png", "x.preview.png", "photos/a.png", "photos/b.png", "photos/style.png"):
         write_png(tmp_path / name, moving(len(name)))
+    for number in (10, 11):
+        write_png(tmp_path / "photos" / f"shot.{number}.png", moving(number))
     make_clip(tmp_path / "clips" / "a.mkv", 3)
     (tmp_path / "link.log").symlink_to("film.mkv")
     (tmp_path / "own.toml").write_text("[content]\nweight = 4.0\n")
@@ -62,6 +64,11 @@ def content(directory: Path) -> dict[str, bytes]:
         "photos style.png -o .",
         "photos style.png -o photos/c.ppm --log-json photos/c.tga",
         "film.mkv style.png -o out.mkv --config own.toml --log-json own.toml",
+        "photos/shot.%d.png style.png -o photos/shot.##.png -y",
+        "film.mkv photos/shot.10.png -o photos/shot.%d.png -y",
+        "photos/shot.%d.png style.png -o photos/shot.12.png -y",
+        "photos/shot.%d.png style.png -o painted.%d.png --log-json photos/shot.11.png",
+        "film.mkv style.png -o out.mkv --mask photos/shot.%d.png --log-json photos/shot.10.png",
         "film.mkv style.png -o out.mkv --preset own.toml --log-json own.toml",
         "clips style.png -o painted --batch --config own.toml --log-json own.toml",
         "clips style.png -o painted --batch --init photo.png --log-json photo.png",

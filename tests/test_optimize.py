@@ -112,7 +112,7 @@ def test_what_steps_that_overshot_have_lost_is_made_good() -> None:
 def test_reports_the_picture_that_is_returned_and_every_step(name: str) -> None:
     function, _ = quadratic()
     seen: list[float] = []
-    result = OPTIMIZERS[name](function, START, 15, on_step=lambda step, report: seen.append(report.total))
+    result = OPTIMIZERS[name](function, START, 15, on_step=lambda step, report, image: seen.append(report.total))
     assert function(result.image).report.total == pytest.approx(result.report.total, rel=1e-5)
     assert tuple(seen) == result.trace
     assert len(seen) == result.steps == 15

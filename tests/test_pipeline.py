@@ -404,3 +404,54 @@ def test_a_record_of_another_program_is_told(tmp_path: Path) -> None:
         pytest.raises(WorkspaceError, match=r"out\.mkv\.vidstyle: .*--fresh"),
     ):
         pipeline._report(workspace, {"index": 0})
+
+
+class TestSequences:
+    """Numbered pictures by one name, in and out."""
+
+    @pytest.fixture
+    def shot(self, tmp_path: Path) -> Path:
+        (tmp_path / "in").mkdir()
+        for number in range(1001, 1006):
+            write_png(tmp_path / "in" / f"shot.{number}.png", SCENE.frame(number - 1001))
+        return tmp_path / "in" / "shot.%04d.png"
+
+    def test_a_range_is_painted_and_keeps_its_numbers(self, shot: Path, style: Path, tmp_path: Path) -> None:
+        output = tmp_path / "painted.####.exr"
+        result = stylize(shot, [style], output, settings(run={"frames": "1002-1004"}))
+        assert (result.output, result.frames) == (output, 3)
+        assert sorted(path.name for path in tmp_path.glob("painted*")) == [f"painted.{number}.exr" for number in (1002, 1003, 1004)]
+        stylize(shot.parent, [style], tmp_path / "all", settings(run={"start": "1f", "end": "4f"}))
+        for painted, other in zip(frames_of(output), frames_of(tmp_path / "all"), strict=True):
+            assert np.abs(painted.rgb.astype(int) - other.rgb).max() <= 1
+
+    def test_only_its_own_files_count_as_input(self, shot: Path, style: Path, tmp_path: Path) -> None:
+        made = settings(run={"frames": "1001-1003"})
+        output = tmp_path / "painted.%04d.png"
+        with pytest.raises(Interrupted):
+            stylize(shot, [style], output, made, progress=Recorder(2))
+        assert workspace_path(output).is_dir()
+        write_png(shot.parent / "shot.1004.png", SCENE.frame(9))
+        write_png(shot.parent / "other.1001.png", SCENE.frame(9))
+        recorder = Recorder()
+        stylize(shot, [style], output, made, progress=recorder)
+        assert recorder.done >= 1
+        with pytest.raises(Interrupted):
+            stylize(shot, [style], output, made, JobOptions(overwrite=True), Recorder(2))
+        write_png(shot.parent / "shot.1002.png", SCENE.frame(9))
+        recorder = Recorder()
+        stylize(shot, [style], output, made, JobOptions(overwrite=True), recorder)
+        assert recorder.done == 0
+
+    def test_masks_go_by_the_same_numbers(self, shot: Path, style: Path, tmp_path: Path) -> None:
+        for number in range(1001, 1006):
+            mask = np.zeros((32, 48), np.uint8)
+            mask[:, : 8 * (number - 1000)] = 255
+            write_png(tmp_path / f"mask.{number}.png", mask)
+        masked = {"run": {"frames": "1003-1004"}, "mask": {"paths": [str(tmp_path / "mask.####.png")]}}
+        stylize(shot, [style], tmp_path / "out", settings(**masked))
+        for number in (1003, 1004):
+            before, after = (frames_of(place / f"shot.{number}.png")[0].rgb for place in (shot.parent, tmp_path / "out"))
+            edge = 8 * (number - 1000)
+            assert np.array_equal(before[:, edge:], after[:, edge:])
+            assert not np.array_equal(before[:, :edge], after[:, :edge])

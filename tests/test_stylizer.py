@@ -46,7 +46,7 @@ def stylizer() -> Stylizer:
 
 def test_the_first_frame_lowers_the_loss_and_keeps_its_shape(stylizer: Stylizer) -> None:
     seen: list[float] = []
-    painted = stylizer.first(frame(0), lambda fraction, report: seen.append(fraction))
+    painted = stylizer.first(frame(0), lambda fraction, report, picture: seen.append(fraction))
     assert painted.picture.shape == (48, 64, 3)
     assert painted.picture.dtype == np.uint16
     assert painted.steps == 12

@@ -3,7 +3,7 @@
     import vidstyle
 
     image = vidstyle.stylize_image("photo.jpg", "style.jpg")
-    vidstyle.stylize("clip.mp4", ["style.jpg"], "out.mp4", vidstyle.Settings.preset("draft"))
+    vidstyle.stylize("clip.mp4", ["style.jpg"], "out.mp4", vidstyle.Settings.preset("draft"), progress=vidstyle.ProgressBar())
 
 Names are looked up when they are first used, so that `import vidstyle` does not wait for torch.
 """
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         WeightsError,
         WorkspaceError,
     )
-    from vidstyle.pipeline import JobOptions, stylize, stylize_image
+    from vidstyle.pipeline import JobOptions, JobResult, Look, stylize, stylize_image
+    from vidstyle.progress import ProgressBar
     from vidstyle.settings import Settings
 
 __version__ = "0.1.0"
@@ -32,9 +33,12 @@ __version__ = "0.1.0"
 __all__ = [
     "BatchError",
     "JobOptions",
+    "JobResult",
+    "Look",
     "MediaError",
     "NotEnoughMemory",
     "NumericalError",
+    "ProgressBar",
     "Settings",
     "UsageError",
     "VidstyleError",
@@ -45,14 +49,18 @@ __all__ = [
     "stylize_image",
 ]
 
-_PIPELINE = ("JobOptions", "stylize", "stylize_image")
+_MODULES = {
+    "Settings": "settings",
+    "ProgressBar": "progress",
+    **dict.fromkeys(("JobOptions", "JobResult", "Look", "stylize", "stylize_image"), "pipeline"),
+}
+"""Where a name comes from; the others are errors."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "settings" if name == "Settings" else "pipeline" if name in _PIPELINE else "errors"
-    value = getattr(importlib.import_module(f"vidstyle.{module}"), name)
+    value = getattr(importlib.import_module(f"vidstyle.{_MODULES.get(name, 'errors')}"), name)
     globals()[name] = value
     return value
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle.errors import UsageError
-from vidstyle.frames import Frame
+from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media import check_apart, check_output, open_sink, open_source, output_kind, write_animation, write_picture
+from vidstyle.numbered import FrameNames
 from vidstyle.pixels import resized
 from vidstyle.settings import Comparison, RunSettings, Settings
 
@@ -34,7 +35,8 @@ _SHARED_SIDE, _SHARED_SECONDS, _SHARED_RATE = 480, 6.0, 12.0
 def comparison_path(output: Path, mode: Comparison) -> Path:
     """Where the comparison goes: beside the output, a picture where that is one, else a film."""
     ending = ".png" if output_kind(output) == "image" else ".mp4"
-    return output.with_name(f"{output.stem}.{mode}{ending}")
+    sequence = FrameNames.of(output)
+    return output.with_name(f"{output.stem if sequence is None else sequence.stem}.{mode}{ending}")
 
 
 def compare(source: Path, result: Path, output: Path, mode: Comparison, settings: Settings, overwrite: bool = False) -> int:
@@ -59,7 +61,7 @@ def compare(source: Path, result: Path, output: Path, mode: Comparison, settings
     check_apart({"the comparison": output}, [source, result])
     check_output(output, output_kind(output), settings.encode, overwrite)
     count = 0
-    with open_source(source, settings.run) as medium, open_source(result, RunSettings()) as painted:
+    with open_source(source, settings.run) as medium, open_source(result, _written(result, medium.info)) as painted:
         frames = _together(medium.frames(), painted.frames(), mode)
         first = next(frames, None)
         if first is None:
@@ -85,10 +87,21 @@ def share(source: Path, result: Path, output: Path, mode: Comparison | None, set
     """
     check_apart({"--share": output}, [source, result])
     check_share(output, overwrite)
-    with open_source(source, settings.run) as medium, open_source(result, RunSettings()) as painted:
+    with open_source(source, settings.run) as medium, open_source(result, _written(result, medium.info)) as painted:
         pairs = _together(medium.frames(), painted.frames(), mode)
         pictures = [_small(picture) for picture in _sampled(pairs)]
     write_animation(output, pictures, _SHARED_RATE, overwrite)
+
+
+def _written(result: Path, source: MediaInfo) -> RunSettings:
+    """Which part of a result to read: all of it, but of a sequence, beside which others may lie, what begins with the source's number."""
+    names = FrameNames.of(result)
+    if names is None:
+        return RunSettings()
+    there, last = set(names.there()), source.number
+    while last + 1 in there:
+        last += 1
+    return RunSettings(frames=f"{source.number}-{last}")
 
 
 def check_share(output: Path, overwrite: bool = False) -> None:

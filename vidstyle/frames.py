@@ -84,12 +84,19 @@ class MediaInfo:
     tags: ColorTags = field(default_factory=ColorTags)
     streams: tuple[str, ...] = ()
     """Kinds of the streams beside the picture ("audio", "subtitle", "attachment", …), to carry over."""
+    number: int = 1
+    """Of the first frame, by its file name where that is part of a sequence (`shot.%04d.png`); others are counted from 1."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise ValueError(f"a medium has at least one pixel, got {self.width = } {self.height = }")
         if self.rate <= 0 or self.time_base <= 0:
             raise ValueError(f"rate and time base are positive, got {self.rate = } {self.time_base = }")
+
+    @property
+    def directory(self) -> Path:
+        """Where the files of the frames lie: a directory of frames itself, or what a sequence or a single file is in."""
+        return self.path if self.path.is_dir() else self.path.parent
 
 
 @dataclass(frozen=True, slots=True)

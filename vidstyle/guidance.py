@@ -18,6 +18,7 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.flow import Flows, carried, read_along
 from vidstyle.frames import FlowField, Frame, MediaInfo
 from vidstyle.media import open_source
+from vidstyle.numbered import FrameNames
 from vidstyle.pixels import feathered, to_mask
 from vidstyle.settings import Position, RunSettings, Settings, schedule_entries
 from vidstyle.stillness import SETTLING
@@ -229,10 +230,12 @@ class _Masks:
         return np.asarray(masks / np.maximum(masks.sum(axis=0, keepdims=True), 1), dtype=np.float32)
 
     def _open(self, path: Path, run: RunSettings, info: MediaInfo) -> Iterator[Mask]:
-        if not path.exists():
+        sequence = FrameNames.of(path) is not None
+        if not (sequence or path.exists()):
             raise UsageError(f"--mask {path}: no such file or directory; check the name")
         # Pictures in a directory have no rate of their own: each is the mask of one frame.
-        part = RunSettings(start=run.start, end=run.end, fps=float(info.rate) if path.is_dir() else run.fps)
+        rate = float(info.rate) if sequence or path.is_dir() else run.fps
+        part = RunSettings(start=run.start, end=run.end, frames=run.frames if sequence else None, fps=rate)
         try:
             medium = self._stack.enter_context(open_source(path, part))
         except (MediaError, UsageError) as error:

@@ -19,13 +19,17 @@ import torch
 from vidstyle.errors import NumericalError
 from vidstyle.objective import Evaluation, LossReport
 
-__all__ = ["HANDED_ON", "OPTIMIZERS", "STOP_WINDOW", "CurvaturePair", "ObjectiveFunction", "Result", "adam", "lbfgs"]
+__all__ = ["HANDED_ON", "OPTIMIZERS", "STOP_WINDOW", "CurvaturePair", "ObjectiveFunction", "Result", "Seen", "adam", "lbfgs"]
 
 ObjectiveFunction = Callable[[torch.Tensor], Evaluation]
 CurvaturePair = tuple[torch.Tensor, torch.Tensor]
 """(s, y): a step, and the change of the gradient along it; shaped like the picture. What an optimiser hands on: Adam makes it (m/√v, √v),
 its running mean of the gradient over the root of that of the square, and that root, so that of both the first is like a step
 and the second like a gradient."""
+
+Seen = Callable[[int, LossReport, torch.Tensor], None]
+"""Is called for every evaluation with its number, from 1, its terms, and the picture they are of, which is on the device and not to be
+changed. Where the device is a GPU that is some steps late, so that nobody has waited for it."""
 
 HANDED_ON = 0.5
 """Share of the first step that curvature of another picture asks for: the whole of it raised the loss in every other frame of a
@@ -76,7 +80,7 @@ def lbfgs(
     history: int = 20,
     averaging: float = 0.0,
     handed_on: float = HANDED_ON,
-    on_step: Callable[[int, LossReport], None] | None = None,
+    on_step: Seen | None = None,
 ) -> Result:
     """Limited-memory BFGS without a line search (Nocedal 1980), as the field uses it: one evaluation a step, step length 1.
 
@@ -90,7 +94,7 @@ def lbfgs(
         history: how many pairs are remembered.
         averaging: of no use to it, since its steps do not jitter.
         handed_on: share of the first step that is made by `pairs`.
-        on_step: called for every evaluation with its number, from 1, and the terms.
+        on_step: see `Seen`.
 
     Raises:
         NumericalError: the loss was not finite twice.
@@ -128,7 +132,7 @@ def adam(
     history: int = 0,
     averaging: float = 0.0,
     handed_on: float = HANDED_ON,
-    on_step: Callable[[int, LossReport], None] | None = None,
+    on_step: Seen | None = None,
 ) -> Result:
     """Adam (Kingma & Ba 2015) with β = (0.9, 0.99), clamped to [0, 1] after each step, its rate falling from 0.02 to a tenth of it.
 
@@ -180,11 +184,11 @@ class _Watch:
     What the next step depends on stays on the device; the host reads a loss at once on a CPU, `_LATE` evaluations later elsewhere.
     """
 
-    def __init__(self, start: torch.Tensor, tolerance: float, window: int, on_step: Callable[[int, LossReport], None] | None) -> None:
+    def __init__(self, start: torch.Tensor, tolerance: float, window: int, on_step: Seen | None) -> None:
         self._tolerance, self._window = tolerance, window
         self._on_step = on_step
         self._late = _lateness(start)
-        self._coming: deque[_Transfer] = deque()
+        self._coming: deque[tuple[_Transfer, torch.Tensor]] = deque()
         self._trace: list[float] = []
         self._failures = 0
         self.best = start
@@ -209,7 +213,7 @@ class _Watch:
         self._least = torch.where(better, total, self._least)
         self._terms = evaluation.values if self._terms is None else torch.where(better, evaluation.values, self._terms)
         self._names = evaluation.names
-        self._coming.append(_Transfer(evaluation.values))
+        self._coming.append((_Transfer(evaluation.values), x))
         self._read(self._late)
         return good
 
@@ -232,7 +236,8 @@ class _Watch:
     def _read(self, late: int) -> None:
         """Takes over the losses that have come, but for the last `late` ones."""
         while len(self._coming) > late:
-            report = self._report(self._coming.popleft().values())
+            transfer, x = self._coming.popleft()
+            report = self._report(transfer.values())
             if not math.isfinite(report.total):
                 self._failures += 1
                 if self._failures > 1 or not self._trace:
@@ -240,7 +245,7 @@ class _Watch:
                     raise NumericalError(f"the loss is not finite ({terms}), and was not from a safer step either; lower the weights")
             self._trace.append(report.total)
             if self._on_step is not None:
-                self._on_step(len(self._trace), report)
+                self._on_step(len(self._trace), report, x)
 
     def _report(self, values: list[float]) -> LossReport:
         return LossReport(dict(zip(self._names, values, strict=True)))

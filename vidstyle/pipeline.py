@@ -12,10 +12,11 @@ import logging
 import math
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -34,19 +35,25 @@ from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_apart, check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
 from vidstyle.motion import Motion
+from vidstyle.notebook import Painting, html_of
+from vidstyle.numbered import FrameNames
+from vidstyle.objective import LossReport
 from vidstyle.passes import KeptShot, sweep
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.plan import ahead, plan
-from vidstyle.settings import Settings, schedule_entries
+from vidstyle.settings import RunSettings, Settings, schedule_entries
 from vidstyle.stillness import Held
-from vidstyle.stylizer import Closing, Painted, Stylizer, check_size
+from vidstyle.stylizer import Closing, OnStep, Painted, Stylizer, check_size
 from vidstyle.vgg import filter_bytes
+from vidstyle.words import duration, frames
 from vidstyle.workspace import State, Workspace, WritingBehind, fingerprint_file, remove_remains
 
 __all__ = [
     "FrameReport",
     "JobOptions",
     "JobResult",
+    "Look",
+    "OnImage",
     "Progress",
     "estimate_disk",
     "estimate_memory",
@@ -150,6 +157,44 @@ class Progress(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look at a painting in work."""
+
+    frame: int
+    """Index of its frame in the job."""
+    step: int
+    """How many steps were made on the frame, over all sizes; in further passes it begins anew."""
+    image: Painting
+    """(H, W, 3) uint8 RGB, before colours and strength of the output; smaller while a first frame is painted coarse."""
+    report: LossReport
+    """The terms of the loss of just this picture."""
+
+
+OnImage = Callable[[Look], object]
+
+
+class _Told:
+    """Hands on what every step says: to the progress, and now and then to somebody who wants to look."""
+
+    def __init__(self, progress: Progress, passes: int, on_image: OnImage | None, every: int) -> None:
+        if every < 1:
+            raise UsageError(f"every: {every} is no number of steps; give 1 or more")
+        self._progress, self._passes, self._on_image, self._every = progress, passes, on_image, every
+
+    def of(self, frame: int) -> OnStep:
+        """For the steps of the painting of a frame."""
+        steps = count(1)
+
+        def on_step(fraction: float, report: LossReport, picture: Callable[[], npt.NDArray[np.uint8]]) -> None:
+            self._progress.step(fraction / self._passes, report.objective)
+            step = next(steps)
+            if self._on_image is not None and step % self._every == 0:
+                self._on_image(Look(frame, step, picture().view(Painting), report))
+
+        return on_step
+
+
 class _Silent:
     def start(self, total: int | None, done: float, needs: str) -> None:
         pass
@@ -170,6 +215,14 @@ class JobResult:
     seconds: float
     steadiness: float | None = None
     """The paintings' warping error over the source's, along the flow that they were made with; None where nothing moved on."""
+    number: int = 1
+    """Of the first frame, where the output is a sequence (`painted.%04d.png`)."""
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the film or picture itself where it is small and browsers know its kind, else some frames of it."""
+        last = self.number + self.frames - 1
+        run = RunSettings() if FrameNames.of(self.output) is None else RunSettings(frames=f"{self.number}-{last}")
+        return html_of(self.output, f"{self.output}: {frames(self.frames)} in {duration(self.seconds)}", run)
 
 
 def stylize(
@@ -179,6 +232,8 @@ def stylize(
     settings: Settings | None = None,
     options: JobOptions | None = None,
     progress: Progress | None = None,
+    on_image: OnImage | None = None,
+    every: int = 10,
 ) -> JobResult:
     """Paints a video, an image or a directory of frames in the manner of the style pictures.
 
@@ -186,13 +241,15 @@ def stylize(
     workspace, `OUTPUT.vidstyle/`; the result is the same to the byte.
 
     Args:
-        source: a video, an image, or a directory of frames.
+        source: a video, an image, a directory of frames, or a sequence of them (`shot.%04d.png`).
         styles: one style picture or several, blended by `settings.style.blend` or laid out by `settings.mask`; none where the style's
             weight is 0, where the content's is and the source itself is the style, or where `settings.style.schedule` names them.
-        output: a video, an image, or a directory of frames; by its extension.
+        output: the same; its name says which.
         settings: everything a user can turn; the defaults if left out.
         options: how the job is run.
-        progress: is told about every step and frame.
+        progress: is told about every step and frame, as `ProgressBar` is.
+        on_image: is called with a `Look` at the painting in work; what it raises ends the job, which can then be gone on with.
+        every: how many steps go by from one look to the next. A GPU waits for each.
 
     Raises:
         UsageError: paths or settings are wrong; nothing was started.
@@ -231,6 +288,7 @@ def stylize(
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
         stack.callback(_remove_empty, workspace)
         passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
+        told = _Told(progress, passes, on_image, every)
         progress.start(medium.info.frames, sum(report.share for report in _reports(workspace)), needs)
         log = (
             stack.enter_context(options.log_json.open("ab" if options.append_log else "wb", buffering=0))
@@ -240,16 +298,16 @@ def stylize(
         for report in _reports(workspace):
             _write_line(log, output, report)
         with WritingBehind(workspace) as kept:
-            for report in _paint(medium, flows, stylizer, guide, kept, progress, passes):
+            for report in _paint(medium, flows, stylizer, guide, kept, told, passes):
                 _write_line(log, output, report)
                 progress.frame(report)
         with Guide(settings, len(style_paths), medium.info, flows) as again:
             _encode(medium, again, workspace, source, output, settings, options.overwrite)
-        frames = len(_latest(workspace))
+        done = len(_latest(workspace))
         steadiness = _steadiness(workspace)
         if not options.keep_workspace:
             workspace.remove()
-    return JobResult(output, frames, time.monotonic() - began, steadiness)
+    return JobResult(output, done, time.monotonic() - began, steadiness, medium.info.number)
 
 
 def estimate_disk(height: int, width: int, frames: int, settings: Settings) -> int:
@@ -260,9 +318,15 @@ def estimate_disk(height: int, width: int, frames: int, settings: Settings) -> i
 
 
 def stylize_image(
-    source: PathLike, styles: PathLike | Sequence[PathLike] | None = None, settings: Settings | None = None
-) -> npt.NDArray[np.uint8]:
-    """Paints one picture and returns it, (H, W, 3) uint8 RGB, without writing anything.
+    source: PathLike,
+    styles: PathLike | Sequence[PathLike] | None = None,
+    settings: Settings | None = None,
+    on_image: OnImage | None = None,
+    every: int = 10,
+) -> Painting:
+    """Paints one picture and returns it, (H, W, 3) uint8 RGB, without writing anything. A notebook shows it.
+
+    Arguments are those of `stylize`.
 
     Raises:
         UsageError: `source` is no picture, or the settings are wrong.
@@ -279,16 +343,17 @@ def stylize_image(
         with Guide(settings, len(style_paths), medium.info, flows_of(settings)) as guide:
             stylizer = make_stylizer(settings, style_paths, medium.info)
             frame = next(medium.frames())
-            return paint_alone(stylizer, frame, guide.at(frame, shot_start=True))
+            on_step = _Told(_Silent(), 1, on_image, every).of(0)
+            return paint_alone(stylizer, frame, guide.at(frame, shot_start=True), on_step).view(Painting)
 
 
-def paint_alone(stylizer: Stylizer, frame: Frame, guidance: Guidance) -> npt.NDArray[np.uint8]:
+def paint_alone(stylizer: Stylizer, frame: Frame, guidance: Guidance, on_step: OnStep | None = None) -> npt.NDArray[np.uint8]:
     """One frame, owing nothing to any other, as the output would show it: (H, W, 3) uint8 RGB.
 
     Raises:
         NumericalError: the loss was not finite, twice.
     """
-    painted = stylizer.first(frame, guidance=guidance).picture
+    painted = stylizer.first(frame, on_step, guidance).picture
     picture = from_tensor(_finished(to_tensor(painted), to_tensor(frame.rgb), stylizer.settings, guidance))
     return picture.astype(np.uint8, copy=False)
 
@@ -311,13 +376,10 @@ def estimate_memory(height: int, width: int, settings: Settings) -> int:
 
 
 def _paint(
-    medium: Source, flows: Flows, stylizer: Stylizer, guide: Guide, workspace: WritingBehind, progress: Progress, passes: int
+    medium: Source, flows: Flows, stylizer: Stylizer, guide: Guide, workspace: WritingBehind, told: _Told, passes: int
 ) -> Iterator[FrameReport]:
     """Paints and stores every frame that the workspace does not hold yet, shot by shot, each in all passes before the next."""
     temporal = stylizer.settings.temporal
-
-    def on_step(fraction: float, report: Any) -> None:
-        progress.step(fraction / passes, report.objective)
 
     def looked_at(frame: Frame) -> bool:
         """Whether its warping error is asked for: on a GPU, whose host has more to do, now and then."""
@@ -358,7 +420,7 @@ def _paint(
                 neighbour = None
                 if beside.behind is not None:  # of this pass, but where a loop has come round
                     neighbour = stored(passed if (passed, beside.behind.source.index) in at else passed - 1, beside.behind.source.index)
-                painted = stylizer.again(beside, own, neighbour, workspace.state(), on_step)
+                painted = stylizer.again(beside, own, neighbour, workspace.state(), told.of(beside.frame.index))
                 errors = None
                 if beside.behind is not None and neighbour is not None and looked_at(beside.frame):
                     errors = _warping_errors(beside.frame, beside.behind, painted.picture, neighbour)
@@ -387,13 +449,15 @@ def _paint(
                 continue
             errors = None
             if step.shot_start:
-                painted = stylizer.first(frame, on_step, guidance)
+                painted = stylizer.first(frame, told.of(frame.index), guidance)
             elif temporal.framewise:
-                painted = stylizer.smoothed(frame, step.motions[0], stored(1, frame.index - 1), on_step, guidance)
+                painted = stylizer.smoothed(frame, step.motions[0], stored(1, frame.index - 1), told.of(frame.index), guidance)
             else:
                 earlier = {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions}
                 closing = None if step.towards_first is None else Closing(step.towards_first[0], newest(0), step.towards_first[1])
-                painted = stylizer.follow(frame, step.motions, earlier, workspace.state(), on_step, guidance, closing, step.answers)
+                painted = stylizer.follow(
+                    frame, step.motions, earlier, workspace.state(), told.of(frame.index), guidance, closing, step.answers
+                )
             if not step.shot_start and looked_at(frame):
                 errors = _warping_errors(frame, step.motions[0], painted.picture, stored(1, frame.index - 1))
             seconds, began = time.monotonic() - began, time.monotonic()
@@ -552,6 +616,14 @@ def _is_read(path: Path) -> bool:
     return is_media_name(path) or path.suffix.lower() in FLOW_SUFFIXES
 
 
+def _content(path: Path, run: RunSettings) -> str:
+    """SHA-256 of what is read of a file, a directory or a sequence."""
+    names = FrameNames.of(path)
+    if names is None:
+        return fingerprint_file(path, _is_read)
+    return fingerprint_file(names.directory, lambda entry: names.holds(entry.name, run.frame_range))
+
+
 def inputs_of(source: Path, styles: Sequence[Path], settings: Settings) -> list[Path]:
     """Every file and directory that a job reads: the source first, the styles, and what the settings name."""
     named = (settings.run.weights, settings.optimize.init, settings.style.detail or "", settings.flow.weights or "")
@@ -565,10 +637,10 @@ def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> di
     """What the frames depend on; a change of any of it makes a workspace worthless."""
     others = inputs_of(source, styles, settings)[1 + len(styles) :]
     return {
-        "the input": fingerprint_file(source, _is_read),
+        "the input": _content(source, settings.run),
         "the style": hashlib.sha256("".join(fingerprint_file(path) for path in styles).encode()).hexdigest(),
         "the settings": hashlib.sha256(
-            "".join([settings.fingerprint(), *(fingerprint_file(path, _is_read) for path in others)]).encode()
+            "".join([settings.fingerprint(), *(_content(path, settings.run) for path in others)]).encode()
         ).hexdigest(),
         "the version of vidstyle": __version__,
     }
@@ -654,5 +726,6 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
         logger.warning(
             "--loop: the film ends in %s and begins in %s, so that it jumps; end the schedule with the first style", styles[-1], styles[0]
         )
-    if settings.flow.estimator not in ESTIMATORS and any((settings.run.start, settings.run.end, settings.run.fps)):
-        logger.warning("--flow %s: its files are counted from the first frame of this job (--start, --end, --fps)", settings.flow.estimator)
+    if settings.flow.estimator not in ESTIMATORS and any((settings.run.start, settings.run.end, settings.run.frames, settings.run.fps)):
+        counted = "its files are counted from the first frame of this job (--start, --end, --frames, --fps)"
+        logger.warning("--flow %s: %s", settings.flow.estimator, counted)

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vidstyle.errors import UsageError
+from vidstyle.numbered import FrameRange
 
 __all__ = [
     "TILE",
@@ -133,6 +134,12 @@ def _schedule(text: str | None) -> str | None:
     return text
 
 
+def _numbers(text: str | None) -> str | None:
+    if text is not None:
+        FrameRange.parse(text)
+    return text
+
+
 def _several(value: Any) -> Any:
     """One number where several may stand."""
     return (value,) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -143,6 +150,7 @@ TILE = 16
 
 Layers = Annotated[tuple[str, ...], AfterValidator(_known_layers)]
 PositionText = Annotated[str | None, AfterValidator(_seconds_or_frames)]
+NumbersText = Annotated[str | None, AfterValidator(_numbers)]
 ScheduleText = Annotated[str | None, AfterValidator(_schedule)]
 Scales = Annotated[tuple[Annotated[float, Field(gt=0, le=8)], ...], BeforeValidator(_several)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -310,6 +318,9 @@ class RunSettings(_Section):
     size: int | None = _setting(None, "--size", "longest side worked at and written, in pixels (default: the input's)", ge=1)
     start: PositionText = _setting(None, "--start", "first moment: seconds, [HH:]MM:SS.mmm, or frames as 48f")
     end: PositionText = _setting(None, "--end", "moment to stop before, written the same way")
+    frames: NumbersText = _setting(
+        None, "--frames", "numbers of the frames to take of a sequence (shot.%04d.png), as 1001-1040 (default: all that are there)"
+    )
     fps: float | None = _setting(None, "--fps", "frames a second to work at (default: the input's own times)", ge=0.001, le=1000)
     weights: str = _setting("embedded", "--weights", "VGG-19's weights: embedded, torchvision, or a file")
     pooling: Literal["max", "avg"] = _setting("max", "--pooling", "pooling inside VGG-19")
@@ -317,6 +328,11 @@ class RunSettings(_Section):
     precision: Precision = _setting("auto", "--precision", "number format of the network; auto: tf32 on a GPU, float32 on a CPU")
     tileable: bool = _setting(False, "--tileable", "a picture whose opposite edges fit each other; its sides become multiples of 16")
     seed: int = _setting(0, "--seed", "seed of the noise start; every frame uses the same", ge=0, lt=2**63)
+
+    @property
+    def frame_range(self) -> FrameRange | None:
+        """The numbers that `frames` names; None: all."""
+        return None if self.frames is None else FrameRange.parse(self.frames)
 
 
 Comparison = Literal["side", "wipe", "stack"]

@@ -53,8 +53,9 @@ from vidstyle.workspace import State
 __all__ = ["Closing", "OnStep", "Painted", "Stylizer", "check_size", "enlarge", "enlarged_pair", "pyramid"]
 
 Picture = npt.NDArray[np.uint8]
-OnStep = Callable[[float, LossReport], None]
-"""Called after every step with the share of the frame's steps that are done, and the terms."""
+OnStep = Callable[[float, LossReport, Callable[[], Picture]], None]
+"""Called after every step with the share of the frame's steps that are done, the terms, and what gives the picture that they are of,
+(H, W, 3) uint8 RGB, if it is called at once: only then it is fetched from a GPU. A first frame is smaller while it is painted coarse."""
 
 _COARSEST_SIDE = 160
 """Longest side of the coarsest picture: strokes grow large there, and the network still sees the whole layout."""
@@ -451,7 +452,7 @@ class Stylizer:
         start: torch.Tensor,
         iterations: int,
         pairs: Sequence[CurvaturePair],
-        on_step: Callable[[int, LossReport], None] | None,
+        on_step: _OnStepOf | None,
         stop: tuple[float, int],
     ) -> Result:
         """`stop` is the tolerance, and the window over which it is meant."""
@@ -467,6 +468,11 @@ class Stylizer:
             within, placed = objective, None
             if work.rest is not None:
                 within, placed = _restrained(objective, start, 1 - to_plane(work.rest, self.device))
+
+            def seen(step: int, report: LossReport, x: torch.Tensor) -> None:
+                if on_step is not None:
+                    on_step(step, report, lambda: _picture(x if placed is None else placed(x)))
+
             try:
                 result = OPTIMIZERS[optimize.optimizer](
                     within,
@@ -478,7 +484,7 @@ class Stylizer:
                     history=optimize.history,
                     averaging=optimize.averaging,
                     handed_on=1.0 if work.changing else HANDED_ON,  # halved, another style would take half as long again
-                    on_step=on_step,
+                    on_step=seen,
                 )
             except NumericalError as error:
                 raise NumericalError(f"frame {work.frame.index}: {error}") from None
@@ -573,8 +579,16 @@ def _check_layer_weights(settings: Settings) -> None:
         )
 
 
-def _part(on_step: OnStep | None, done: float, share: float) -> Callable[[int, LossReport], None] | None:
+def _picture(image: torch.Tensor) -> Picture:
+    return from_tensor(image).astype(np.uint8, copy=False)
+
+
+_OnStepOf = Callable[[int, LossReport, Callable[[], Picture]], None]
+"""`OnStep` of one run of the optimiser, with the number of the step in it."""
+
+
+def _part(on_step: OnStep | None, done: float, share: float) -> _OnStepOf | None:
     """`on_step` seen from one run of the optimiser, whose every step is `share` of the frame's work."""
     if on_step is None:
         return None
-    return lambda step, report: on_step(done + share * step, report)
+    return lambda step, report, picture: on_step(done + share * step, report, picture)

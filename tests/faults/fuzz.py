@@ -65,6 +65,13 @@ def deep(path: Path) -> Path:
     return path
 
 
+def linear(path: Path) -> Path:
+    from vidstyle.media.stills import Still, encode
+
+    path.write_bytes(encode(moving(3), path, Still(moving(3), moving(9)[..., 0])))
+    return path
+
+
 WORDS = [(0.1, 0.3, "one"), (0.3, 0.4, "two")]
 SEEDS: dict[str, Callable[[Path], Path]] = {
     "a.mp4": lambda path: make_clip(path, 12, audio="aac", subtitles=WORDS, chapters=[(0, 0.2, "x"), (0.2, 0.4, "y")]),
@@ -86,6 +93,7 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "a.tga": picture,
     "a.tiff": picture,
     "b.tiff": deep,
+    "a.exr": linear,
 }
 
 

@@ -204,7 +204,7 @@ class TestSizesAndRates:
     def test_no_size_is_the_size_it_has(self) -> None:
         assert longest_side_size(641, 359, None) == (641, 359)
 
-    @given(st.floats(1e-9, 1000))
+    @given(st.floats(0.001, 1000))  # what --fps takes
     def test_exact_rate_is_near(self, fps: float) -> None:
         assert exact_rate(fps) > 0
         assert abs(float(exact_rate(fps)) - fps) < 0.0006

@@ -26,9 +26,11 @@ from pydantic import ValidationError
 from tyro.constructors import PrimitiveConstructorSpec
 
 from vidstyle import __version__
+from vidstyle.cli.pipes import check_pipes, piped
 from vidstyle.cli.progress import Shown, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import UsageError
+from vidstyle.numbered import FrameNames
 from vidstyle.settings import (
     Comparison,
     FlagInfo,
@@ -57,7 +59,9 @@ examples:
   vidstyle clip.mp4 style.jpg --preview --preset draft,balanced,broad-strokes
   vidstyle photo.jpg style.jpg -o painting.png
   vidstyle frames/ one.jpg two.jpg -o out.mkv --style-blend 0.3 0.7
+  vidstyle shot.%04d.exr style.jpg -o painted.%04d.exr
   vidstyle clips/ style.jpg -o painted/ --batch
+  ffmpeg -i clip.mp4 -f matroska - | vidstyle - style.jpg -o - | ffplay -
 
 Later settings win: defaults, then --preset, then --config, then flags."""
 COMMON = (
@@ -90,12 +94,21 @@ class _Arguments:
     and because their absence is then reported in this program's own words.
     """
 
-    source: Annotated[tyro.conf.Positional[str | None], _flag("video, image or directory of frames", metavar="INPUT")] = None
+    source: Annotated[
+        tyro.conf.Positional[str | None],
+        _flag(
+            "video, image, directory of frames, sequence of them (shot.%04d.exr, shot.####.png), or - for a film or picture piped in",
+            metavar="INPUT",
+        ),
+    ] = None
     styles: Annotated[
         tyro.conf.Positional[tuple[str, ...]],
         _flag("one or more pictures whose look is taken; none for --preset texture and reconstruction", metavar="STYLE [STYLE ...]"),
     ] = ()
-    output: Annotated[str | None, _flag("video, image or directory of frames to write; decides the kind", "-o", metavar="OUTPUT")] = None
+    output: Annotated[
+        str | None,
+        _flag("what to write, of the same kinds, by its name; - is a film as Matroska to stdout, at the end", "-o", metavar="OUTPUT"),
+    ] = None
     preset: Annotated[str | None, _flag(f"{', '.join(preset_names())}, or a TOML file", metavar="NAME|FILE")] = None
     config: Annotated[str | None, _flag("TOML file of settings, over the preset's", metavar="FILE")] = None
     encoder_option: Annotated[
@@ -158,6 +171,10 @@ class Command:
     report: Path | None = None
     settings_files: tuple[Path, ...] = ()
     """What `--config` and `--preset` name, where they are files."""
+    comes_piped: bool = False
+    """INPUT is `-`."""
+    goes_piped: bool = False
+    """OUTPUT is `-`."""
 
 
 # --- from argv to settings -------------------------------------------------------------------------
@@ -284,6 +301,9 @@ def _command(arguments: _Arguments) -> Command:
     for flag, asked in (("--compare", arguments.compare), ("--share", arguments.share), ("--report", arguments.report)):
         if asked is not None and (arguments.batch or arguments.preview):
             raise UsageError(f"{flag} shows what a job has made of one input; leave out {'--batch' if arguments.batch else '--preview'}")
+    piped = (arguments.source == "-", arguments.output == "-")
+    if any(piped):
+        _check_piped(arguments)
     given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output}
     missing = [name for name, value in given.items() if not value]
     if missing:
@@ -303,6 +323,8 @@ def _command(arguments: _Arguments) -> Command:
         share=Path(arguments.share) if arguments.share else None,
         report=_page_name(arguments.report, Path(output or "")),
         settings_files=tuple(Path(name) for name in (arguments.config, arguments.preset) if name and Path(name).is_file()),
+        comes_piped=piped[0],
+        goes_piped=piped[1],
     )
 
 
@@ -311,12 +333,34 @@ def _page_name(name: str | None, output: Path) -> Path | None:
     return None if name is None else Path(name) if name else output.with_name(f"{output.name}.html")
 
 
+def _check_piped(arguments: _Arguments) -> None:
+    """Refuses flags that go with files alone."""
+    if arguments.batch:
+        raise UsageError("--batch works on directories, and - is a single film; name a directory, or leave --batch out")
+    if arguments.output != "-":
+        return
+    if arguments.preview:
+        raise UsageError("--preview writes a contact sheet and no film; leave -o - out, or name the sheet with -o")
+    beside = {"--compare": arguments.compare, "--share": arguments.share, "--report": arguments.report}
+    for flag, asked in {**beside, "--keep-workspace": arguments.keep_workspace or None}.items():
+        if asked is not None:
+            raise UsageError(f"{flag}: leaves something beside OUTPUT, and - is no place for it; name a file with -o")
+
+
 def _sheet_name(output: str | None, source: str | None) -> str | None:
     """Where a contact sheet goes: to OUTPUT if that is a picture, else beside it; into the current directory where none is named."""
     if output is not None:
         path = Path(output)
+        sequence = FrameNames.of(path)
+        if sequence is not None:
+            return str(path.with_name(f"{sequence.stem}{_SHEET_ENDING}"))
         return output if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") else str(path.with_name(f"{path.stem}{_SHEET_ENDING}"))
-    return None if source is None else f"{Path(source).stem}{_SHEET_ENDING}"
+    if source is None:
+        return None
+    if source == "-":
+        return f"stdin{_SHEET_ENDING}"
+    sequence = FrameNames.of(Path(source))
+    return f"{Path(source).stem if sequence is None else sequence.stem}{_SHEET_ENDING}"
 
 
 def _ways(arguments: _Arguments) -> dict[str, Settings]:
@@ -425,11 +469,35 @@ def _run(command: Command, quiet: bool, ending: Ending) -> int:
                "--report": command.report}  # fmt: skip
     check_apart(written, command.settings_files)
     # The job looks again. Here a slip of the pen is told before torch is imported, which takes seconds.
-    kind_of(command.source)
+    if not command.comes_piped:
+        kind_of(command.source)
     for style in command.styles:
         check_style(style)
-    if not command.batch:
+    if not (command.batch or command.goes_piped):
         output_kind(command.output)
+    if command.comes_piped or command.goes_piped:
+        return _run_piped(command, quiet, ending)
+    return _run_on_files(command, quiet, ending)
+
+
+def _run_piped(command: Command, quiet: bool, ending: Ending) -> int:
+    """The same on files that stand for `-`."""
+    check_pipes(command.comes_piped, command.goes_piped)
+    with loading(ending.after_interrupt):  # an interruption of it would leave the files behind
+        import vidstyle.compare
+        import vidstyle.pipeline
+        from vidstyle.media import kind_of
+
+        if command.preview:
+            import vidstyle.preview  # noqa: F401
+    source, output = None if command.comes_piped else command.source, None if command.goes_piped else command.output
+    with piped(source, output, ending, quiet) as (source, output):
+        kind_of(source)
+        return _run_on_files(dataclasses.replace(command, source=source, output=output), quiet, ending)
+
+
+def _run_on_files(command: Command, quiet: bool, ending: Ending) -> int:
+    after_interrupt = ending.after_interrupt
     if command.preview:
         return _preview(command, quiet, after_interrupt)
     with loading(after_interrupt):
@@ -486,7 +554,10 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
         progress.close()
         if not quiet:
             steady = "" if result.steadiness is None else f"; warping error {result.steadiness:.2f} times the source's"
-            say(f"vidstyle: {result.output}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
+            where = "-" if command.goes_piped else result.output
+            say(f"vidstyle: {where}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
+        if comparison is None and command.share is None and command.report is None:
+            return 0
         ending.after_interrupt = f"; {result.output} is done, what shows it is not"
         if comparison is not None and command.compare is not None:
             compare(command.source, result.output, comparison, command.compare, command.settings, options.overwrite)

@@ -3,53 +3,20 @@
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
 from vidstyle.cli.terminal import say
+from vidstyle.progress import Outlook, ProgressBar
 from vidstyle.words import duration
 
 if TYPE_CHECKING:
     from vidstyle.pipeline import FrameReport
 
-__all__ = ["Outlook", "Shown", "progress_of"]
-
-
-class Outlook:
-    """How long the rest of a job will take.
-
-    A shot's first frame takes many times as long as one that follows, so that a plain mean is wrong for a hundred frames. Each kind goes by
-    the median of its last ones, and shots are taken to come as often as they have so far.
-    """
-
-    LAST = 30
-
-    def __init__(self) -> None:
-        self._first: deque[float] = deque(maxlen=self.LAST)
-        self._following: deque[float] = deque(maxlen=self.LAST)
-        self._paintings = self._shots = 0
-        self._share = 1.0
-
-    def frame(self, report: FrameReport) -> None:
-        """A painting is finished."""
-        starts = report.shot_start and report.passed == 1
-        (self._first if starts else self._following).append(report.seconds)
-        self._paintings += 1
-        self._shots += starts
-        self._share = report.share
-
-    def seconds_for(self, frames: float) -> float | None:
-        """For so many more; None as long as nothing is known."""
-        if not self._following:
-            return statistics.median(self._first) * frames if len(self._first) > 1 else None
-        cuts = max(self._shots - 1, 0) / self._paintings  # the film's first frame is no cut
-        first = statistics.median(self._first) if self._first else 0.0
-        return frames / self._share * ((1 - cuts) * statistics.median(self._following) + cuts * first)
+__all__ = ["Shown", "progress_of"]
 
 
 def _say_what_begins(total: int | None, done: float, needs: str) -> None:
@@ -59,47 +26,20 @@ def _say_what_begins(total: int | None, done: float, needs: str) -> None:
         say(f"vidstyle: {which}{'' if total is None else f' of {total}'} {verb} done, going on")
 
 
-class _Bar:
-    """Progress on a terminal: one line, rewritten, with part-done frames counted by their share."""
+class _Bar(ProgressBar):
+    """Progress on a terminal, taken away at the end."""
 
-    FORMAT = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} frames [{elapsed}{postfix}]"
-
-    def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-        self._done = 0.0
-        self._outlook = Outlook()
+    ENDS_WITH_THE_LAST = False
 
     def start(self, total: int | None, done: float, needs: str) -> None:
         """A job begins; `done` of its `total` frames lie in the workspace already."""
         self.close()
         _say_what_begins(total, done, needs)
-        self._done, self._outlook = done, Outlook()
+        super().start(total, done, needs)
+
+    def _made(self, total: int | None, done: float) -> tqdm[Any]:
         width: dict[str, Any] = {"dynamic_ncols": True} if _has_size(sys.stderr) else {"ncols": 80, "nrows": 24}
-        self._bar = tqdm(total=total, initial=done, file=sys.stderr, leave=False, bar_format=self.FORMAT, **width)
-
-    def step(self, fraction: float, objective: float) -> None:
-        """So much of a frame (0 to 1) is done of the painting in work."""
-        self._show(self._done + min(max(fraction, 0.0), 1.0), objective)
-
-    def frame(self, report: FrameReport) -> None:
-        """A painting is finished."""
-        self._done += report.share
-        self._outlook.frame(report)
-        self._show(self._done, report.objective)
-
-    def close(self) -> None:
-        """Takes the line away."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def _show(self, reached: float, objective: float) -> None:
-        if self._bar is None:
-            return
-        left = None if self._bar.total is None else self._outlook.seconds_for(max(self._bar.total - reached, 0))
-        about = "" if left is None else f"about {duration(left, exactly=False)} left, "
-        self._bar.set_postfix_str(f"{about}loss {objective:.4g}", refresh=False)
-        self._bar.update(max(reached - self._bar.n, 0))
+        return tqdm(total=total, initial=done, file=sys.stderr, leave=False, bar_format=self.FORMAT, **width)
 
 
 class _Lines:

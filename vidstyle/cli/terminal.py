@@ -10,12 +10,14 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -37,6 +39,14 @@ class Ending:
     """Whether Ctrl-C or SIGTERM has come."""
     after_interrupt: str = ""
     """What to do after Ctrl-C, such as "; run the same command to go on"."""
+    temporary: Path | None = None
+    """Directory that goes whatever comes."""
+
+    def clear(self) -> None:
+        """Removes the temporary directory, if there is one."""
+        for _ in range(2):  # another thread may just have written there
+            if self.temporary is not None:
+                shutil.rmtree(self.temporary, ignore_errors=True)
 
 
 def exit_code(run: Callable[[Ending], int]) -> int:
@@ -61,6 +71,8 @@ def exit_code(run: Callable[[Ending], int]) -> int:
                 say(_interrupted(ending), several=True)
                 return INTERRUPTED
             return _told(error, ending)
+        finally:
+            ending.clear()
 
 
 def _told(error: BaseException, ending: Ending) -> int:
@@ -109,6 +121,7 @@ def _not_kept_waiting(ending: Ending) -> Iterator[None]:
             if heard[0] in (signal.SIGINT, signal.SIGTERM) and not ended.wait(_PATIENCE):
                 with contextlib.suppress(OSError, ValueError):  # past tqdm and Python's buffers, whose locks another thread may hold
                     os.write(sys.stderr.fileno(), f"{_interrupted(ending)}\n".encode())
+                ending.clear()
                 os._exit(INTERRUPTED)
 
     listener = threading.Thread(target=listen, daemon=True)

@@ -16,10 +16,11 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import MediaInfo, MediaKind
 from vidstyle.media import video
 from vidstyle.media.base import Sink, Source, check_place
-from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, natural_order, only_pictures
+from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, SequenceSink, natural_order, only_pictures
 from vidstyle.media.images import ImageSink, ImageSource, write_whole
 from vidstyle.media.places import check_apart
 from vidstyle.media.stills import READABLE, WRITABLE, Header, animation, read_header, read_still, to_8_bit
+from vidstyle.numbered import FrameNames
 from vidstyle.settings import EncodeSettings, RunSettings
 
 __all__ = [
@@ -45,9 +46,9 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 # Pictures by their name that nothing here decodes, so that they are refused as pictures and not as videos.
-_UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".psd", ".svg", ".exr", ".hdr", ".jxl"})
+_UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".psd", ".svg", ".hdr", ".jxl"})
 
-_STYLE_FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
+_STYLE_FORMATS = "JPEG, PNG, WebP, TIFF, EXR, BMP or GIF"
 
 _FURTHER_VIDEOS = frozenset({".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".ogv", ".3gp", ".mxf"})
 
@@ -57,10 +58,17 @@ def kind_of(path: Path) -> MediaKind:
 
     What is no picture is taken for a video unless its name says otherwise, so that it is refused in fitting words.
 
+    The name of a sequence (`shot.%04d.png`) stands for frames.
+
     Raises:
         UsageError: there is nothing at `path`, or no ordinary file.
         MediaError: it cannot be opened, or is an animation that cannot be decoded (WebP, AVIF).
     """
+    sequence = FrameNames.of(path)
+    if sequence is not None:
+        if path.suffix.lower() not in READABLE:
+            raise UsageError(f"{path}: a sequence is one of pictures, such as {sequence.stem}.%04d.png; give a film by its own name")
+        return "frames"
     if not path.exists():
         raise UsageError(f"{path}: no such file or directory; check the name")
     if path.is_dir():
@@ -103,7 +111,7 @@ def output_name(path: Path) -> str:
 
 
 def output_kind(path: Path | str) -> MediaKind:
-    """What an output is to be, by its name: no ending, a slash at the end or an existing directory mean frames.
+    """What an output is to be, by its name: no ending, a slash at the end, an existing directory or a number to fill in mean frames.
 
     Raises:
         UsageError: an ending that no format has.
@@ -114,7 +122,7 @@ def output_kind(path: Path | str) -> MediaKind:
     if str(path).endswith(("/", os.sep)) or not suffix or Path(path).is_dir():
         return "frames"
     if suffix in WRITABLE:
-        return "image"
+        return "image" if FrameNames.of(Path(path)) is None else "frames"
     if suffix in video.VIDEO_SUFFIXES:
         return "video"
     raise UsageError(
@@ -127,10 +135,14 @@ def open_source(path: Path, run: RunSettings, film: bool = False) -> Source:
     """Opens an input of any kind; `film` says that the output is a video.
 
     Raises:
-        UsageError: there is nothing at `path`, or `--start` and `--end` leave nothing of it.
+        UsageError: there is nothing at `path`, or `--start` and `--end` leave nothing of it, or `--frames` has no numbers to go by.
         MediaError: it cannot be read.
     """
     kind = kind_of(path)
+    if run.frames is not None and FrameNames.of(path) is None:
+        raise UsageError(
+            f"--frames {run.frames}: goes by the numbers of a sequence (shot.%04d.png), which {path} is not; use --start and --end"
+        )
     if kind == "frames":
         return FrameDirectorySource(path, run, film)
     if kind == "image":
@@ -149,12 +161,16 @@ def check_output(path: Path, kind: MediaKind, encode: EncodeSettings, overwrite:
             written to, or the encoder's settings will not do.
     """
     check_place(path)
-    _check_free(path, kind, overwrite)
+    _check_free(path, kind, overwrite, info)
     if kind == "video":
         video.check_output(path, encode, info)
 
 
-def _check_free(path: Path, kind: MediaKind, overwrite: bool) -> None:
+def _check_free(path: Path, kind: MediaKind, overwrite: bool, info: MediaInfo | None = None) -> None:
+    sequence = FrameNames.of(path)
+    if sequence is not None and kind == "frames":
+        _check_numbers(sequence, overwrite, info)
+        return
     if not path.exists():
         return
     if kind != "frames":
@@ -176,6 +192,21 @@ def _check_free(path: Path, kind: MediaKind, overwrite: bool) -> None:
         raise UsageError(f"{path}: exists already; give -y to replace the frames in it, or another name")
 
 
+def _check_numbers(sequence: FrameNames, overwrite: bool, info: MediaInfo | None) -> None:
+    """Whether a sequence can be written: its digits suffice, and no frame of it is there already."""
+    first, last = (1, None) if info is None else (info.number, info.number + info.frames - 1 if info.frames else None)
+    if last is not None:
+        sequence.check_digits(last)
+    counted = info is not None and info.kind != "video"  # of which the length is an estimate
+    taken = [number for number in sequence.there() if first <= number and not (counted and last is not None and number > last)]
+    if taken and not overwrite:
+        more = f" and {len(taken) - 1} more of {sequence}" if len(taken) > 1 else ""
+        raise UsageError(
+            f"{sequence.directory / sequence.name(taken[0])}{more}: there already; give -y to write over the frames of these numbers, or "
+            "another name"
+        )
+
+
 def open_sink(path: Path, info: MediaInfo, encode: EncodeSettings, source: Path | None, run: RunSettings, overwrite: bool = False) -> Sink:
     """Opens an output; its kind is told by its name.
 
@@ -190,9 +221,10 @@ def open_sink(path: Path, info: MediaInfo, encode: EncodeSettings, source: Path 
     """
     kind = output_kind(path)
     check_place(path)
-    _check_free(path, kind, overwrite)
+    _check_free(path, kind, overwrite, info)
     if kind == "frames":
-        return FrameDirectorySink(path, info)
+        sequence = FrameNames.of(path)
+        return FrameDirectorySink(path, info) if sequence is None else SequenceSink(sequence, info)
     if kind == "image":
         return ImageSink(path, info)
     return video.VideoSink(path, info, encode, source if info.kind == "video" else None, video.Span.of(run))

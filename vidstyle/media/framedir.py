@@ -1,4 +1,4 @@
-"""A directory of numbered pictures as a source of frames, and as an output."""
+"""Pictures as the frames of a film, in and out: all of a directory, or a sequence of numbered ones."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from vidstyle.files import sync_directory
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate
 from vidstyle.media.images import DEFAULT_RATE
-from vidstyle.media.stills import READABLE, WRITABLE, encode, frame_of, original_of, read_header, read_still
+from vidstyle.media.stills import CLIPPED, READABLE, WRITABLE, encode, frame_of, original_of, read_header, read_still
+from vidstyle.numbered import FrameNames
 from vidstyle.settings import Position, RunSettings
 
-__all__ = ["FrameDirectorySink", "FrameDirectorySource", "natural_order", "only_pictures"]
+__all__ = ["FrameDirectorySink", "FrameDirectorySource", "SequenceSink", "natural_order", "only_pictures"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ def natural_order(name: str) -> tuple[list[str | int], str]:
 
 
 class FrameDirectorySource:
-    """The pictures of a directory in natural order, one a frame; gaps in the numbers are no gaps in time.
+    """The pictures of a directory in natural order, one a frame, where gaps in the numbers are no gaps in time; or those of a sequence
+    (`shot.%04d.png`), which has no gaps.
 
     The rate is `--fps`, else 24. Nothing but headers is read before the frames are asked for.
     """
@@ -42,10 +44,15 @@ class FrameDirectorySource:
         """Lists the directory and reads the header of every picture between `--start` and `--end`; `film` says that they become a video.
 
         Raises:
-            UsageError: `--start` and `--end` leave no frame.
+            UsageError: `--start` and `--end` leave no frame, or some of a sequence are missing.
             MediaError: there is no picture, one is unreadable, or they differ in size.
         """
-        names = _pictures(path)
+        sequence = FrameNames.of(path)
+        if sequence is None:
+            names, number = _pictures(path), 1
+        else:
+            numbers = sequence.chosen(run.frame_range)
+            names, number = [sequence.name(one) for one in numbers], numbers[0]
         rate = exact_rate(run.fps or DEFAULT_RATE)
         start = _frame_at(run.start, rate, 0)
         end = min(_frame_at(run.end, rate, len(names)), len(names))
@@ -57,9 +64,12 @@ class FrameDirectorySource:
             raise UsageError(f"--end {run.end}: not after the start, so no frame is left")
         self._names = names[start:end]
         self._film = film
-        width, height = _common_size(path, self._names)
+        self._clips = False
+        self._directory = path if sequence is None else sequence.directory
+        width, height = _common_size(self._directory, self._names)
         width, height = even_size(width, height, run.size)
-        self.info = MediaInfo(path, "frames", width, height, rate, 1 / rate, frames=len(self._names), duration=len(self._names) / rate)
+        count = len(self._names)
+        self.info = MediaInfo(path, "frames", width, height, rate, 1 / rate, frames=count, duration=count / rate, number=number + start)
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
         """The pictures, decoded one at a time; `pts` is the index.
@@ -69,10 +79,13 @@ class FrameDirectorySource:
         """
         for index in range(first, len(self._names)):
             name = self._names[index]
-            still = read_still(self.info.path / name)
+            still = read_still(self._directory / name)
             if self._film and still.alpha is not None:
                 self._film = False  # told once
                 logger.warning("%s: the transparency of its pictures is left out, a video has none", self.info.path)
+            if still.clipped and not self._clips:
+                self._clips = True
+                logger.warning("%s: %s", self._directory / name, CLIPPED)
             yield frame_of(index, still, self.info, name)
 
     def close(self) -> None:
@@ -189,6 +202,7 @@ class FrameDirectorySink:
             raise ValueError(f"all frames have the same size, got {picture.shape = } after {self._size}")
         self._size = picture.shape
         target = self._partial / self._free_name(name)
+        self._written.add(target.name.casefold())
         path = original_of(self._info, name)
         data = encode(picture, target, read_still(path) if path is not None else None)
         try:
@@ -207,7 +221,6 @@ class FrameDirectorySink:
             chosen = name if Path(name).suffix.lower() in WRITABLE else f"{Path(name).stem}.png"
             if chosen.casefold() in self._written:
                 chosen = f"{name}.png"
-        self._written.add(chosen.casefold())
         return chosen
 
     def __enter__(self) -> Self:
@@ -239,3 +252,30 @@ class FrameDirectorySink:
             raise
         sync_directory(self._path.parent)
         shutil.rmtree(self._old)
+
+
+class SequenceSink(FrameDirectorySink):
+    """Numbered pictures (`shot.%04d.png`), put in place at the end, one after the other.
+
+    They have the numbers of the source's frames where those are a sequence too, and are counted from 1 otherwise. What else lies in their
+    directory stays, frames of other numbers too. A kill while they are put in place leaves some there, each of them whole; the workspace
+    is there still, so that the same command with `-y` ends it.
+    """
+
+    def __init__(self, names: FrameNames, info: MediaInfo) -> None:
+        """Makes the hidden directory beside them that the frames go into; `info` is the source's.
+
+        Raises:
+            MediaError: the directory cannot be made.
+        """
+        super().__init__(Path(str(names)), info)
+        self._names = names
+
+    def _free_name(self, name: str) -> str:
+        return self._names.name(self._info.number + len(self._written))
+
+    def _put_in_place(self) -> None:
+        sync_directory(self._partial)
+        for picture in sorted(self._partial.iterdir()):
+            picture.replace(self._path.with_name(picture.name))
+        sync_directory(self._path.parent)

@@ -14,7 +14,7 @@ from vidstyle.errors import MediaError
 from vidstyle.files import sync_directory
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate, longest_side_size
-from vidstyle.media.stills import encode, frame_of, holds_profile, holds_transparency, original_of, read_header, read_still
+from vidstyle.media.stills import CLIPPED, encode, frame_of, holds_profile, holds_transparency, original_of, read_header, read_still
 from vidstyle.settings import TILE, RunSettings
 
 __all__ = ["DEFAULT_RATE", "ImageSink", "ImageSource", "write_whole"]
@@ -48,6 +48,7 @@ class ImageSource:
         rate = exact_rate(run.fps or DEFAULT_RATE)
         self.info = MediaInfo(path, "image", width, height, rate, 1 / rate, frames=1, duration=1 / rate)
         self._film = film
+        self._clips = False
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
         """The picture, of the size in `info`; nothing where `first` is past it."""
@@ -56,6 +57,9 @@ class ImageSource:
             if self._film and still.alpha is not None:
                 self._film = False  # told once
                 logger.warning("%s: its transparency is left out, a video has none", self.info.path)
+            if still.clipped and not self._clips:
+                self._clips = True
+                logger.warning("%s: %s", self.info.path, CLIPPED)
             yield frame_of(0, still, self.info, self.info.path.name)
 
     def close(self) -> None:

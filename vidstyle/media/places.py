@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vidstyle.errors import UsageError
 from vidstyle.media.stills import READABLE
+from vidstyle.numbered import FrameNames
 
 __all__ = ["check_apart"]
 
@@ -16,25 +17,45 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path]) -> Non
 
     Args:
         written: what it is called in a message ("OUTPUT", "--log-json") -> file or directory; None where there is none.
-        read: files and directories; those that are missing count too.
+        read: files and directories; those that are missing count too. Here and there a sequence (`shot.%04d.png`) stands for its files.
 
     Raises:
         UsageError: two of them are one, a directory that is replaced holds what is read, or a picture would come to lie among those
             of a directory that is read.
     """
     places = [(name, path, path.resolve()) for name, path in written.items() if path is not None]
-    inputs = [(path, path.resolve()) for path in read]
+    inputs = [(path, path.resolve(), _files(path)) for path in read]
     for number, (name, path, place) in enumerate(places):
         for other, earlier, taken in places[:number]:
-            if place == taken or _one(path, earlier):
+            if place == taken or _one(path, earlier) or _is_frame(place, earlier) or _is_frame(taken, path):
                 raise UsageError(f"{name} {path}: is {other} too; give another name")
-        for own, source in inputs:
-            if place == source or _one(path, own):
+        for own, source, files in inputs:
+            if place == source or _one(path, own) or place in files or any(_is_frame(file, path) for file in files):
                 raise UsageError(f"{name} {path}: is an input of this job too; give another name")
             if path.is_dir() and place in source.parents:
                 raise UsageError(f"{name} {path}: holds an input of this job, {own}, and would be replaced; give another name")
+            if _is_frame(place, own):
+                raise UsageError(f"{name} {path}: would be one of the frames {own}; give another name")
             if source.is_dir() and place.parent == source and place.suffix.lower() in READABLE:
                 raise UsageError(f"{name} {path}: would lie among the pictures of {own}; give another directory")
+
+
+def _files(path: Path) -> frozenset[Path]:
+    """The files that a path names, by their own names and by what links lead to: of a sequence those that are there, else one."""
+    names = FrameNames.of(path)
+    if names is None:
+        return frozenset({path.parent.resolve() / path.name, path.resolve()})
+    if not names.directory.is_dir():
+        return frozenset()
+    directory = names.directory.resolve()
+    own = [directory / names.name(number) for number in names.there()]
+    return frozenset(own) | frozenset(file.resolve() for file in own)
+
+
+def _is_frame(file: Path, path: Path) -> bool:
+    """Whether a file, its directory resolved, bears one of the names that a sequence has."""
+    names = FrameNames.of(path)
+    return names is not None and file.parent == names.directory.resolve() and names.number(file.name) is not None
 
 
 def _one(path: Path, other: Path) -> bool:

@@ -1,7 +1,7 @@
 """Picture files: what their headers say, how they are read and written.
 
 Pillow reads headers (size, orientation and animation without decoding a pixel), OpenCV decodes and encodes, because it keeps
-16 bits a channel. Pillow decodes where OpenCV would not do: JPEG, whose library complains on stderr there.
+16 bits a channel. Pillow decodes where OpenCV would not do: JPEG, whose library complains on stderr there. OpenEXR is FFmpeg's (`exr`).
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from PIL import Image, ImageOps, TiffImagePlugin
 
 from vidstyle.errors import MediaError
 from vidstyle.frames import Frame, MediaInfo
-from vidstyle.media.base import Picture
+from vidstyle.media import exr
+from vidstyle.media.base import MOST_PIXELS, Picture
 from vidstyle.media.tonemap import HDR_TRANSFERS, hdr_word, tone_mapped
 
 __all__ = [
+    "CLIPPED",
     "READABLE",
     "WRITABLE",
     "Header",
@@ -46,17 +48,20 @@ __all__ = [
 
 READABLE: Final = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".tga"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".tga", ".exr"}
 )
 """File name endings, in lower case, of the pictures that can be read."""
 
-WRITABLE: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+WRITABLE: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".exr")
 """File name endings, in lower case, of the pictures that can be written."""
+
+CLIPPED: Final = "light brighter than white (1.0) or darker than black is cut off, here and later on; grade it down first to keep it"
+"""What is said of the first picture that is `clipped`, after its name."""
 
 Depth = TypeVar("Depth", bound=np.integer[Any])
 
 _DEEP = frozenset({".png", ".tif", ".tiff"})
-_TRANSPARENT = frozenset({".png", ".webp", ".tif", ".tiff"})
+_TRANSPARENT = frozenset({".png", ".webp", ".tif", ".tiff", ".exr"})
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 _MOVING = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
@@ -92,23 +97,25 @@ class Header:
     width: int
     """Upright, that is after the orientation is applied."""
     height: int
-    orientation: int
+    orientation: int = 1
     """EXIF's orientation, 1 to 8, still to be applied to the decoded pixels; 1 is upright."""
-    profile: bytes | None
+    profile: bytes | None = None
     """ICC profile, of any colour model."""
-    animated: bool
+    animated: bool = False
     """More than one picture, meant to be shown one after the other."""
-    pages: bool
+    pages: bool = False
     """More than one picture, meant to lie side by side (TIFF)."""
-    dark_is_large: bool
+    dark_is_large: bool = False
     """A grey TIFF whose white is 0."""
-    hdr: tuple[int, int] | None
+    remark: str | None = None
+    """Of its format, what is to be said."""
+    hdr: tuple[int, int] | None = None
     """FFmpeg's numbers for transfer characteristics and primaries where they are HDR, see `tone_mapped`."""
 
     @property
     def warning(self) -> str | None:
         """What is to be said of the picture before its pixels are used, after its name."""
-        return None if self.hdr is None else hdr_word(self.hdr[0])
+        return self.remark if self.hdr is None else hdr_word(self.hdr[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,8 @@ class Still:
     alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None
     profile: bytes | None = None
     """ICC profile that says what the values of R, G and B mean; None where there is none, or one of another model (grey, CMYK)."""
+    clipped: bool = False
+    """Whether the file has light brighter than white, or darker than black, which is cut off."""
 
 
 def read_header(path: Path) -> Header | None:
@@ -134,6 +143,15 @@ def read_header(path: Path) -> Header | None:
         with path.open("rb") as file, warnings.catch_warnings():
             # Pillow warns of oddities in headers; what matters is whether the pixels can be decoded.
             warnings.simplefilter("ignore")
+            if file.read(len(exr.MAGIC)) == exr.MAGIC:
+                file.seek(0)
+                if (found := exr.describe(file)) is None:
+                    return None
+                width, height, remark = found
+                if width * height > MOST_PIXELS:
+                    raise MediaError(f"{path}: more pixels than a picture should have; shrink it first")
+                return Header("EXR", width, height, remark=remark)
+            file.seek(0)
             Image.init()
             # A TGA has no mark of its own: anything could pass for one.
             formats = [*_FORMATS, "TGA"] if path.suffix.lower() == ".tga" else _FORMATS
@@ -174,7 +192,6 @@ def _describe(image: Image.Image) -> Header:
         animated=several and kind in _MOVING,
         pages=several and kind == "TIFF",
         dark_is_large=isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC_TAG) == 0,
-        hdr=None,
     )
 
 
@@ -232,6 +249,9 @@ def read_still(path: Path) -> Still:
         raise MediaError(f"{path}: not a picture that can be read; give a JPEG, PNG, WebP, TIFF, BMP or GIF")
     if header.animated:
         raise MediaError(f"{path}: an animated picture where a still one is needed; give one of its frames")
+    if header.format == "EXR":
+        rgb, alpha, clipped = exr.decode(path, data)
+        return replace(_shown(rgb, alpha), clipped=clipped)
     if header.format == "PNG":
         data = _critical_chunks(path, data)
     pixels: npt.NDArray[Any] | None  # the stubs say that there is always an array; a picture that cannot be decoded gives None
@@ -261,8 +281,7 @@ def read_still(path: Path) -> Still:
         pixels = ((pixels.clip(0, white).astype(np.uint32) * largest + white // 2) // white).astype(pixels.dtype)
     still = _split(_upright(pixels, header.orientation))
     if header.hdr is not None:
-        deep = still.rgb.astype(np.uint16) * np.uint16(1 if still.rgb.dtype == np.uint16 else 257)
-        return Still(tone_mapped(deep, *header.hdr), None if still.alpha is None else to_8_bit(still.alpha))
+        return Still(tone_mapped(_to_16_bit(still.rgb), *header.hdr), None if still.alpha is None else to_8_bit(still.alpha))
     profile = header.profile
     return replace(still, profile=profile) if profile is not None and profile[_MODEL] == b"RGB " else still
 
@@ -348,10 +367,13 @@ def _split(pixels: npt.NDArray[Any]) -> Still:
         pixels = pixels[..., None]
     channels = pixels.shape[2]
     alpha = np.ascontiguousarray(pixels[..., -1]) if channels in (2, 4) else None
-    if alpha is not None and int(alpha.min()) == np.iinfo(alpha.dtype).max:
-        alpha = None
     rgb = pixels[..., 2::-1] if channels >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
-    return Still(np.ascontiguousarray(rgb), alpha)
+    return _shown(np.ascontiguousarray(rgb), alpha)
+
+
+def _shown(rgb: Picture, alpha: npt.NDArray[Any] | None) -> Still:
+    """A picture whose transparency, if it hides nothing, is none."""
+    return Still(rgb, None if alpha is None or int(alpha.min()) == np.iinfo(alpha.dtype).max else alpha)
 
 
 def to_8_bit(picture: Picture) -> npt.NDArray[np.uint8]:
@@ -359,6 +381,10 @@ def to_8_bit(picture: Picture) -> npt.NDArray[np.uint8]:
     if picture.dtype == np.uint16:
         return ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return picture.astype(np.uint8, copy=False)
+
+
+def _to_16_bit(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    return np.asarray(values if values.dtype == np.uint16 else values.astype(np.uint16) * 257, np.uint16)
 
 
 def fit(picture: npt.NDArray[Depth], width: int, height: int) -> npt.NDArray[Depth]:
@@ -381,7 +407,7 @@ def original_of(info: MediaInfo, name: str) -> Path | None:
     """The picture file that the frame `name` of a source came from, or None where there is none (a video)."""
     if info.kind == "image":
         return info.path
-    return info.path / name if info.kind == "frames" and name else None
+    return info.directory / name if info.kind == "frames" and name else None
 
 
 def animation(pictures: Sequence[npt.NDArray[np.uint8]], suffix: str, rate: float) -> bytes:
@@ -399,13 +425,16 @@ def animation(pictures: Sequence[npt.NDArray[np.uint8]], suffix: str, rate: floa
 def encode(picture: Picture, path: Path, original: Still | None = None) -> bytes:
     """The bytes of the picture file `path`, of the format that its ending names.
 
-    16 bits a channel where `picture` and `original` have them and the format holds them, 8 otherwise;
+    16 bits a channel where `picture` and `original` have them and the format holds them, 8 otherwise, but EXR in half floats;
     the transparency of `original`, resized, and its ICC profile, where the format holds them. JPEG and WebP at quality 95.
 
     Raises:
         MediaError: the format cannot hold the picture (too large for it).
     """
     suffix = path.suffix.lower()
+    if suffix == ".exr":
+        transparency = None if original is None or original.alpha is None else _to_16_bit(original.alpha)
+        return exr.encode(_to_16_bit(picture), None if transparency is None else fit(transparency, picture.shape[1], picture.shape[0]))
     if not (suffix in _DEEP and original is not None and original.rgb.dtype == np.uint16):
         picture = to_8_bit(picture)
     pixels: npt.NDArray[Any] = picture[..., ::-1]
