@@ -26,7 +26,7 @@ from vidstyle.cli.evaluate import main as evaluate
 from vidstyle.errors import UsageError
 from vidstyle.report import Subject, write_report
 from vidstyle.report.charts import HEIGHT, Line, chart
-from vidstyle.report.film import GAP
+from vidstyle.report.page import _GAP as GAP
 from vidstyle.settings import Settings
 
 QUICK = ["--iterations", "2", "--first-iterations", "3", "--codec", "ffv1", "--pix-fmt", "bgr0"]

@@ -25,6 +25,7 @@ from vidstyle.flow.files import FLOW_SUFFIXES, read_flow, resized_where_known, w
 from vidstyle.flow.none import NoFlow
 from vidstyle.flow.raft import Raft
 from vidstyle.flow.refined import Refined
+from vidstyle.flow.views import error_picture, flow_picture, trust_picture
 from vidstyle.flow.warp import fade_detail, warp
 
 __all__ = [
@@ -39,7 +40,9 @@ __all__ = [
     "chain",
     "compose",
     "consistency",
+    "error_picture",
     "fade_detail",
+    "flow_picture",
     "make_estimator",
     "make_flows",
     "read_along",
@@ -47,6 +50,7 @@ __all__ = [
     "reliable",
     "resized_where_known",
     "stretched",
+    "trust_picture",
     "warp",
     "warping_error",
     "write_flow",

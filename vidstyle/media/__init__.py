@@ -20,12 +20,14 @@ from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, Se
 from vidstyle.media.images import ImageSink, ImageSource, write_whole
 from vidstyle.media.places import check_apart
 from vidstyle.media.stills import READABLE, WRITABLE, Header, animation, read_header, read_still, to_8_bit
+from vidstyle.media.webm import WebM
 from vidstyle.numbered import FrameNames
 from vidstyle.settings import EncodeSettings, RunSettings
 
 __all__ = [
     "Sink",
     "Source",
+    "WebM",
     "check_apart",
     "check_output",
     "check_style",

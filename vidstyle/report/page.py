@@ -23,13 +23,11 @@ from vidstyle import __version__
 from vidstyle.device import machine
 from vidstyle.errors import UsageError
 from vidstyle.evaluate import Evaluation, evaluate
-from vidstyle.flow import Flows, consistency, make_flows
+from vidstyle.flow import Flows, consistency, error_picture, flow_picture, make_flows, trust_picture
 from vidstyle.frames import Frame
-from vidstyle.media import check_apart, check_output, open_source, read_style, write_whole
+from vidstyle.media import WebM, check_apart, check_output, open_source, read_style, write_whole
 from vidstyle.pixels import resized
 from vidstyle.report.charts import Line, chart
-from vidstyle.report.film import GAP, StackedFilm, shown_size, stacked
-from vidstyle.report.views import error_picture, flow_picture, trust_picture
 from vidstyle.settings import RunSettings, Settings, flag_table
 from vidstyle.words import duration, frames
 
@@ -40,6 +38,10 @@ Picture = npt.NDArray[np.uint8]
 
 _SHOWN_SECONDS = 30.0
 """Of a longer film the player shows the beginning, so that the page can still be sent."""
+_SHOWN_SIDE = 640
+"""Pixels of a picture in the player at most."""
+_GAP = 16
+"""Rows between source and result in the player's film, so that neither colours the other's edge."""
 _SHOWN_PAIRS, _SHOWN_SHOTS = 5, 60
 _VIEW, _THUMBNAIL = 480, 160
 """Longest sides of pictures that explain a pair, and of those in lists, in pixels."""
@@ -142,11 +144,11 @@ def _looked_through(subject: Subject, found: Evaluation) -> _Seen:
         for position, (before, after) in enumerate(zip(source, result, strict=False)):
             if film is None:
                 seen.size = after.rgb.shape[0], after.rgb.shape[1]
-                seen.shown, opening = shown_size(*seen.size), after.seconds
-                film = StackedFilm(seen.shown, Fraction(rate))
-                seen.film = _jpeg(stacked(before.rgb, after.rgb, seen.shown))
+                seen.shown, opening = _shown_size(*seen.size), after.seconds
+                film = WebM((2 * seen.shown[0] + _GAP, seen.shown[1]), Fraction(rate))
+                seen.film = _jpeg(_stacked(before.rgb, after.rgb, seen.shown))
             if is_shown := after.seconds - opening < _SHOWN_SECONDS:
-                film.add(before.rgb, after.rgb, after.seconds - opening)
+                film.add(_stacked(before.rgb, after.rgb, seen.shown), after.seconds - opening)
             if position in wanted:
                 seen.frames[position] = before, after
             if not is_shown and position >= last:
@@ -157,6 +159,18 @@ def _looked_through(subject: Subject, found: Evaluation) -> _Seen:
     if len(seen.times) > 1:
         seen.film = film.finished()
     return seen
+
+
+def _shown_size(height: int, width: int) -> tuple[int, int]:
+    """(height, width) in which a picture of this size is shown: no larger than it is, with even sides."""
+    factor = min(_SHOWN_SIDE / max(height, width), 1.0)
+    return max(2 * round(height * factor / 2), 2), max(2 * round(width * factor / 2), 2)
+
+
+def _stacked(source: Picture, result: Picture, size: tuple[int, int]) -> Picture:
+    """Both at `size`, the source above: the player's film has both in every picture, so that nothing has to keep them in step."""
+    above, below = resized(source, size), resized(result, size)
+    return np.vstack([above, np.zeros((_GAP, size[1], 3), np.uint8), below])
 
 
 def _content(subject: Subject, found: Evaluation, seen: _Seen, flows: Flows) -> dict[str, Any]:
@@ -183,7 +197,7 @@ def _content(subject: Subject, found: Evaluation, seen: _Seen, flows: Flows) -> 
         "styles": [_shown(read_style(path), _VIEW // 2, path.name) for path in subject.styles],
         "width": seen.shown[1],
         "height": seen.shown[0],
-        "gap": GAP,
+        "gap": _GAP,
         "film": _text(seen.film),
         "times": seen.times,
         "beyond": len(columns["shot_start"]) - len(seen.times),

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vidstyle.flow import Consistency, warp
+from vidstyle.flow.consistency import Consistency
+from vidstyle.flow.warp import warp
 from vidstyle.frames import FlowField
 from vidstyle.pixels import to_tensor
 
