@@ -74,8 +74,8 @@ def sections() -> Iterator[str]:
             later = "" if extra.get("picture", True) else " – *repaints nothing*"
             default = field.get_default(call_default_factory=True)
             flag = f"`{extra['flag']}`" if "flag" in extra else "`--encoder-option`"
-            rows.append([flag, f"`{key}`", values(properties[key]), shown(default), words(field.description) + later])
-        yield f"## `[{section}]` {model.__doc__.rstrip('.')}\n\n" + table(("flag", "key", "values", "default", "what it is"), rows)
+            rows.append([flag, words(field.description) + later, shown(default), values(properties[key]), f"`{key}`"])
+        yield f"## `[{section}]` {model.__doc__.rstrip('.')}\n\n" + table(("flag", "what it is", "default", "values", "key"), rows)
 
 
 def words(text: str) -> str:
