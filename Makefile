@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test campaign lint types bench-gpu clean
+.PHONY: demo test campaign lint types docs bench-gpu clean
 
 demo: $(READY)
 	rm -f out.mp4
@@ -25,11 +25,15 @@ lint: $(READY)
 types: $(READY)
 	$(VENV)/bin/mypy
 
+# The site, into site/; a link that leads nowhere, or a page that the menu lacks, is an error.
+docs: $(READY)
+	$(VENV)/bin/mkdocs build --strict
+
 bench-gpu: $(READY)
 	$(VENV)/bin/python -m benchmarks.gpu
 
 clean:
-	rm -rf $(VENV) out.mp4 out.mp4.vidstyle
+	rm -rf $(VENV) out.mp4 out.mp4.vidstyle site
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

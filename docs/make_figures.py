@@ -1,10 +1,13 @@
 """Makes the pictures of the README and the docs, with the program itself and from what was measured.
 
-    python docs/make_figures.py strip curve
+    python docs/make_figures.py strip curve steps trust start
 
 `docs/images/strip.jpg`, from sample_media: above, a frame of the source, the style and the result; below, three consecutive
 frames, each painted by itself and as the film that vidstyle makes of them. `docs/images/curve.svg`: steps a frame against objective and
 steadiness, from `benchmarks/results/curve.json`.
+
+For docs/how-it-works.md: `steps.jpg`, a picture as its loss falls; `trust.jpg`, the motion between two frames and where it is
+believed; `start.jpg`, what a frame starts from, and how much sooner it is done so.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib.pyplot as plt
@@ -20,8 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle import Settings, stylize, stylize_image
+from vidstyle.flow import consistency, stretched
+from vidstyle.frames import FlowField, Frame, MediaInfo
 from vidstyle.media import open_source, read_style
-from vidstyle.pipeline import JobOptions, workspace_path
+from vidstyle.motion import Motion, at_rest
+from vidstyle.objective import LossReport
+from vidstyle.pipeline import JobOptions, flows_of, make_stylizer, workspace_path
+from vidstyle.pixels import resized
 from vidstyle.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,9 +122,168 @@ def strip() -> None:
     cv2.imwrite(str(images / "strip.jpg"), np.vstack(rows)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
 
 
+def frames_of(path: Path, run: RunSettings, first: int, count: int) -> tuple[list[Frame], MediaInfo]:
+    """Some frames of a film or picture, from the one with index `first`, and what it is."""
+    with open_source(path, run) as medium:
+        return list(islice(medium.frames(first), count)), medium.info
+
+
+def row(figure: Any, grid: Any, pictures: dict[str, Picture]) -> None:
+    """Pictures side by side in a row of a figure's grid, each under its name."""
+    shapes = [picture.shape[1] / picture.shape[0] for picture in pictures.values()]
+    for place, (name, picture) in zip(grid.subgridspec(1, len(pictures), width_ratios=shapes), pictures.items(), strict=True):
+        axes = figure.add_subplot(place)
+        axes.imshow(picture, interpolation="nearest")
+        axes.set_title(name, fontsize=8)
+        axes.set_xticks([])
+        axes.set_yticks([])
+
+
+def saved(figure: Any, name: str) -> None:
+    """Writes a figure with photographs in it, as a JPEG of a size for a page."""
+    figure.savefig(ROOT / "docs" / "images" / name, dpi=150, pil_kwargs={"quality": 82, "optimize": True, "progressive": True})
+    plt.close(figure)
+
+
+def steps() -> None:
+    """Source, style, and the painting after more and more steps; below, what is left of content and style loss."""
+    shown = (5, 15, 40, 150)
+    plain = {"run": {"size": 160}, "optimize": {"tolerance": 0.0}}
+    (source,), info = frames_of(SAMPLES / "photo.jpg", RunSettings(size=160), 0, 1)
+    curves: dict[str, list[float]] = {"content": [], "style": []}
+
+    def note(_: float, report: LossReport) -> None:
+        for name, curve in curves.items():
+            curve.append(report.terms[name])
+
+    style = read_style(SAMPLES / "style.jpg")
+    pictures = {
+        "source": source.rgb,
+        "style": resized(style, (source.rgb.shape[0], style.shape[1] * source.rgb.shape[0] // style.shape[0])),
+    }
+    for count in shown:  # the same steps each time: a job is the same at every run
+        settings = Settings.layered([plain, {"optimize": {"first_iterations": count}}])
+        painted = make_stylizer(settings, [SAMPLES / "style.jpg"], info).first(source, note if count == shown[-1] else None)
+        pictures[f"{count} steps"] = (painted.picture >> 8).astype(np.uint8)
+    figure = plt.figure(figsize=(8, 3.6), layout="constrained")
+    grid = figure.add_gridspec(2, 1, height_ratios=[1, 1.6])
+    row(figure, grid[0], pictures)
+    axes = figure.add_subplot(grid[1])
+    for name, curve in curves.items():
+        axes.semilogy(range(1, len(curve) + 1), curve, label=f"{name} loss, weighted")
+    for count in shown:
+        axes.axvline(count, color="grey", linestyle=":", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_xticks(ticks := [1, *shown], [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("step", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8, loc="upper right")
+    saved(figure, "steps.jpg")
+
+
+def colored(flow: FlowField, longest: float) -> Picture:
+    """(H, W, 3) RGB: the direction of each vector as a hue, its length as strength; white stands still, `longest` pixels are full."""
+    angle = np.degrees(np.arctan2(flow.data[1], flow.data[0])) % 360
+    length = np.hypot(*flow.data) / longest
+    hsv = np.stack([angle / 2, 255 * length.clip(0, 1), np.full_like(angle, 255)], axis=-1).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+
+
+REASONS = {
+    "trusted": (245, 245, 245),
+    "comes from outside": (70, 110, 200),
+    "there and back disagree": (205, 60, 60),
+    "beside an edge of motion": (240, 180, 60),
+    "drawn out": (120, 80, 160),
+}
+
+
+def trust() -> None:
+    """Two frames, the flow between them, where it is trusted and why not elsewhere, and what stands still."""
+    (before, now), _ = frames_of(ROOT / "benchmarks" / "media" / "bbb_run_cut.mp4", RunSettings(size=320), 17, 2)
+    flows = flows_of(Settings())
+    flow, back = flows(now, before), flows(before, now)
+    tests = consistency(flow, back)
+    motion = Motion.between(now, before, flow, tests)
+    mask = np.full((*flow.size, 3), REASONS["trusted"], np.uint8)
+    for reason, where in zip(list(REASONS)[:0:-1], (stretched(flow), tests.boundary, tests.disoccluded, tests.outside), strict=True):
+        mask[where] = REASONS[reason]  # the plainest reason last, over the others
+    still = np.repeat((255 * motion.still).astype(np.uint8)[..., None], 3, axis=2)
+    figure = plt.figure(figsize=(8, 3.6), layout="constrained")
+    grid = figure.add_gridspec(2, 1)
+    longest = float(np.hypot(*flow.data).max())
+    row(figure, grid[0], {"the frame before": before.rgb, "the frame": now.rgb, "white: stands still": still})
+    row(
+        figure,
+        grid[1],
+        {
+            f"flow, up to {longest:.0f} pixels long": colored(flow, longest),
+            f"trust: {100 * float(motion.trust.mean()):.0f} % of the pixels": mask,
+            "why not": reasons(flow.size),
+        },
+    )
+    saved(figure, "trust.jpg")
+
+
+def reasons(size: tuple[int, int]) -> Picture:
+    """(H, W, 3): the colours of `REASONS` with their names, as large as a frame of `size`."""
+    height, width = size
+    picture = np.full((height, width, 3), 255, np.uint8)
+    for number, (name, color) in enumerate(REASONS.items()):
+        top = 8 + number * (height - 16) // len(REASONS)
+        cv2.rectangle(picture, (8, top + 4), (28, top + 22), color, cv2.FILLED)
+        cv2.rectangle(picture, (8, top + 4), (28, top + 22), (120, 120, 120), 1)
+        cv2.putText(picture, name, (38, top + 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (40, 40, 40), 1, cv2.LINE_AA)
+    return picture
+
+
+def start() -> None:
+    """What a frame starts from: the painting before, moved along the flow; and how its loss falls, beside a start from the source."""
+    plain = {"run": {"size": 160, "fps": 6}, "optimize": {"least_gain": 0.0, "tolerance": 0.0}}
+    settings = Settings.layered([plain])
+    count = settings.optimize.iterations
+    (before, now), info = frames_of(SAMPLES / "clip.mp4", settings.run, 0, 2)
+    stylizer = make_stylizer(settings, [SAMPLES / "style.jpg"], info)
+    first = stylizer.first(before)
+    motions = at_rest([Motion.found(now, before, flows_of(settings))])
+    curves: dict[str, list[float]] = {"from the painting before": [], "from the source": []}
+
+    def noting(name: str) -> Any:
+        return lambda _, report: curves[name].append(report.objective)
+
+    def following(looks: int) -> Picture:
+        stylizer.settings = Settings.layered([plain, {"optimize": {"iterations": looks, "first_iterations": looks}}])
+        painted = stylizer.follow(now, motions, {1: first.picture}, first.state, noting("from the painting before") if looks > 1 else None)
+        return (painted.picture >> 8).astype(np.uint8)
+
+    pictures = {
+        "painting before": (first.picture >> 8).astype(np.uint8),
+        "the frame": now.rgb,
+        "what it starts from": following(1),  # one look at the loss, and no step after it
+        f"after {count} steps": following(count),
+    }
+    alone = stylizer.first(now, noting("from the source"))
+    pictures[f"{count} from the source"] = (alone.picture >> 8).astype(np.uint8)
+    figure = plt.figure(figsize=(8, 3.4), layout="constrained")
+    grid = figure.add_gridspec(2, 1, height_ratios=[1, 1.6])
+    row(figure, grid[0], pictures)
+    axes = figure.add_subplot(grid[1])
+    for name, curve in curves.items():
+        axes.semilogy(range(1, len(curve) + 1), [value / 1e6 for value in curve], label=name)
+    axes.set_yticks(ticks := [3, 5, 10, 20, 50], [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("step", fontsize=8)
+    axes.set_ylabel("content + style loss, millions", fontsize=8)
+    print({name: [round(value / 1e6, 3) for value in curve] for name, curve in curves.items()})
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8)
+    saved(figure, "start.jpg")
+
+
 def main() -> None:
     """Writes the pictures that are named, all of them by default."""
-    pictures = {"strip": strip, "curve": curve}
+    pictures = {"strip": strip, "curve": curve, "steps": steps, "trust": trust, "start": start}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="*", choices=list(pictures), default=list(pictures))
     for name in parser.parse_args().pictures:

@@ -24,10 +24,10 @@ def name_of(package: Distribution) -> str:
     return re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower()
 
 
-def dependencies(of: str = "vidstyle") -> dict[str, Distribution]:
-    """What a package needs, and what that needs, as installed here: name → package."""
+def dependencies(of: str = "vidstyle", extra: str = "") -> dict[str, Distribution]:
+    """What a package needs (with one of its extras), and what that needs, as installed here: name → package."""
     found: dict[str, Distribution] = {}
-    waiting, seen = [(of, "")], set[tuple[str, str]]()  # package, and one of its extras
+    waiting, seen = [(of, extra)], set[tuple[str, str]]()  # package, and one of its extras
     while waiting:
         wanted = waiting.pop()
         if wanted in seen:
@@ -50,7 +50,8 @@ def licence_of(package: Distribution) -> str:
     """As the package states it: an SPDX expression, a line of text, or its classifiers."""
     metadata = package.metadata
     classifiers = [line.split(" :: ")[-1] for line in metadata.get_all("Classifier", []) if line.startswith("License ::")]
-    stated = metadata.get("License-Expression") or (metadata.get("License") or "").split("\n")[0] or "; ".join(classifiers)
+    line = (metadata.get("License") or "").split("\n")[0]
+    stated = metadata.get("License-Expression") or (line if line != "UNKNOWN" else "") or "; ".join(classifiers)
     return stated or STATED_ELSEWHERE.get(name_of(package), "")
 
 

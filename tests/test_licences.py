@@ -34,5 +34,16 @@ def test_every_licence_lets_a_user_use_vidstyle_commercially(rows: dict[str, str
     del rows["package"]
     assert len(rows) > 10
     for name, licence in rows.items():
-        assert FREE.search(licence), f"{name}: {licence or 'no licence stated'}"
-        assert not re.search(r"\bA?GPL|non-?commercial", licence, re.IGNORECASE), f"{name}: {licence}"
+        check(name, licence)
+
+
+def test_what_builds_the_documentation_may_be_used_commercially_too() -> None:
+    packages = licences.dependencies(extra="docs")
+    assert "mkdocs-material" in packages
+    for name, package in packages.items():
+        check(name, licences.licence_of(package))
+
+
+def check(name: str, licence: str) -> None:
+    assert FREE.search(licence), f"{name}: {licence or 'no licence stated'}"
+    assert not re.search(r"\bA?GPL|non-?commercial", licence, re.IGNORECASE), f"{name}: {licence}"
