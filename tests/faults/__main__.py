@@ -10,6 +10,7 @@ and through whole jobs (`tests.faults.test_round_trips`); then every test beside
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import pytest
 
 from benchmarks.machine import describe_machine, print_table, save
 from tests.faults import fuzz, kills
@@ -61,7 +61,7 @@ def round_trips(way: Callable[[Path, Path], None]) -> Callable[[int, int], dict[
 
 
 def suite(count: int, seed: int) -> dict[str, Any]:
-    code = pytest.main(["-q", "-p", "no:cacheprovider", str(Path(__file__).parent)])
+    code = subprocess.run([sys.executable, "-m", "pytest", "-q", str(Path(__file__).parent)]).returncode
     return {"failed": int(code != 0), "outcomes": {}}
 
 
