@@ -97,7 +97,7 @@ class _Arguments:
     source: Annotated[
         tyro.conf.Positional[str | None],
         _flag(
-            "video, image, directory of frames, sequence of them (shot.%04d.exr, shot.####.png), or - for a film or picture piped in",
+            "video, image, directory of frames, numbered frames (shot.%04d.exr, shot.####.png), or - for stdin",
             metavar="INPUT",
         ),
     ] = None
@@ -107,7 +107,7 @@ class _Arguments:
     ] = ()
     output: Annotated[
         str | None,
-        _flag("what to write, of the same kinds, by its name; - is a film as Matroska to stdout, at the end", "-o", metavar="OUTPUT"),
+        _flag("what to write, of the same kinds, by its name; - is Matroska to stdout", "-o", metavar="OUTPUT"),
     ] = None
     preset: Annotated[str | None, _flag(f"{', '.join(preset_names())}, or a TOML file", metavar="NAME|FILE")] = None
     config: Annotated[str | None, _flag("TOML file of settings, over the preset's", metavar="FILE")] = None
@@ -118,13 +118,13 @@ class _Arguments:
     preview: Annotated[
         bool,
         _flag(
-            "paint some frames small, onto one contact sheet, and say what the job would take; several presets or strengths, as draft,fine"
+            "paint some frames onto one contact sheet, and say what the job would take; for several presets, as draft,fine, or strengths"
         ),
     ] = False
     compare: Annotated[
         Comparison | None,
         _flag(
-            "write source and result in one film too, beside OUTPUT: side by side, parted by a moving edge, or one above the other",
+            "write source and result in one film too, beside OUTPUT",
             metavar="side|wipe|stack",
         ),
     ] = None
@@ -135,7 +135,7 @@ class _Arguments:
     report: Annotated[
         str | None,
         _PAGE,
-        _flag("write a page about the result: a player, curves, where it is least steady (default: OUTPUT.html)", metavar="[FILE]"),
+        _flag("write a page about the result (default: OUTPUT.html)", metavar="[FILE]"),
     ] = None
     batch: Annotated[bool, _flag("INPUT is a directory of clips, images and frame directories; OUTPUT a directory")] = False
     overwrite: Annotated[bool, _flag("replace OUTPUT if it exists", "-y")] = False
