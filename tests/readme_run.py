@@ -12,15 +12,18 @@ not repeated; a fence after `<!-- not run: why -->` is listed with its reason.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import cv2
@@ -208,26 +211,30 @@ def main(arguments: list[str]) -> int:
             make_media(name, Path.cwd())
         return 0
     files = [Path(name) for name in arguments] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    passed, failed, skipped = 0, 0, 0
-    with tempfile.TemporaryDirectory(prefix="vidstyle-readme-") as scratch:
-        for snippet in (snippet for path in files for snippet in snippets(path)):
-            title = f"{snippet.where}: {snippet.code if snippet.language == 'bash' else 'python snippet'}"
-            reason = snippet.not_run or ("done by .ci/run itself" if f"{snippet.code} ".startswith(DONE_BY_CI) else "")
-            if reason:
-                skipped += 1
-                print(f"skip  {title}  ({reason})", flush=True)
-                continue
-            started = time.monotonic()
-            # Commands may build on each other; a Python snippet stands alone, and overwrites nothing.
-            directory = Path(scratch) / (snippet.where if snippet.language == "python" else "shell")
-            directory.mkdir(exist_ok=True)
-            wrong = run(snippet, directory)
-            passed, failed = passed + (not wrong), failed + bool(wrong)
-            print(f"{'FAIL' if wrong else 'ok  '}  {title}  {time.monotonic() - started:.1f} s", flush=True)
-            if wrong:
-                print("      " + wrong.replace("\n", "\n      "), flush=True)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed or not passed else 0
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two at a time, mostly busy with starting
+    with tempfile.TemporaryDirectory(prefix="vidstyle-readme-") as scratch, ThreadPoolExecutor(2) as pool:
+        outcomes = Counter(chain.from_iterable(pool.map(lambda path: [*run_file(path, Path(scratch))], files)))
+    print(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped")))
+    return 1 if outcomes["failed"] or not outcomes["passed"] else 0
+
+
+def run_file(path: Path, scratch: Path) -> Iterator[str]:
+    """Runs the fences of one file, which may build on each other; what came of each is printed, and given in a word."""
+    for snippet in snippets(path):
+        title = f"{snippet.where}: {snippet.code if snippet.language == 'bash' else 'python snippet'}"
+        reason = snippet.not_run or ("done by .ci/run itself" if f"{snippet.code} ".startswith(DONE_BY_CI) else "")
+        if reason:
+            print(f"skip  {title}  ({reason})\n", end="", flush=True)
+            yield "skipped"
+            continue
+        started = time.monotonic()
+        # A Python snippet stands alone, and overwrites nothing.
+        directory = scratch / (snippet.where if snippet.language == "python" else path.stem)
+        directory.mkdir(exist_ok=True)
+        wrong = run(snippet, directory)
+        words = "      " + wrong.replace("\n", "\n      ") + "\n" if wrong else ""
+        print(f"{'FAIL' if wrong else 'ok  '}  {title}  {time.monotonic() - started:.1f} s\n{words}", end="", flush=True)
+        yield "failed" if wrong else "passed"
 
 
 if __name__ == "__main__":
