@@ -32,6 +32,7 @@ from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceEr
 from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
+from vidstyle.joblog import check_log, drop_lines, same_output
 from vidstyle.media import check_apart, check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
 from vidstyle.motion import Motion
@@ -100,7 +101,7 @@ class JobOptions:
     log_json: Path | None = None
     """File that gets one line of JSON a frame: the output's path and the `FrameReport`."""
     append_log: bool = False
-    """Add to that file instead of starting it anew."""
+    """Add to that file instead of starting it anew; what it says of this output goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,10 +268,7 @@ def stylize(
         raise UsageError(f"{output}: name a file, or a directory of its own, to write")
     check_apart({"OUTPUT": output, "--log-json": options.log_json}, inputs_of(source, style_paths, settings))
     if options.log_json is not None:
-        if not options.log_json.absolute().parent.is_dir():
-            raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
-        if options.log_json.is_dir():
-            raise UsageError(f"--log-json {options.log_json}: is a directory; name the file to write")
+        check_log(options.log_json)
     flows = flows_of(settings)
     with ExitStack() as stack:
         medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
@@ -290,6 +288,8 @@ def stylize(
         passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
         told = _Told(progress, passes, on_image, every)
         progress.start(medium.info.frames, sum(report.share for report in _reports(workspace)), needs)
+        if options.log_json is not None and options.append_log:
+            drop_lines(options.log_json, same_output(output).__eq__)
         log = (
             stack.enter_context(options.log_json.open("ab" if options.append_log else "wb", buffering=0))
             if options.log_json is not None
