@@ -98,6 +98,15 @@ def test_no_input_is_written_over(words: str, media: Path, capsys: pytest.Captur
     assert content(media) == before
 
 
+def test_work_that_goes_is_told_even_quietly(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = ["photo.png", "style.png", "-o", "new.png", "-y", "--keep-workspace", *FLAGS]
+    assert cli.main(job) == 0
+    assert cli.main(job) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.main([*job, "--style-weight", "3"]) == 0
+    assert capsys.readouterr().err == "vidstyle: warning: new.png.vidstyle: the settings changed since that run, so the job starts afresh\n"
+
+
 @pytest.mark.parametrize("aside", [".new.old", ".new.partial"])
 def test_what_is_not_vidstyles_own_is_not_deleted_for_a_directory_of_frames(
     aside: str, media: Path, capsys: pytest.CaptureFixture[str]

@@ -633,6 +633,29 @@ def inputs_of(source: Path, styles: Sequence[Path], settings: Settings) -> list[
     return [source, *styles, *files]
 
 
+def _without_names(settings: Settings) -> Settings:
+    """The settings with one word for every file or directory that they name: what lies there counts, not how it was written (`./m.png`)."""
+
+    def word(name: str | None) -> str | None:
+        return _A_FILE if name is not None and Path(name).is_file() else name
+
+    run, style, mask, flow, optimize = settings.run, settings.style, settings.mask, settings.flow, settings.optimize
+    moments = None if style.schedule is None else str([moment for moment, _ in schedule_entries(style.schedule)])
+    estimator = flow.estimator if flow.estimator in ESTIMATORS else _A_FILE
+    return settings.model_copy(
+        update={
+            "run": run.model_copy(update={"weights": word(run.weights)}),
+            "style": style.model_copy(update={"detail": word(style.detail), "schedule": moments}),
+            "mask": mask.model_copy(update={"paths": mask.paths and (_A_FILE,) * len(mask.paths)}),
+            "flow": flow.model_copy(update={"estimator": estimator, "weights": word(flow.weights)}),
+            "optimize": optimize.model_copy(update={"init": word(optimize.init)}),
+        }
+    )
+
+
+_A_FILE = "a file"
+
+
 def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> dict[str, str]:
     """What the frames depend on; a change of any of it makes a workspace worthless."""
     others = inputs_of(source, styles, settings)[1 + len(styles) :]
@@ -640,7 +663,7 @@ def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> di
         "the input": _content(source, settings.run),
         "the style": hashlib.sha256("".join(fingerprint_file(path) for path in styles).encode()).hexdigest(),
         "the settings": hashlib.sha256(
-            "".join([settings.fingerprint(), *(_content(path, settings.run) for path in others)]).encode()
+            "".join([_without_names(settings).fingerprint(), *(_content(path, settings.run) for path in others)]).encode()
         ).hexdigest(),
         "the version of vidstyle": __version__,
     }
