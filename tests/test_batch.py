@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -117,8 +119,58 @@ def test_nonsense_is_refused(style: Path, tmp_path: Path) -> None:
 
 def test_the_log_holds_every_job(everything: Path, style: Path, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    log.write_text("from before\n")
+    log.write_text('from before\n{"output": "other.mkv"}\n')
     result = stylize_batch(everything, [style], tmp_path / "out", QUICK, JobOptions(log_json=log))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 2 + 2 + 1 + 1
     assert {line["output"] for line in lines} == {str(path) for path in result.done}
+
+
+def two_pictures(directory: Path) -> Path:
+    source = directory / "in"
+    source.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(source / name), SCENE.frame(0))
+    return source
+
+
+def test_the_log_keeps_what_it_says_of_results_that_are_left(style: Path, tmp_path: Path) -> None:
+    source, log = two_pictures(tmp_path), tmp_path / "log.jsonl"
+    options = JobOptions(log_json=log)
+    stylize_batch(source, [style], tmp_path / "out", QUICK, options)
+    (tmp_path / "out" / "b.png").unlink()
+    log.write_bytes(log.read_bytes() + log.read_bytes().splitlines()[-1][:40])  # killed in the middle of a line
+    stylize_batch(source, [style], tmp_path / "out", QUICK, options)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [Path(line["output"]).name for line in lines] == ["a.png", "b.png"]
+
+
+def test_a_log_that_is_a_link_stays_one(style: Path, tmp_path: Path) -> None:
+    source, log = two_pictures(tmp_path), tmp_path / "log"
+    log.symlink_to("target.jsonl")
+    (tmp_path / "target.jsonl").write_text("from before\n")
+    stylize_batch(source, [style], tmp_path / "out", QUICK, JobOptions(log_json=log))
+    assert log.is_symlink()
+    assert len((tmp_path / "target.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_log_that_is_a_pipe_brings_the_lines_of_every_job(style: Path, tmp_path: Path) -> None:
+    source, pipe = two_pictures(tmp_path), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.extend(pipe.read_text().splitlines()), daemon=True)
+    reader.start()
+    stylize_batch(source, [style], tmp_path / "out", QUICK, JobOptions(log_json=pipe))
+    reader.join(10)
+    assert pipe.is_fifo()
+    assert [Path(json.loads(line)["output"]).name for line in heard] == ["a.png", "b.png"]
+
+
+def test_a_log_in_the_workspace_of_a_job_to_come_is_refused(style: Path, tmp_path: Path) -> None:
+    source = two_pictures(tmp_path)
+    journal = tmp_path / "out" / "b.png.vidstyle" / "journal.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_text("precious\n")
+    with pytest.raises(UsageError, match=r"is kept in b\.png\.vidstyle"):
+        stylize_batch(source, [style], tmp_path / "out", QUICK, JobOptions(log_json=journal))
+    assert journal.read_text() == "precious\n"

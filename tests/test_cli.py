@@ -323,6 +323,18 @@ def test_control_c_says_how_to_go_on(flags, said, job, capsys):
     assert capsys.readouterr().err == f"vidstyle: interrupted; {said}\n"
 
 
+def test_control_c_does_not_promise_that_a_batch_with_y_goes_on_where_it_was(job, capsys):
+    job.act = fail_with(KeyboardInterrupt())
+    assert cli.main(["clips", "style.jpg", "-o", "painted", "--batch", "-y"]) == 130
+    assert "go on; because of -y that paints what is done once more: move it out of INPUT first\n" in capsys.readouterr().err
+
+
+def test_a_report_cannot_read_a_pipe_again(job, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    assert cli.main([*JOB, "--report", str(tmp_path / "page.html"), "--log-json", str(tmp_path / "pipe")]) == 2
+    assert "no ordinary file" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
 def test_sigterm_is_like_control_c_and_is_put_back(job):
     before = signal.getsignal(signal.SIGTERM)

@@ -22,13 +22,16 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("film.mkv", "film.side.mp4"):
         make_clip(tmp_path / name, 3)
     make_clip(tmp_path / "film.gif", 3, codec="gif", pix_fmt="rgb8", rate=10)
-    for directory in ("photos", "clips"):
-        (tmp_path / directory).mkdir()
-    for name in ("style.png", "photo.png", "x.preview.png", "photos/a.png", "photos/b.png", "photos/style.png"):
+    for directory in ("photos", "clips", "kept.mkv.vidstyle/frames", ".kept.old"):
+        (tmp_path / directory).mkdir(parents=True)
+    for name in ("style.png", "photo.png", "x.preview.png", "photos/a.png", "photos/b.png", "photos/style.png",
+                 "kept.mkv.vidstyle/frames/000000.tif", ".kept.old/1.png"):  # fmt: skip
         write_png(tmp_path / name, moving(len(name)))
     for number in (10, 11):
         write_png(tmp_path / "photos" / f"shot.{number}.png", moving(number))
     make_clip(tmp_path / "clips" / "a.mkv", 3)
+    make_clip(tmp_path / ".kept.part.mkv", 3)
+    (tmp_path / "style.link").symlink_to("kept.mkv.vidstyle/frames/000000.tif")
     (tmp_path / "link.log").symlink_to("film.mkv")
     (tmp_path / "own.toml").write_text("[content]\nweight = 4.0\n")
     return tmp_path
@@ -72,6 +75,18 @@ def content(directory: Path) -> dict[str, bytes]:
         "film.mkv style.png -o out.mkv --preset own.toml --log-json own.toml",
         "clips style.png -o painted --batch --config own.toml --log-json own.toml",
         "clips style.png -o painted --batch --init photo.png --log-json photo.png",
+        "kept.mkv.vidstyle/frames style.png -o kept.mkv -y",
+        "kept.mkv.vidstyle/frames/%06d.tif style.png -o kept.mkv",
+        "film.mkv kept.mkv.vidstyle/frames/000000.tif -o kept.mkv",
+        "film.mkv style.link -o kept.mkv",
+        "film.mkv style.png -o kept.mkv --mask kept.mkv.vidstyle/frames",
+        ".kept.part.mkv style.png -o kept.mkv",
+        ".kept.old style.png -o kept",
+        "film.mkv .kept.old/1.png -o kept",
+        "film.mkv style.png -o out.mkv --log-json .out.part.mkv",
+        "film.mkv style.png -o out.mkv --log-json out.mkv.vidstyle/journal.jsonl",
+        "film.mkv style.png -o kept.mkv --log-json kept.mkv.vidstyle/journal.jsonl",
+        "film.mkv style.png -o out --share .out.partial/x.gif",
     ],
 )
 def test_no_input_is_written_over(words: str, media: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,6 +96,49 @@ def test_no_input_is_written_over(words: str, media: Path, capsys: pytest.Captur
     assert said.startswith("vidstyle: error: ")
     assert said.endswith("[V10]\n")
     assert content(media) == before
+
+
+def test_work_that_goes_is_told_even_quietly(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = ["photo.png", "style.png", "-o", "new.png", "-y", "--keep-workspace", *FLAGS]
+    assert cli.main(job) == 0
+    assert cli.main(job) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.main([*job, "--style-weight", "3"]) == 0
+    assert capsys.readouterr().err == "vidstyle: warning: new.png.vidstyle: the settings changed since that run, so the job starts afresh\n"
+
+
+@pytest.mark.parametrize("aside", [".new.old", ".new.partial"])
+def test_what_is_not_vidstyles_own_is_not_deleted_for_a_directory_of_frames(
+    aside: str, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (media / aside).mkdir()
+    (media / aside / "thesis.txt").write_text("three years")
+    before = content(media)
+    assert cli.main(["film.mkv", "style.png", "-o", "new", *FLAGS]) == 2
+    assert f"{aside}: is needed to write new" in capsys.readouterr().err
+    assert content(media) == before
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_what_a_linked_directory_leads_to_is_replaced(empty: bool, media: Path) -> None:
+    (media / "disk").mkdir()
+    (media / "new").symlink_to("disk")
+    if not empty:
+        write_png(media / "disk" / "old.png", moving(0))
+    for _ in range(2):
+        assert cli.main(["photo.png", "style.png", "-o", "new", "-y", *FLAGS]) == 0
+        assert (media / "new").is_symlink()
+        assert [path.name for path in (media / "disk").iterdir()] == ["photo.png"]
+    assert not list(media.glob(".disk*")) + list(media.glob(".new*")) + list(media.glob("*.vidstyle/job.json"))
+
+
+def test_a_directory_on_which_a_disk_is_mounted_is_refused_before_the_work(
+    media: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (media / "new").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path).name == "new")
+    assert cli.main(["film.mkv", "style.png", "-o", "new", *FLAGS]) == 2
+    assert "name a directory in it, new/frames [V10]" in capsys.readouterr().err
 
 
 def test_what_is_apart_is_let_through(media: Path) -> None:

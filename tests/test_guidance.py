@@ -50,6 +50,8 @@ def left(tmp_path: Path) -> str:
 def test_blend_weights_become_shares() -> None:
     assert blend_shares(Settings(), 4) == (0.25,) * 4
     assert blend_shares(Settings.from_mapping({"style": {"blend": [1, 3]}}), 2) == (0.25, 0.75)
+    with pytest.raises(UsageError, match="too large to be summed"):
+        blend_shares(Settings.from_mapping({"style": {"blend": [1e308, 1e308]}}), 2)
 
 
 def test_a_schedule_fades_from_style_to_style() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,11 @@ def rows() -> dict[str, str]:
 def test_every_dependency_is_on_the_page(rows: dict[str, str]) -> None:
     missing = set(licences.dependencies()) - set(rows)
     assert not missing, f"run python docs/make_licences.py; new: {missing}"
+
+
+def test_building_takes_no_more_than_what_builds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert [re.split(r"[<>=~!]", wanted)[0] for wanted in project["build-system"]["requires"]] == ["hatchling"]
 
 
 def test_every_licence_lets_a_user_use_vidstyle_commercially(rows: dict[str, str]) -> None:

@@ -161,6 +161,30 @@ def test_other_settings_start_afresh_and_say_so(clip: Path, style: Path, tmp_pat
     assert "the settings changed" in caplog.text
 
 
+def test_files_that_settings_name_count_by_their_content(clip: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c"):
+        write_png(tmp_path / f"{name}.png", procedural_picture(48, 64, seed=ord(name)))
+    (tmp_path / "same.png").write_bytes((tmp_path / "a.png").read_bytes())
+
+    def fingerprint(start: str, mask: str, schedule: str) -> dict[str, str]:
+        chosen = settings(optimize={"init": start}, mask={"paths": [mask]}, style={"schedule": schedule})
+        return pipeline._fingerprint(clip, pipeline.styles_of(clip, None, chosen), chosen)
+
+    first = fingerprint("a.png", "b.png", "0s: b.png, 1s: c.png")
+    assert fingerprint("./a.png", str(tmp_path / "b.png"), "0s: ./b.png, 1s: c.png") == first
+    assert fingerprint("same.png", "b.png", "0s: b.png, 1s: c.png") == first
+    for other in (
+        ("c.png", "b.png", "0s: b.png, 1s: c.png"),
+        ("content", "b.png", "0s: b.png, 1s: c.png"),
+        ("a.png", "c.png", "0s: b.png, 1s: c.png"),
+        ("a.png", "b.png", "0s: b.png, 2s: c.png"),
+        ("a.png", "b.png", "0s: b.png, 1f: c.png"),
+        ("a.png", "b.png", "0s: b.png, 1s: a.png"),
+    ):
+        assert fingerprint(*other) != first
+
+
 def test_another_codec_or_colour_takes_the_frames_as_they_are(clip: Path, style: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     stylize(clip, [style], output, settings(), JobOptions(keep_workspace=True))

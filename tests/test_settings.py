@@ -115,6 +115,14 @@ def test_what_is_no_position_is_refused(text):
         Position.parse(text)
 
 
+@pytest.mark.parametrize("text", [f"{'9' * 400}:00:00", "1e300", "1e10", "300000:00:00", f"{'9' * 5000}f", f"{'9' * 400}f"])
+def test_what_is_later_than_any_film_is_refused(text):
+    with pytest.raises(ValueError, match="is later than any film lasts"):
+        Position.parse(text)
+    with pytest.raises(UsageError, match="is later than any film lasts"):
+        Settings.from_mapping({"run": {"start": text}})
+
+
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59999))
 def test_positions_of_a_clock_count_in_sixties(hours, minutes, milliseconds):
     position = Position.parse(f"{hours}:{minutes:02}:{milliseconds / 1000:06.3f}")

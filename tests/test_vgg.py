@@ -203,7 +203,7 @@ class TestBadFiles:
         with pytest.raises(WeightsError, match="relu2_1"):
             load_vgg19(str(path))
 
-    @pytest.mark.parametrize("what", ["absurd", "text", "sparse", "whole numbers"])
+    @pytest.mark.parametrize("what", ["absurd", "text", "sparse", "whole numbers", "only a shape"])
     @pytest.mark.filterwarnings("ignore:Validating sparse")  # torch looks at them, and says so
     def test_no_weights_of_a_network(self, tmp_path: Path, what: str) -> None:
         weights: dict[str, Any] = dict(as_state_dict(raw_weights()))
@@ -213,6 +213,7 @@ class TestBadFiles:
             "text": "weights",
             "sparse": weights[name].to_sparse(),
             "whole numbers": weights[name].int(),
+            "only a shape": weights[name].to("meta"),
         }[what]
         path = tmp_path / "other.pth"
         torch.save(weights, path)
@@ -225,6 +226,14 @@ class TestBadFiles:
         path = tmp_path / "nan.pth"
         torch.save(weights, path)
         with pytest.raises(WeightsError, match="relu2_1"):
+            load_vgg19(str(path))
+
+    def test_a_codebook_of_nothing(self, tmp_path: Path) -> None:
+        content = torch.load(vgg._embedded_path(), weights_only=True)
+        content["block1_conv1_W_table"] = content["block1_conv1_W_table"].to("meta")
+        path = tmp_path / "other.pth"
+        torch.save(content, path)
+        with pytest.raises(WeightsError, match="damaged or of another network"):
             load_vgg19(str(path))
 
     def test_damaged_codebook(self, tmp_path: Path) -> None:

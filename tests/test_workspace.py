@@ -571,6 +571,16 @@ class TestLong:
             assert workspace.done == 0
         assert "job.json was damaged or removed since that run, so the job starts afresh" in caplog.text
 
+    @pytest.mark.parametrize("name", ["frames", "state"])
+    def test_a_link_in_its_place_is_told_at_the_beginning(self, name: str, directory: Path, tmp_path: Path) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+        (directory / name).rename(tmp_path / "elsewhere")
+        (directory / name).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(WorkspaceError, match=f"{name}: is a link"):
+            Workspace.open(directory, JOB)
+        assert list((tmp_path / "elsewhere").iterdir())
+
     def test_records_from_the_middle_on(self, directory: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
             fill(workspace, 5, shots=(0, 3))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidstyle.errors import UsageError, VidstyleError
+from vidstyle.joblog import check_log, drop_lines, same_output
 from vidstyle.media import check_apart, is_media_name, output_name
 from vidstyle.pipeline import JobOptions, PathLike, Progress, inputs_of, stylize, workspace_path
 from vidstyle.settings import Settings
@@ -46,11 +48,12 @@ def stylize_batch(
         styles: as for `stylize`.
         output: directory for the results; made if missing.
         settings: as for `stylize`.
-        options: as for `stylize`; `log_json` gets the lines of every job, one after the other.
+        options: as for `stylize`; `log_json` gets the lines of every job, one after the other, and keeps those about results that are left.
         progress: as for `stylize`; `start` is called once a job.
 
     Raises:
-        UsageError: `source` is no directory or holds nothing to paint, or `output` cannot be used.
+        UsageError: `source` is no directory or holds nothing to paint, or `output` or the log cannot be used.
+        MediaError: the log cannot be read or written.
     """
     options = options or JobOptions()
     source, output = Path(source), Path(output)
@@ -65,9 +68,42 @@ def stylize_batch(
         raise UsageError(f"{output}: cannot be made: {error.strerror or error}; choose another directory") from None
     pictures = [Path(style) for style in ([styles] if isinstance(styles, str | Path) else styles or ())]
     check_apart({"--log-json": options.log_json}, [*jobs, *inputs_of(source, pictures, settings or Settings())])
-    if options.log_json is not None:
-        options.log_json.unlink(missing_ok=True)
-        options = replace(options, append_log=True)
+    with ExitStack() as stack:
+        if options.log_json is not None:
+            _begin_log(options.log_json, [target for job in jobs if (target := _target(job, output)) is not None], stack)
+            options = replace(options, append_log=True)
+        return _paint_all(jobs, styles, output, settings, options, progress)
+
+
+def _target(job: Path, output: Path) -> Path | None:
+    """What is made of an input; None where that fails, which is told when its turn has come."""
+    with suppress(VidstyleError):
+        return output / output_name(job)
+    return None
+
+
+def _begin_log(log: Path, targets: Sequence[Path], stack: ExitStack) -> None:
+    """Leaves in the log of a batch what an earlier run of it has written about `targets`."""
+    check_log(log)
+    for target in targets:
+        check_apart({"OUTPUT": target, "--log-json": log}, [])
+    own = {same_output(target) for target in targets}
+    drop_lines(log, lambda about: about not in own)
+    if log.exists() and not log.is_file():
+        try:  # the reader of a pipe goes when nobody has it open any more, and is to stay from job to job
+            stack.enter_context(log.open("ab", buffering=0))
+        except OSError as error:
+            raise UsageError(f"--log-json {log}: cannot be written: {error.strerror or error}; give another file") from None
+
+
+def _paint_all(
+    jobs: Sequence[Path],
+    styles: PathLike | Sequence[PathLike] | None,
+    output: Path,
+    settings: Settings | None,
+    options: JobOptions,
+    progress: Progress | None,
+) -> BatchResult:
     result = BatchResult()
     own = {job.name for job in jobs}
     taken: set[str] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -150,6 +151,8 @@ def blend_shares(settings: Settings, count: int) -> tuple[float, ...]:
         return (1 / max(count, 1),) * count
     if len(weights) != count or sum(weights) <= 0:
         raise UsageError(f"--style-blend names {len(weights)} weights for {count} styles; give one a style, not all of them 0")
+    if math.isinf(sum(weights)):
+        raise UsageError("--style-blend: the weights are too large to be summed; give smaller ones, such as 0.3 0.7")
     return tuple(weight / sum(weights) for weight in weights)
 
 

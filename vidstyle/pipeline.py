@@ -32,6 +32,7 @@ from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceEr
 from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
+from vidstyle.joblog import check_log, drop_lines, same_output
 from vidstyle.media import check_apart, check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
 from vidstyle.motion import Motion
@@ -100,7 +101,7 @@ class JobOptions:
     log_json: Path | None = None
     """File that gets one line of JSON a frame: the output's path and the `FrameReport`."""
     append_log: bool = False
-    """Add to that file instead of starting it anew."""
+    """Add to that file instead of starting it anew; what it says of this output goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,10 +268,7 @@ def stylize(
         raise UsageError(f"{output}: name a file, or a directory of its own, to write")
     check_apart({"OUTPUT": output, "--log-json": options.log_json}, inputs_of(source, style_paths, settings))
     if options.log_json is not None:
-        if not options.log_json.absolute().parent.is_dir():
-            raise UsageError(f"--log-json {options.log_json}: there is no directory {options.log_json.absolute().parent}")
-        if options.log_json.is_dir():
-            raise UsageError(f"--log-json {options.log_json}: is a directory; name the file to write")
+        check_log(options.log_json)
     flows = flows_of(settings)
     with ExitStack() as stack:
         medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
@@ -290,6 +288,8 @@ def stylize(
         passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
         told = _Told(progress, passes, on_image, every)
         progress.start(medium.info.frames, sum(report.share for report in _reports(workspace)), needs)
+        if options.log_json is not None and options.append_log:
+            drop_lines(options.log_json, same_output(output).__eq__)
         log = (
             stack.enter_context(options.log_json.open("ab" if options.append_log else "wb", buffering=0))
             if options.log_json is not None
@@ -633,6 +633,29 @@ def inputs_of(source: Path, styles: Sequence[Path], settings: Settings) -> list[
     return [source, *styles, *files]
 
 
+def _without_names(settings: Settings) -> Settings:
+    """The settings with one word for every file or directory that they name: what lies there counts, not how it was written (`./m.png`)."""
+
+    def word(name: str | None) -> str | None:
+        return _A_FILE if name is not None and Path(name).is_file() else name
+
+    run, style, mask, flow, optimize = settings.run, settings.style, settings.mask, settings.flow, settings.optimize
+    moments = None if style.schedule is None else str([moment for moment, _ in schedule_entries(style.schedule)])
+    estimator = flow.estimator if flow.estimator in ESTIMATORS else _A_FILE
+    return settings.model_copy(
+        update={
+            "run": run.model_copy(update={"weights": word(run.weights)}),
+            "style": style.model_copy(update={"detail": word(style.detail), "schedule": moments}),
+            "mask": mask.model_copy(update={"paths": mask.paths and (_A_FILE,) * len(mask.paths)}),
+            "flow": flow.model_copy(update={"estimator": estimator, "weights": word(flow.weights)}),
+            "optimize": optimize.model_copy(update={"init": word(optimize.init)}),
+        }
+    )
+
+
+_A_FILE = "a file"
+
+
 def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> dict[str, str]:
     """What the frames depend on; a change of any of it makes a workspace worthless."""
     others = inputs_of(source, styles, settings)[1 + len(styles) :]
@@ -640,7 +663,7 @@ def _fingerprint(source: Path, styles: Sequence[Path], settings: Settings) -> di
         "the input": _content(source, settings.run),
         "the style": hashlib.sha256("".join(fingerprint_file(path) for path in styles).encode()).hexdigest(),
         "the settings": hashlib.sha256(
-            "".join([settings.fingerprint(), *(_content(path, settings.run) for path in others)]).encode()
+            "".join([_without_names(settings).fingerprint(), *(_content(path, settings.run) for path in others)]).encode()
         ).hexdigest(),
         "the version of vidstyle": __version__,
     }

@@ -82,15 +82,18 @@ class Position:
         """Reads `12.5` or `12.5s`, `[HH:]MM:SS.mmm`, or `48f`.
 
         Raises:
-            ValueError: the text is none of these.
+            ValueError: the text is none of these, or later than any film lasts: 31 years, or so many frames as no disk holds.
         """
         wrong = ValueError(f"{text!r} is no position; write seconds (12.5), [HH:]MM:SS.mmm or frames (48f)")
+        late = ValueError(f"{text[:20]}{'…' * (len(text) > 20)} is later than any film lasts; give an earlier moment")
         if text.endswith("f"):
-            if not text[:-1].isdigit():
+            if not text[:-1].isdecimal():
                 raise wrong
+            if float(text[:-1]) > _LATEST_FRAME:  # Python reads no whole number of thousands of digits
+                raise late
             return cls(frames=int(text[:-1]))
         parts = text.removesuffix("s").split(":")
-        if len(parts) > 3 or not all(part.isdigit() for part in parts[:-1]):
+        if len(parts) > 3 or not all(part.isdecimal() for part in parts[:-1]):
             raise wrong
         try:
             seconds = float(parts[-1])
@@ -99,9 +102,15 @@ class Position:
         if not 0 <= seconds < float("inf") or (len(parts) > 1 and seconds >= 60):
             raise wrong
         for power, part in enumerate(reversed(parts[:-1]), start=1):
-            seconds += int(part) * 60.0**power
+            seconds += float(part) * 60.0**power
+        if seconds > _LATEST_SECOND:
+            raise late
         return cls(seconds=seconds)
 
+
+_LATEST_SECOND = 1e9
+"""In ticks of a stream that is still a number of 64 bits, which is what FFmpeg seeks by."""
+_LATEST_FRAME = 1e12
 
 _ENTRY = re.compile(r"\s*(?P<when>[0-9][0-9:.]*[sf]?)\s*:\s*(?P<what>\S.*?)\s*")
 _NEXT_ENTRY = re.compile(r",(?=\s*[0-9][0-9:.]*[sf]?\s*:)")

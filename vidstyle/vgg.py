@@ -285,7 +285,7 @@ def _from_codebook(content: Mapping[str, torch.Tensor], path: Path) -> dict[str,
         try:
             weight = content[f"{key}_W_table"][content[f"{key}_W_q"].long()]
             convolutions[name] = _checked(name, weight, content[f"{key}_b"])
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise WeightsError(f"--weights {path}: damaged or of another network, at {key} ({error})") from None
     return convolutions
 
@@ -306,7 +306,7 @@ def _from_state_dict(content: Mapping[str, Any], origin: str) -> dict[str, _Conv
 def _checked(name: str, weight: torch.Tensor, bias: torch.Tensor) -> _Convolution:
     inputs, outputs = _channels_of(name)
     for part in (weight, bias):
-        if not isinstance(part, torch.Tensor) or part.layout != torch.strided or not part.is_floating_point():
+        if not isinstance(part, torch.Tensor) or part.layout != torch.strided or part.is_meta or not part.is_floating_point():
             raise ValueError(f"{name} is no array of numbers")
     if tuple(weight.shape) != (outputs, inputs, 3, 3) or tuple(bias.shape) != (outputs,):
         raise ValueError(f"{name} wants {(outputs, inputs, 3, 3)}, got {tuple(weight.shape)}")

@@ -353,6 +353,9 @@ class Workspace:
     def _prepare(self, fingerprint: dict[str, str], fresh: bool) -> None:
         job = self.directory / "job.json"
         wanted = {"format": _FORMAT, "fingerprint": fingerprint}
+        for name in ("frames", "state"):
+            if (self.directory / name).is_symlink():  # cannot be removed as a directory when the job is done
+                raise WorkspaceError(f"{self.directory / name}: is a link; put the directory itself there, or choose another output")
         found = _read_job(job)
         if found is None and not job.exists():
             foreign = sorted({path.name for path in self.directory.iterdir()} - _OWN_NAMES)
@@ -366,7 +369,13 @@ class Workspace:
                 logger.info("%s: frames 1–%d are done, going on", self.directory, self.done)
         else:
             if not fresh and (job.exists() or (self.directory / "journal.jsonl").exists()):
-                logger.warning("%s: %s since that run, so the job starts afresh", self.directory, _difference(found, fingerprint))
+                # Hours of work go: that is told even where only errors are asked for.
+                logger.warning(
+                    "%s: %s since that run, so the job starts afresh",
+                    self.directory,
+                    _difference(found, fingerprint),
+                    extra={"even_quiet": (self.directory / "journal.jsonl").exists()},
+                )
             self._clear()
             _commit(job, lambda file: file.write(json.dumps(wanted, indent=1).encode()))
         (self.directory / "frames").mkdir(exist_ok=True)

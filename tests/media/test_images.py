@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 from tests.clips import moving, quadrants
 from vidstyle.errors import MediaError
 from vidstyle.frames import MediaInfo
-from vidstyle.media import open_sink, open_source, read_style
+from vidstyle.media import open_sink, open_source, read_style, stills
 from vidstyle.media.images import ImageSink, ImageSource
 from vidstyle.media.stills import Still, encode, fit, read_header, read_still
 from vidstyle.media.tonemap import hdr_word, tone_mapped
@@ -268,6 +268,23 @@ class TestRefusing:
         assert (header.format, header.width, header.height, header.animated) == ("JPEG", 48, 64, False)
         alone = saved(tmp_path / "b.jpg", photo(), exif=exif, quality=95)
         np.testing.assert_array_equal(read_still(path).rgb, read_still(alone).rgb)
+
+    def test_a_jpeg_of_absurdly_many_scans_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = saved(tmp_path / "a.jpg", photo(), progressive=True)
+        data = path.read_bytes()
+        assert stills._scans(data) == 10  # as libjpeg writes them
+        assert stills._scans(b"\xff\xd8\xff\xe1\x00\x06\xff\xda\xff\xda" + data[2:]) == 10  # what lies in a segment is none
+        last = data.rindex(b"\xff\xda")
+        monkeypatch.setattr(stills, "_MOST_SCANNED", 30 * 64 * 48)
+        assert read_still(path).rgb.shape == (48, 64, 3)
+        path.write_bytes(data[:last] + data[last:-2] * 22 + data[-2:])
+        with pytest.raises(MediaError, match=r"a\.jpg: 31 scans over 64×48"):
+            read_still(path)
+
+    def test_a_profile_that_pillow_does_not_unpack_is_named(self, tmp_path: Path) -> None:
+        path = saved(tmp_path / "a.png", photo(), icc_profile=bytes(3 << 20))
+        with pytest.raises(MediaError, match=r"a\.png: its colour profile or a text in it is absurdly large"):
+            read_still(path)
 
     def test_an_odd_jpeg_says_nothing_past_us(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """libjpeg writes of bytes that it does not expect to stderr itself, from inside OpenCV."""

@@ -442,6 +442,9 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
     ending.verbose = arguments.verbose
     if arguments.fresh:
         ending.after_interrupt = "; run the same command without --fresh to go on"
+    if arguments.batch and arguments.overwrite:
+        # Without -y older results of what was not reached yet would be left, so there is no command that makes just the rest.
+        ending.after_interrupt += "; because of -y that paints what is done once more: move it out of INPUT first"
     if arguments.version:
         say(f"vidstyle {__version__}", sys.stdout)
         return 0
@@ -547,6 +550,8 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
             from vidstyle.report import check_report
 
             check_report(command.report, options.overwrite)
+            if options.log_json is not None and options.log_json.exists() and not options.log_json.is_file():
+                raise UsageError(f"--log-json {options.log_json}: --report reads it again, and it is no ordinary file; name one")
             if options.log_json is None:  # the curves of its page come from there
                 scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidstyle-")))
                 options = dataclasses.replace(options, log_json=scratch / "log.jsonl")

@@ -192,10 +192,14 @@ class _OneLineHandler(logging.Handler):
 
 @contextlib.contextmanager
 def logging_to_terminal(level: int) -> Iterator[None]:
-    """Warnings and more, from `level` on, as lines on stderr while the block runs."""
+    """Warnings and more, from `level` on, as lines on stderr while the block runs.
+
+    So is what bears `even_quiet`, whatever the level: what nobody who wants few words would want to miss.
+    """
     logger, handler = logging.getLogger("vidstyle"), _OneLineHandler()
+    handler.addFilter(lambda record: record.levelno >= level or getattr(record, "even_quiet", False))
     before = logger.level, logger.propagate
-    logger.setLevel(level)
+    logger.setLevel(min(level, logging.WARNING))
     logger.addHandler(handler)
     logger.propagate = False
     try:

@@ -16,7 +16,7 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import MediaInfo, MediaKind
 from vidstyle.media import video
 from vidstyle.media.base import Sink, Source, check_place
-from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, SequenceSink, natural_order, only_pictures
+from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, SequenceSink, check_remains, natural_order, only_pictures
 from vidstyle.media.images import ImageSink, ImageSource, write_whole
 from vidstyle.media.places import check_apart
 from vidstyle.media.stills import READABLE, WRITABLE, Header, animation, read_header, read_still, to_8_bit
@@ -162,14 +162,17 @@ def check_output(path: Path, kind: MediaKind, encode: EncodeSettings, overwrite:
         UsageError: something stands there already (without `overwrite`), the directory is missing or cannot be
             written to, or the encoder's settings will not do.
     """
-    check_place(path)
     _check_free(path, kind, overwrite, info)
     if kind == "video":
         video.check_output(path, encode, info)
 
 
 def _check_free(path: Path, kind: MediaKind, overwrite: bool, info: MediaInfo | None = None) -> None:
+    check_place(path)
     sequence = FrameNames.of(path)
+    if kind == "frames":
+        check_place(path.resolve())  # where a link leads: the directory there is replaced
+        check_remains(path)
     if sequence is not None and kind == "frames":
         _check_numbers(sequence, overwrite, info)
         return
@@ -183,6 +186,9 @@ def _check_free(path: Path, kind: MediaKind, overwrite: bool, info: MediaInfo | 
         return
     if not path.is_dir():
         raise UsageError(f"{path}: is a file, but a name without an ending is a directory of frames; give another name")
+    if os.path.ismount(path.resolve()):
+        # Nothing can be renamed to it, and its frames would not be there all at once.
+        raise UsageError(f"{path}: another disk is mounted there, so that it cannot be replaced; name a directory in it, {path / 'frames'}")
     try:
         empty, pictures = not any(path.iterdir()), only_pictures(path)
     except OSError as error:
@@ -222,7 +228,6 @@ def open_sink(path: Path, info: MediaInfo, encode: EncodeSettings, source: Path 
         MediaError: the output cannot be written.
     """
     kind = output_kind(path)
-    check_place(path)
     _check_free(path, kind, overwrite, info)
     if kind == "frames":
         sequence = FrameNames.of(path)
@@ -239,7 +244,6 @@ def write_picture(path: Path, picture: npt.NDArray[np.uint8], overwrite: bool = 
         UsageError: see `check_output`.
         MediaError: it cannot be written.
     """
-    check_place(path)
     _check_free(path, "image", overwrite)
     with ImageSink(path, None) as sink:
         sink.write(picture, 0, Fraction(1))
@@ -252,7 +256,6 @@ def write_animation(path: Path, pictures: Sequence[npt.NDArray[np.uint8]], rate:
         UsageError: see `check_output`.
         MediaError: it cannot be written.
     """
-    check_place(path)
     _check_free(path, "image", overwrite)
     write_whole(path, animation(pictures, path.suffix.lower(), rate))
 

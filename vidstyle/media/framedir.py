@@ -22,7 +22,7 @@ from vidstyle.media.stills import CLIPPED, READABLE, WRITABLE, encode, frame_of,
 from vidstyle.numbered import FrameNames
 from vidstyle.settings import Position, RunSettings
 
-__all__ = ["FrameDirectorySink", "FrameDirectorySource", "SequenceSink", "natural_order", "only_pictures"]
+__all__ = ["FrameDirectorySink", "FrameDirectorySource", "SequenceSink", "check_remains", "natural_order", "only_pictures"]
 
 logger = logging.getLogger(__name__)
 
@@ -162,6 +162,30 @@ def _common_size(path: Path, names: list[str]) -> tuple[int, int]:
     return size
 
 
+def _aside(path: Path) -> tuple[Path, Path]:
+    """Directories beside the one that is written: for the frames until all are there, and for what stood in their place before.
+
+    A link stays one: what it leads to is replaced.
+    """
+    path = path.resolve()
+    return path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
+
+
+def check_remains(path: Path) -> None:
+    """Whether what stands where a directory of frames is made, and where the one before it goes, is a killed job's: nothing but frames.
+
+    Raises:
+        UsageError: it is something else, which would be deleted, or it cannot be read.
+    """
+    for aside in _aside(path):
+        try:
+            foreign = aside.is_symlink() or (aside.exists() and not (aside.is_dir() and only_pictures(aside)))
+        except OSError as error:
+            raise UsageError(f"{aside}: cannot be read: {error.strerror or error}") from None
+        if foreign:
+            raise UsageError(f"{aside}: is needed to write {path}, but holds other things than frames; move it away, or give another name")
+
+
 class FrameDirectorySink:
     """A directory of pictures, put in place in one step when the block ends.
 
@@ -176,12 +200,11 @@ class FrameDirectorySink:
         Raises:
             MediaError: the directory cannot be made.
         """
-        self._path = path.absolute()
+        self._path = path.resolve()
         self._info = info
-        self._partial = self._path.with_name(f".{self._path.name}.partial")
+        self._partial, self._old = _aside(path)
         self._size: tuple[int, ...] | None = None
         self._written: set[str] = set()
-        self._old = self._path.with_name(f".{self._path.name}.old")
         try:
             # What a killed run left behind: of the two renames at its end the first may have been its last act.
             if self._old.exists() and not self._path.exists():

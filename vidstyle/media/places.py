@@ -20,8 +20,8 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path]) -> Non
         read: files and directories; those that are missing count too. Here and there a sequence (`shot.%04d.png`) stands for its files.
 
     Raises:
-        UsageError: two of them are one, a directory that is replaced holds what is read, or a picture would come to lie among those
-            of a directory that is read.
+        UsageError: two of them are one, a directory that is replaced holds what is read, a picture would come to lie among those
+            of a directory that is read, or one of them lies where vidstyle keeps what is unfinished of another.
     """
     places = [(name, path, path.resolve()) for name, path in written.items() if path is not None]
     inputs = [(path, path.resolve(), _files(path)) for path in read]
@@ -29,11 +29,19 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path]) -> Non
         for other, earlier, taken in places[:number]:
             if place == taken or _one(path, earlier) or _is_frame(place, earlier) or _is_frame(taken, path):
                 raise UsageError(f"{name} {path}: is {other} too; give another name")
+            for file, unfinished, of in ((place, _unfinished(earlier), other), (taken, _unfinished(path), name)):
+                if (own := _within(file, unfinished)) is not None:
+                    both = f"{name} {path}, {other} {earlier}"
+                    raise UsageError(f"{both}: what is unfinished of {of} is kept in {own.name}; give another name")
         for own, source, files in inputs:
             if place == source or _one(path, own) or place in files or any(_is_frame(file, path) for file in files):
                 raise UsageError(f"{name} {path}: is an input of this job too; give another name")
             if path.is_dir() and place in source.parents:
                 raise UsageError(f"{name} {path}: holds an input of this job, {own}, and would be replaced; give another name")
+            for file in (source, *files):
+                if (kept := _within(file, _unfinished(path))) is not None:
+                    why = f"what is unfinished of it is kept in {kept.name}, where an input of this job lies, {own}"
+                    raise UsageError(f"{name} {path}: {why}; give another name")
             if _is_frame(place, own):
                 raise UsageError(f"{name} {path}: would be one of the frames {own}; give another name")
             if source.is_dir() and place.parent == source and place.suffix.lower() in READABLE:
@@ -50,6 +58,23 @@ def _files(path: Path) -> frozenset[Path]:
     directory = names.directory.resolve()
     own = [directory / names.name(number) for number in names.there()]
     return frozenset(own) | frozenset(file.resolve() for file in own)
+
+
+def _unfinished(path: Path) -> list[Path]:
+    """Where vidstyle keeps what is unfinished of an output: the workspace, and what becomes the output in the end, by all kinds of output.
+
+    The names are those of `workspace_path` and of the sinks; those of a link are beside it, or beside what it leads to.
+    """
+    if path.name in ("", ".."):
+        return []  # refused elsewhere
+    names = {path.parent.resolve() / path.name, path.resolve()}
+    endings = "{0.name}.vidstyle", ".{0.name}.partial", ".{0.name}.old", ".{0.stem}.part{0.suffix}"
+    return [name.with_name(ending.format(name)) for name in names if name.name for ending in endings]
+
+
+def _within(file: Path, places: Iterable[Path]) -> Path | None:
+    """The place that a file is, or lies in; None where it is in none of them."""
+    return next((place for place in places if place == file or place in file.parents), None)
 
 
 def _is_frame(file: Path, path: Path) -> bool:

@@ -73,6 +73,11 @@ _MODEL = slice(16, 20)  # of a profile: the colour model of its values
 _AVIF_HEAD = 1 << 16
 """Bytes from the beginning of an AVIF that say how its values are meant; pixels come behind."""
 
+_MOST_SCANNED = 5_000_000_000
+"""Pixels that a JPEG may go over, all scans together: 28 times the largest picture; encoders write a dozen scans."""
+_JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
+"""What begins a segment; in between 255 is followed by 0, or by what restarts a scan."""
+
 # What Pillow raises on headers that are damaged, or of something else altogether.
 _HEADER_ERRORS = (
     OSError,
@@ -161,7 +166,9 @@ def read_header(path: Path) -> Header | None:
                 return replace(header, hdr=_hdr(header.format, file))
             except Image.DecompressionBombError:
                 raise MediaError(f"{path}: more pixels than a picture should have; shrink it first") from None
-            except _HEADER_ERRORS:
+            except _HEADER_ERRORS as error:
+                if "MAX_TEXT_" in str(error):  # Pillow's limits of what is packed beside the pixels of a PNG
+                    raise MediaError(f"{path}: its colour profile or a text in it is absurdly large; save it anew without") from None
                 return None
     except OSError as error:
         raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -312,7 +319,7 @@ def _by_pillow(path: Path, data: bytes, kind: str, opaque: npt.NDArray[Any] | No
     """An 8-bit picture as BGR or BGRA by Pillow, upright; where it is not transparent `opaque`, if that is given.
 
     Raises:
-        MediaError: Pillow cannot read it.
+        MediaError: Pillow cannot read it, or it is a JPEG of absurdly many scans.
     """
     try:
         with warnings.catch_warnings():
@@ -320,6 +327,9 @@ def _by_pillow(path: Path, data: bytes, kind: str, opaque: npt.NDArray[Any] | No
             image = Image.open(io.BytesIO(data), formats=[kind])
             if opaque is not None and image.mode not in ("RGBA", "RGBa", "LA", "La"):
                 return opaque
+            if kind == "JPEG" and _scans(data) * image.width * image.height > _MOST_SCANNED:
+                size = f"{image.width}×{image.height} pixels"
+                raise MediaError(f"{path}: {_scans(data)} scans over {size}, far more than encoders write; save it anew")
             image.load()
             upright = ImageOps.exif_transpose(image)
             if upright.mode in ("L", "RGB", "CMYK"):
@@ -327,6 +337,15 @@ def _by_pillow(path: Path, data: bytes, kind: str, opaque: npt.NDArray[Any] | No
             return np.asarray(upright.convert("RGBA"))[..., [2, 1, 0, 3]]
     except _HEADER_ERRORS:
         raise MediaError(f"{path}: the {kind} picture is damaged or incomplete; save it anew") from None
+
+
+def _scans(data: bytes) -> int:
+    """How often a JPEG goes over its picture; a few bytes are enough to ask for one scan more of a progressive one."""
+    scans, place = 0, 2
+    while (marker := _JPEG_MARKER.search(data, place)) is not None and marker[1] != b"\xd9":
+        scans += marker[1] == b"\xda"
+        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return scans
 
 
 def _with_grey_key(data: bytes, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

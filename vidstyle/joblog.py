@@ -1,0 +1,59 @@
+"""The file of `--log-json`: a line of JSON for every frame of a job, or of all jobs of a batch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from vidstyle.errors import MediaError, UsageError
+from vidstyle.media import write_whole
+
+__all__ = ["check_log", "drop_lines", "same_output"]
+
+
+def check_log(path: Path) -> None:
+    """Whether a log can be made at `path`, as far as can be told without making it.
+
+    Raises:
+        UsageError: its directory is missing, or it is a directory itself.
+    """
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--log-json {path}: there is no directory {path.absolute().parent}")
+    if path.is_dir():
+        raise UsageError(f"--log-json {path}: is a directory; name the file to write")
+
+
+def drop_lines(path: Path, drops: Callable[[str | None], bool]) -> None:
+    """Takes lines out of a log, by the output that they are about; None stands for what is no whole line of a log.
+
+    What is no plain file, a pipe or a device, is left alone, and a link stays one. Where no line goes nothing is written: another job
+    may be adding to the file.
+
+    Raises:
+        MediaError: it cannot be read or written.
+    """
+    path = path.resolve()
+    if not path.is_file():
+        return
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise MediaError(f"--log-json {path}: cannot be read: {error.strerror or error}; give another file") from None
+    kept = [line for line in lines if not drops(_output(line))]
+    if len(kept) < len(lines):
+        write_whole(path, b"".join(kept))
+
+
+def same_output(path: Path | str) -> str:
+    """The name of an output by which lines about it are known, from whatever directory they were written."""
+    return os.path.abspath(path)
+
+
+def _output(line: bytes) -> str | None:
+    try:
+        output = json.loads(line)["output"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return same_output(output) if isinstance(output, str) and line.endswith(b"\n") else None
