@@ -16,8 +16,9 @@ from PIL import Image
 from tests.clips import damage, destroy_packets, make_clip, moving, quadrants, read_times, truncate
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame
+from vidstyle.media import open_sink
 from vidstyle.media.decode import VideoSource
-from vidstyle.settings import RunSettings
+from vidstyle.settings import EncodeSettings, RunSettings
 
 
 def walk(path: Path, **run: object) -> list[Frame]:
@@ -334,6 +335,85 @@ class TestDamage:
         assert [frame.pts for frame in frames] == [frame.pts for frame in walk(whole)]
         assert sum(np.array_equal(one.rgb, other.rgb) for one, other in itertools.pairwise(frames)) == 1
         assert "damaged frames: 1" in caplog.text
+
+    @pytest.mark.parametrize(("suffix", "b_frames", "packet"), [(".mp4", 3, 15), (".mkv", 0, 12), (".mkv", 3, 12), (".mov", 0, 15)])
+    def test_frames_that_the_decoder_leaves_out_without_an_error_are_stood_in_for(
+        self, tmp_path: Path, suffix: str, b_frames: int, packet: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """HEVC's waits for the next key frame."""
+        options = {"x265-params": f"log-level=none:keyint=12:bframes={b_frames}"}
+        whole = make_clip(tmp_path / f"whole{suffix}", 24, codec="libx265", options=options)
+        before = walk(whole)
+        assert caplog.text == ""
+        after = walk(destroy_packets(whole, tmp_path / f"a{suffix}", [packet]))
+        assert [frame.pts for frame in after] == [frame.pts for frame in before]
+        held = sum(np.array_equal(one.rgb, other.rgb) for one, other in itertools.pairwise(after))
+        assert f"damaged frames: {held};" in caplog.text
+        assert held == {(".mkv", 0): 12, (".mkv", 3): 1}.get((suffix, b_frames), 9)
+
+    def test_a_failure_that_a_decoder_tells_late_is_one_lost_frame(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """AV1's works ahead: the packet at which it fails is not the damaged one."""
+        whole = make_clip(tmp_path / "whole.mkv", 24, size=(128, 96), codec="libsvtav1", options={"preset": "12", "g": "12"})
+        with av.open(str(whole)) as container:
+            packet = bytes([packet for packet in container.demux(video=0) if packet.size][15])
+        path = tmp_path / "a.mkv"
+        path.write_bytes(whole.read_bytes().replace(packet, packet[: len(packet) // 2].ljust(len(packet), b"\0")))
+        assert [frame.pts for frame in walk(path)] == [frame.pts for frame in walk(whole)]
+        assert "damaged frames: 1;" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("suffix", "codec", "options"),
+        [
+            (".mkv", "libx265", {"x265-params": "log-level=none:keyint=12:bframes=8:open-gop=1"}),
+            (".ts", "libx265", {"x265-params": "log-level=none:keyint=12:bframes=4:open-gop=1:aud=1"}),
+            (".ts", "libx264", {"x264-params": "keyint=12:bframes=8:open-gop=1:b-adapt=0:aud=1:slices=4"}),
+            (".avi", "libx264", {"x264-params": "keyint=12:bframes=8:open-gop=1:b-adapt=0"}),
+            (".mov", "libx264", {"x264-params": "keyint=12:intra-refresh=1"}),
+            (".webm", "libvpx", {"auto-alt-ref": "1", "lag-in-frames": "16", "g": "20"}),
+            (".webm", "libvpx-vp9", {"auto-alt-ref": "1", "lag-in-frames": "16", "g": "20"}),
+            (".mp4", "libsvtav1", {"preset": "12", "g": "12"}),
+            (".ts", "mpeg2video", {"bf": "2", "g": "12"}),
+            (".avi", "mpeg4", {"bf": "2", "g": "12"}),
+        ],
+    )
+    def test_no_frame_of_a_sound_film_is_taken_for_lost(
+        self, tmp_path: Path, suffix: str, codec: str, options: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = make_clip(tmp_path / f"a{suffix}", 40, codec=codec, options=options, matrix=6)
+        assert len(walk(path)) == 40
+        assert "damaged" not in caplog.text
+
+    @pytest.mark.parametrize("b_frames", [0, 3])
+    def test_a_time_far_ahead_is_held_to_those_around_it(self, tmp_path: Path, b_frames: int, caplog: pytest.LogCaptureFixture) -> None:
+        """One bit of a time in Matroska. The frames behind it keep theirs."""
+        path = make_clip(tmp_path / "a.mkv", 100, options={"bf": str(b_frames)})
+        times = [frame.pts for frame in walk(path)]
+        with av.open(str(path)) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+            data = bytearray(path.read_bytes())
+            at = data.index(bytes(packets[40])) - 3  # a time of 16 bits and a byte of flags stand before it
+        assert data[at] & 0x20 == 0
+        data[at] ^= 0x20  # 8.192 s
+        path.write_bytes(data)
+        assert max(abs(frame.pts - time) for frame, time in zip(walk(path), times, strict=True)) <= 1
+        assert "frames with times far ahead of those around them: 1;" in caplog.text
+        assert "moved forward" not in caplog.text
+        assert "damaged" not in caplog.text
+
+    def test_a_stream_that_begins_further_in_is_passed_over(self, tmp_path: Path) -> None:
+        """PyAV knows only those that were there when it was opened."""
+        path = make_clip(tmp_path / "a.flv", 400, size=(32, 32), options={"g": "12"})  # longer than what opening it reads
+        data = bytearray(path.read_bytes())
+        at, tags = 13, []
+        while at + 11 < len(data):  # the tags of FLV: kind, length of 3 bytes, time of 4, stream of 3, content, length again
+            tags.append(at)
+            at += 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+        data[[tag for tag in tags if data[tag] == 9][-5]] = 8  # sound
+        path.write_bytes(data)
+        assert len(walk(path)) >= 398
+        with VideoSource(path) as source, open_sink(tmp_path / "out.mkv", source.info, EncodeSettings(), path, RunSettings()) as sink:
+            for frame in source.frames():
+                sink.write(frame.rgb, frame.pts, frame.time_base)
 
     def test_a_lost_packet_of_a_transport_stream_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         noise = np.random.default_rng(0).integers(0, 255, (12, 96, 128, 3), dtype=np.uint8)
