@@ -164,6 +164,39 @@ class TestColour:
         path = make_clip(tmp_path / "a.mkv", [picture], codec="ffv1", pix_fmt="yuv444p", matrix=matrix, tagged=False)
         assert off(walk(path)[0], picture) < 0.9
 
+    @pytest.mark.parametrize("pix_fmt", ["yuv444p10le", "yuv444p12le", "gray10le", "gbrp10le", "gbrp12le", "gbrp16le"])
+    @pytest.mark.parametrize("color_range", [1, 2], ids=["limited", "full"])
+    @pytest.mark.parametrize("size", [None, 40])
+    def test_a_deep_ramp_of_greys_is_neither_lighter_nor_darker(
+        self, tmp_path: Path, pix_fmt: str, color_range: int, size: int | None
+    ) -> None:
+        """swscale takes 1023 of full range for 255.75."""
+        if color_range == 1 and not pix_fmt.startswith("yuv"):
+            pytest.skip("RGB and greys are full")
+        bits = int(pix_fmt.rstrip("le")[-2:])
+        least, most = (0, 2**bits - 1) if color_range == 2 else (16 << bits - 8, 235 << bits - 8)
+        ramp = np.linspace(least, most, 48).round().astype(np.uint16)
+        with av.open(str(tmp_path / "a.mkv"), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+            stream.codec_context.color_range = color_range
+            frame = av.VideoFrame(64, 48, pix_fmt)
+            for number, plane in enumerate(frame.planes):
+                rows = np.full((48, plane.line_size // 2), 1 << bits - 1, np.uint16)
+                if number == 0 or pix_fmt.startswith("g"):
+                    rows[:] = ramp[:, None]  # the same along a line, so that a narrower picture has it too
+                plane.update(rows)
+            frame.color_range = color_range
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        picture = walk(tmp_path / "a.mkv", size=size)[0].rgb
+        assert np.ptp(picture, axis=2).max() == 0
+        if size is None:
+            apart = picture[:, 0, 0] - (ramp.astype(float) - least) / (most - least) * 255
+            assert np.abs(apart).max() <= 0.51
+            assert abs(apart.mean()) < 0.05
+        else:
+            assert abs(picture.mean() - 127.5) < 0.3
+
     def test_a_wrong_matrix_would_show(self, tmp_path: Path) -> None:
         path = make_clip(tmp_path / "a.mkv", [quadrants()], codec="ffv1", pix_fmt="yuv444p", matrix=1, tagged=False)
         assert off(walk(path)[0], quadrants()) > 3
