@@ -249,6 +249,50 @@ class TestColour:
         walk(path)
         assert "interlaced" in caplog.text
 
+    def test_interlaced_by_the_container_alone_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        walk(make_clip(tmp_path / "plain.mkv", 2, codec="ffv1"))
+        assert caplog.text == ""
+        walk(make_clip(tmp_path / "tv.mkv", 2, codec="ffv1", options={"field_order": "tt"}))
+        assert "tv.mkv: interlaced" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("first", "second", "word"),
+        [
+            ({"matrix": 1}, {"matrix": 6}, "(matrix)"),
+            ({"color_range": 1}, {"color_range": 2}, "(range)"),
+            ({"matrix": 9, "pix_fmt": "yuv420p10le"}, {"matrix": 9, "transfer": 16, "pix_fmt": "yuv420p10le"}, "(transfer)"),
+            ({"matrix": 9, "transfer": 16, "pix_fmt": "yuv420p10le"}, {"matrix": 9, "pix_fmt": "yuv420p10le"}, "(transfer)"),
+        ],
+    )
+    @pytest.mark.parametrize("codec", ["libx264", "libx265"])
+    def test_colours_that_change_are_read_by_each_frames_tags_and_said_once(
+        self, tmp_path: Path, codec: str, first: dict[str, object], second: dict[str, object], word: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Two films, one behind the other in a transport stream."""
+        options = {"x265-params": "log-level=none:crf=5"} if codec == "libx265" else {}
+        parts = [
+            make_clip(tmp_path / f"{name}.ts", [quadrants()] * 4, codec=codec, options=options, **told)
+            for name, told in (("first", first), ("second", second))
+        ]
+        alone = [walk(part)[-1].rgb for part in parts]
+        path = tmp_path / "both.ts"
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        caplog.clear()
+        frames = walk(path)
+        assert len(frames) == 8
+        assert off(frames[0], alone[0]) < 1
+        assert off(frames[-1], alone[1]) < 1
+        assert caplog.text.count("the coding of its colours") == 1
+        assert word in caplog.text
+        assert ("HDR (PQ)" in caplog.text) == ("transfer" in word)
+
+    def test_a_size_that_changes_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        parts = [make_clip(tmp_path / f"{size[0]}.ts", 4, size=size) for size in ((64, 48), (48, 64))]
+        path = tmp_path / "both.ts"
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        assert {frame.rgb.shape for frame in walk(path)} == {(48, 64, 3)}
+        assert caplog.text.count("changes from 64×48 to 48×64 at ") == 1
+
 
 class TestSpan:
     @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 import av
 import numpy as np
@@ -48,6 +48,8 @@ _AHEAD = 3
 # or have packets that say "as before".
 _FRAME_A_PACKET = {"h264", "hevc", "av1", "mpeg2video"}
 _FIELD_PAIRS = {"h264", "mpeg2video"}
+# Codecs whose frames do not say for certain whether they are interlaced, while the container may.
+_FIELDS_UNSAID = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "jpeg2000", "png", "cfhd"}
 # Kinds of units (NAL) of HEVC: pictures that need what comes before their random access point, such points, those of them that stand
 # where films were joined, and the ends of films.
 _LEADING, _ACCESS, _JOINED, _ENDS = {8, 9}, set(range(16, 24)), {16, 17, 18}, {36, 37}
@@ -86,6 +88,15 @@ class _Walk:
     last: int | None = None
     reached: Fraction = Fraction(0)
     """Where the film or its sound ends so far, in seconds."""
+
+
+class _Coding(NamedTuple):
+    """How the colours of a frame are coded, as `to_rgb` takes it."""
+
+    matrix: int
+    color_range: int
+    transfer: int
+    primaries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +149,7 @@ class VideoSource:
         self.path = path
         self._run = run or RunSettings()
         self._said: set[str] = set()
+        self._changes: set[str] = set()
         self._start = Position.parse(self._run.start) if self._run.start else Position()
         self._end = Position.parse(self._run.end) if self._run.end else None
         self._check_span()
@@ -165,7 +177,7 @@ class VideoSource:
             for index, (frame, pts) in enumerate(self._on_grid(timed) if self._fps else ((item.frame, item.pts) for item in timed)):
                 count += 1
                 if index >= first:
-                    yield Frame(index, pts, self._info.time_base, self._picture(frame))
+                    yield Frame(index, pts, self._info.time_base, self._picture(frame, pts * self._info.time_base))
         if not count:
             raise self._empty_span()
 
@@ -190,18 +202,21 @@ class VideoSource:
         self._rate = _sane_rate(stream)
         self._tick = stream.time_base
         said = stream.codec_context.color_primaries, stream.codec_context.color_trc  # by the container, which some decoders forget
+        if stream.codec_context.field_order > 1 and stream.codec_context.codec.canonical_name in _FIELDS_UNSAID:
+            self._warn_of_fields()
         opening = next(self._decoded(container), None)
         if opening is None:
             raise MediaError(f"{self.path}: not one frame of it can be decoded; the file is damaged or its codec is unknown")
-        context, frame = stream.codec_context, opening.frame
+        frame = opening.frame
         self._first_pts = opening.pts
-        primaries, transfer = (
-            int(before) if int(now) == UNSPECIFIED else int(now)
-            for now, before in zip((context.color_primaries, context.color_trc), said, strict=True)
+        own = int(frame.color_primaries), int(frame.color_trc)
+        self._told = tuple(int(before) if now == UNSPECIFIED else UNSPECIFIED for now, before in zip(own, said, strict=True))
+        tags = self._tags_of(frame)
+        self._first = (
+            frame.width,
+            frame.height,
+            _Coding(*matrix_of(tags, frame.height, str(self.path)), tags.color_trc, tags.color_primaries),
         )
-        tags = ColorTags(int(frame.colorspace), int(frame.color_range), primaries, transfer)
-        self._matrix, self._range = matrix_of(tags, frame.height, str(self.path))
-        self._transfer, self._primaries = tags.color_trc, tags.color_primaries
         self._orientation = _Orientation.of(frame)
         aspect = stream.sample_aspect_ratio
         if aspect and not 1 / _ODDEST_PIXEL <= aspect <= _ODDEST_PIXEL:
@@ -407,11 +422,62 @@ class VideoSource:
                 yield shown.frame, round(moment / tick)
                 moment += step
 
-    def _picture(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
+    def _picture(self, frame: VideoFrame, moment: Fraction) -> npt.NDArray[np.uint8]:
+        """A frame as it is shown; one that is coded otherwise than the first is read by its own tags, and that is said."""
         width, height = self._info.width, self._info.height
         if self._orientation.transposed:
             width, height = height, width
-        return self._orientation.apply(to_rgb(frame, width, height, self._matrix, self._range, self._transfer, self._primaries))
+        coding = self._coding_of(frame, moment)
+        return self._orientation.apply(
+            to_rgb(frame, width, height, coding.matrix, coding.color_range, coding.transfer, coding.primaries),
+        )
+
+    def _tags_of(self, frame: VideoFrame) -> ColorTags:
+        """The frame's own, but for those that the container names and the decoder forgets."""
+        primaries, transfer = (
+            before if int(now) == UNSPECIFIED else int(now)
+            for now, before in zip((frame.color_primaries, frame.color_trc), self._told, strict=True)
+        )
+        return ColorTags(int(frame.colorspace), int(frame.color_range), primaries, transfer)
+
+    def _coding_of(self, frame: VideoFrame, moment: Fraction) -> _Coding:
+        width, height, first = self._first
+        tags = self._tags_of(frame)
+        try:
+            coding = _Coding(*matrix_of(tags, frame.height, str(self.path)), tags.color_trc, tags.color_primaries)
+        except MediaError as error:
+            coding = first
+            self._warn_of_change("matrix", f"{error}; frames from {float(moment):.2f} s on are read as those before")
+        if coding.transfer in HDR_TRANSFERS:
+            self._warn_once(f"{self.path}: {hdr_word(coding.transfer)}")
+        if (frame.width, frame.height) != (width, height):
+            self._warn_of_change(
+                "size",
+                f"{self.path}: changes from {width}×{height} to {frame.width}×{frame.height} at {float(moment):.2f} s; "
+                "what is of another size is stretched to the first one, so cut it there and paint the parts by themselves",
+            )
+        changed = [
+            name
+            for name, now, before in (
+                ("matrix", coding.matrix, first.matrix),
+                ("range", coding.color_range, first.color_range),
+                ("transfer", HDR_TRANSFERS.get(coding.transfer), HDR_TRANSFERS.get(first.transfer)),
+            )
+            if now != before
+        ]
+        if changed:
+            self._warn_of_change(
+                "colour",
+                f"{self.path}: the coding of its colours ({', '.join(changed)}) changes at {float(moment):.2f} s; "
+                "every frame is read by its own tags",
+            )
+        return coding
+
+    def _warn_of_change(self, kind: str, message: str) -> None:
+        """The first of each kind is told."""
+        if kind not in self._changes:
+            self._changes.add(kind)
+            self._warn_once(message)
 
     # Small helpers --------------------------------------------------------------------------------------
 
