@@ -477,6 +477,27 @@ class TestDamage:
         assert "moved forward" not in caplog.text
         assert "damaged" not in caplog.text
 
+    @pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "libx264"), (".ts", "libx264"), (".mkv", "ffv1"), (".webm", "libvpx-vp9")])
+    def test_a_missing_packet_is_said_where_times_show_it(
+        self, tmp_path: Path, suffix: str, codec: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        whole, path = make_clip(tmp_path / f"whole{suffix}", 30, codec=codec), tmp_path / f"a{suffix}"
+        with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+            stream = target.add_stream_from_template(source.streams.video[0], opaque=True)
+            for number, packet in enumerate(packet for packet in source.demux(video=0) if packet.size):
+                if number != 15:
+                    packet.stream = stream
+                    target.mux(packet)
+        assert len(walk(whole)) == 30
+        assert "gaps" not in caplog.text
+        assert len(walk(path)) == 29
+        assert "its times leave gaps where nothing is shown: 1, the first at" in caplog.text
+
+    def test_frames_of_any_length_are_no_gaps(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        walk(make_clip(tmp_path / "a.mkv", 60, pts=[number + number // 7 * 3 for number in range(60)]))
+        walk(make_clip(tmp_path / "a.mp4", 60, pts=[number + number // 50 * 3 for number in range(60)]))
+        assert "gaps" not in caplog.text
+
     def test_a_stream_that_begins_further_in_is_passed_over(self, tmp_path: Path) -> None:
         """PyAV knows only those that were there when it was opened."""
         path = make_clip(tmp_path / "a.flv", 400, size=(32, 32), options={"g": "12"})  # longer than what opening it reads

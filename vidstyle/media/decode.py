@@ -44,6 +44,9 @@ _ODDEST_PIXEL = 10
 _GUESSED_RATE = Fraction(25)
 # Frames that are looked at before one is shown: whether its time, or one that is missing, is borne out by them.
 _AHEAD = 3
+# Shares of a frame that a gap between two frames is at least, and of all frames that have one at most: where there are more, the film has
+# frames of any length; so it may where it has only a few.
+_GAP, _GAPS, _FEW = 0.75, 0.02, 20
 # One packet of these gives one frame, but for the two fields of interlaced ones. Others hide frames in packets of their own (VP8),
 # or have packets that say "as before".
 _FRAME_A_PACKET = {"h264", "hevc", "av1", "mpeg2video"}
@@ -85,6 +88,9 @@ class _Walk:
     torn: int = 0
     moved: int = 0
     leapt: int = 0
+    frames: int = 0
+    gaps: list[int] = field(default_factory=list)
+    """Ends of frames behind which nothing is shown for most of a frame, though the container says how long each lasts."""
     last: int | None = None
     reached: Fraction = Fraction(0)
     """Where the film or its sound ends so far, in seconds."""
@@ -276,16 +282,19 @@ class VideoSource:
         stream.thread_type = "SLICE"
         walk = _Walk()
         step = max(round(1 / self._rate / self._tick), 1)
+        # MP4 and MOV have no lengths beside the times, AVI no times.
+        lengths, lasting = not {"mp4", "avi"} & set(container.format.name.split(",")), step
         sound: VideoFrame | None = None
 
         def stand_ins(until: float) -> Iterator[_Timed]:
             """For what was lost before a time, as long as there is something to show instead."""
+            nonlocal lasting
             for moment in sorted(time for time in walk.awaited if time < until):
                 walk.awaited.remove(moment)
                 if sound is None or walk.last is None or moment <= walk.last or not (walk.matched or moment in walk.failed):
                     continue
                 walk.damaged += 1
-                walk.last = moment
+                walk.last, lasting = moment, step
                 yield _Timed(sound, moment, step)
 
         for frame, following in _looking_ahead(self._read(container, stream, walk)):
@@ -297,8 +306,10 @@ class VideoSource:
             yield from stand_ins(min([pts, *following]))
             if walk.last is not None and pts <= walk.last:
                 walk.moved, pts, walk.matched = walk.moved + 1, walk.last + 1, False
-            walk.last = pts
-            duration = frame.duration or step
+            if lengths and walk.last is not None and pts - walk.last - lasting > _GAP * step:
+                walk.gaps.append(walk.last + lasting)
+            walk.last, walk.frames = pts, walk.frames + 1
+            lasting = duration = frame.duration or step
             walk.reached = max(walk.reached, (pts + duration) * self._tick)
             if not frame.is_corrupt or sound is None:
                 sound = frame
@@ -342,6 +353,11 @@ class VideoSource:
             self._warn_once(f"{self.path}: {walk.moved} frames had times that stood still or went back; they were moved forward")
         if walk.leapt:
             self._warn_once(f"{self.path}: frames with times far ahead of those around them: {walk.leapt}; they were put between these")
+        if walk.gaps and not walk.moved and len(walk.gaps) <= max(walk.frames * _GAPS, 1) and walk.frames >= _FEW:
+            self._warn_once(
+                f"{self.path}: its times leave gaps where nothing is shown: {len(walk.gaps)}, the first at "
+                f"{float(walk.gaps[0] * self._tick):.2f} s; frames may be missing there, and the one before is shown for longer"
+            )
         damaged = max(walk.damaged, walk.failures)  # a failure may have cost no frame, and a frame may be lost without one
         if damaged:
             self._warn_once(
