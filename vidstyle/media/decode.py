@@ -341,7 +341,8 @@ class VideoSource:
                     self._warn_of_fields()
                     walk.matched &= name not in _FIELD_PAIRS
                 walk.matched &= pts in walk.awaited
-                walk.awaited.discard(pts if pts is not None else -1)
+                if pts is not None:
+                    walk.awaited.discard(pts)
                 walk.damaged += frame.is_corrupt
                 yield frame
 
