@@ -16,8 +16,9 @@ from PIL import Image
 from tests.clips import damage, destroy_packets, make_clip, moving, quadrants, read_times, truncate
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame
+from vidstyle.media import open_sink
 from vidstyle.media.decode import VideoSource
-from vidstyle.settings import RunSettings
+from vidstyle.settings import EncodeSettings, RunSettings
 
 
 def walk(path: Path, **run: object) -> list[Frame]:
@@ -163,6 +164,39 @@ class TestColour:
         path = make_clip(tmp_path / "a.mkv", [picture], codec="ffv1", pix_fmt="yuv444p", matrix=matrix, tagged=False)
         assert off(walk(path)[0], picture) < 0.9
 
+    @pytest.mark.parametrize("pix_fmt", ["yuv444p10le", "yuv444p12le", "gray10le", "gbrp10le", "gbrp12le", "gbrp16le"])
+    @pytest.mark.parametrize("color_range", [1, 2], ids=["limited", "full"])
+    @pytest.mark.parametrize("size", [None, 40])
+    def test_a_deep_ramp_of_greys_is_neither_lighter_nor_darker(
+        self, tmp_path: Path, pix_fmt: str, color_range: int, size: int | None
+    ) -> None:
+        """swscale takes 1023 of full range for 255.75."""
+        if color_range == 1 and not pix_fmt.startswith("yuv"):
+            pytest.skip("RGB and greys are full")
+        bits = int(pix_fmt.rstrip("le")[-2:])
+        least, most = (0, 2**bits - 1) if color_range == 2 else (16 << bits - 8, 235 << bits - 8)
+        ramp = np.linspace(least, most, 48).round().astype(np.uint16)
+        with av.open(str(tmp_path / "a.mkv"), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+            stream.codec_context.color_range = color_range
+            frame = av.VideoFrame(64, 48, pix_fmt)
+            for number, plane in enumerate(frame.planes):
+                rows = np.full((48, plane.line_size // 2), 1 << bits - 1, np.uint16)
+                if number == 0 or pix_fmt.startswith("g"):
+                    rows[:] = ramp[:, None]  # the same along a line, so that a narrower picture has it too
+                plane.update(rows)
+            frame.color_range = color_range
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        picture = walk(tmp_path / "a.mkv", size=size)[0].rgb
+        assert np.ptp(picture, axis=2).max() == 0
+        if size is None:
+            apart = picture[:, 0, 0] - (ramp.astype(float) - least) / (most - least) * 255
+            assert np.abs(apart).max() <= 0.51
+            assert abs(apart.mean()) < 0.05
+        else:
+            assert abs(picture.mean() - 127.5) < 0.3
+
     def test_a_wrong_matrix_would_show(self, tmp_path: Path) -> None:
         path = make_clip(tmp_path / "a.mkv", [quadrants()], codec="ffv1", pix_fmt="yuv444p", matrix=1, tagged=False)
         assert off(walk(path)[0], quadrants()) > 3
@@ -214,6 +248,50 @@ class TestColour:
         path = make_clip(tmp_path / "tv.mp4", 4, options={"flags": "+ildct+ilme", "x264-params": "interlaced=1"})
         walk(path)
         assert "interlaced" in caplog.text
+
+    def test_interlaced_by_the_container_alone_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        walk(make_clip(tmp_path / "plain.mkv", 2, codec="ffv1"))
+        assert caplog.text == ""
+        walk(make_clip(tmp_path / "tv.mkv", 2, codec="ffv1", options={"field_order": "tt"}))
+        assert "tv.mkv: interlaced" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("first", "second", "word"),
+        [
+            ({"matrix": 1}, {"matrix": 6}, "(matrix)"),
+            ({"color_range": 1}, {"color_range": 2}, "(range)"),
+            ({"matrix": 9, "pix_fmt": "yuv420p10le"}, {"matrix": 9, "transfer": 16, "pix_fmt": "yuv420p10le"}, "(transfer)"),
+            ({"matrix": 9, "transfer": 16, "pix_fmt": "yuv420p10le"}, {"matrix": 9, "pix_fmt": "yuv420p10le"}, "(transfer)"),
+        ],
+    )
+    @pytest.mark.parametrize("codec", ["libx264", "libx265"])
+    def test_colours_that_change_are_read_by_each_frames_tags_and_said_once(
+        self, tmp_path: Path, codec: str, first: dict[str, object], second: dict[str, object], word: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Two films, one behind the other in a transport stream."""
+        options = {"x265-params": "log-level=none:crf=5"} if codec == "libx265" else {}
+        parts = [
+            make_clip(tmp_path / f"{name}.ts", [quadrants()] * 4, codec=codec, options=options, **told)
+            for name, told in (("first", first), ("second", second))
+        ]
+        alone = [walk(part)[-1].rgb for part in parts]
+        path = tmp_path / "both.ts"
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        caplog.clear()
+        frames = walk(path)
+        assert len(frames) == 8
+        assert off(frames[0], alone[0]) < 1
+        assert off(frames[-1], alone[1]) < 1
+        assert caplog.text.count("the coding of its colours") == 1
+        assert word in caplog.text
+        assert ("HDR (PQ)" in caplog.text) == ("transfer" in word)
+
+    def test_a_size_that_changes_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        parts = [make_clip(tmp_path / f"{size[0]}.ts", 4, size=size) for size in ((64, 48), (48, 64))]
+        path = tmp_path / "both.ts"
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        assert {frame.rgb.shape for frame in walk(path)} == {(48, 64, 3)}
+        assert caplog.text.count("changes from 64×48 to 48×64 at ") == 1
 
 
 class TestSpan:
@@ -334,6 +412,106 @@ class TestDamage:
         assert [frame.pts for frame in frames] == [frame.pts for frame in walk(whole)]
         assert sum(np.array_equal(one.rgb, other.rgb) for one, other in itertools.pairwise(frames)) == 1
         assert "damaged frames: 1" in caplog.text
+
+    @pytest.mark.parametrize(("suffix", "b_frames", "packet"), [(".mp4", 3, 15), (".mkv", 0, 12), (".mkv", 3, 12), (".mov", 0, 15)])
+    def test_frames_that_the_decoder_leaves_out_without_an_error_are_stood_in_for(
+        self, tmp_path: Path, suffix: str, b_frames: int, packet: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """HEVC's waits for the next key frame."""
+        options = {"x265-params": f"log-level=none:keyint=12:bframes={b_frames}"}
+        whole = make_clip(tmp_path / f"whole{suffix}", 24, codec="libx265", options=options)
+        before = walk(whole)
+        assert caplog.text == ""
+        after = walk(destroy_packets(whole, tmp_path / f"a{suffix}", [packet]))
+        assert [frame.pts for frame in after] == [frame.pts for frame in before]
+        held = sum(np.array_equal(one.rgb, other.rgb) for one, other in itertools.pairwise(after))
+        assert f"damaged frames: {held};" in caplog.text
+        assert held == {(".mkv", 0): 12, (".mkv", 3): 1}.get((suffix, b_frames), 9)
+
+    def test_a_failure_that_a_decoder_tells_late_is_one_lost_frame(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """AV1's works ahead: the packet at which it fails is not the damaged one."""
+        whole = make_clip(tmp_path / "whole.mkv", 24, size=(128, 96), codec="libsvtav1", options={"preset": "12", "g": "12"})
+        with av.open(str(whole)) as container:
+            packet = bytes([packet for packet in container.demux(video=0) if packet.size][15])
+        path = tmp_path / "a.mkv"
+        path.write_bytes(whole.read_bytes().replace(packet, packet[: len(packet) // 2].ljust(len(packet), b"\0")))
+        assert [frame.pts for frame in walk(path)] == [frame.pts for frame in walk(whole)]
+        assert "damaged frames: 1;" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("suffix", "codec", "options"),
+        [
+            (".mkv", "libx265", {"x265-params": "log-level=none:keyint=12:bframes=8:open-gop=1"}),
+            (".ts", "libx265", {"x265-params": "log-level=none:keyint=12:bframes=4:open-gop=1:aud=1"}),
+            (".ts", "libx264", {"x264-params": "keyint=12:bframes=8:open-gop=1:b-adapt=0:aud=1:slices=4"}),
+            (".avi", "libx264", {"x264-params": "keyint=12:bframes=8:open-gop=1:b-adapt=0"}),
+            (".mov", "libx264", {"x264-params": "keyint=12:intra-refresh=1"}),
+            (".webm", "libvpx", {"auto-alt-ref": "1", "lag-in-frames": "16", "g": "20"}),
+            (".webm", "libvpx-vp9", {"auto-alt-ref": "1", "lag-in-frames": "16", "g": "20"}),
+            (".mp4", "libsvtav1", {"preset": "12", "g": "12"}),
+            (".ts", "mpeg2video", {"bf": "2", "g": "12"}),
+            (".avi", "mpeg4", {"bf": "2", "g": "12"}),
+        ],
+    )
+    def test_no_frame_of_a_sound_film_is_taken_for_lost(
+        self, tmp_path: Path, suffix: str, codec: str, options: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = make_clip(tmp_path / f"a{suffix}", 40, codec=codec, options=options, matrix=6)
+        assert len(walk(path)) == 40
+        assert "damaged" not in caplog.text
+
+    @pytest.mark.parametrize("b_frames", [0, 3])
+    def test_a_time_far_ahead_is_held_to_those_around_it(self, tmp_path: Path, b_frames: int, caplog: pytest.LogCaptureFixture) -> None:
+        """One bit of a time in Matroska. The frames behind it keep theirs."""
+        path = make_clip(tmp_path / "a.mkv", 100, options={"bf": str(b_frames)})
+        times = [frame.pts for frame in walk(path)]
+        with av.open(str(path)) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+            data = bytearray(path.read_bytes())
+            at = data.index(bytes(packets[40])) - 3  # a time of 16 bits and a byte of flags stand before it
+        assert data[at] & 0x20 == 0
+        data[at] ^= 0x20  # 8.192 s
+        path.write_bytes(data)
+        assert max(abs(frame.pts - time) for frame, time in zip(walk(path), times, strict=True)) <= 1
+        assert "frames with times far ahead of those around them: 1;" in caplog.text
+        assert "moved forward" not in caplog.text
+        assert "damaged" not in caplog.text
+
+    @pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "libx264"), (".ts", "libx264"), (".mkv", "ffv1"), (".webm", "libvpx-vp9")])
+    def test_a_missing_packet_is_said_where_times_show_it(
+        self, tmp_path: Path, suffix: str, codec: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        whole, path = make_clip(tmp_path / f"whole{suffix}", 30, codec=codec), tmp_path / f"a{suffix}"
+        with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+            stream = target.add_stream_from_template(source.streams.video[0], opaque=True)
+            for number, packet in enumerate(packet for packet in source.demux(video=0) if packet.size):
+                if number != 15:
+                    packet.stream = stream
+                    target.mux(packet)
+        assert len(walk(whole)) == 30
+        assert "gaps" not in caplog.text
+        assert len(walk(path)) == 29
+        assert "its times leave gaps where nothing is shown: 1, the first at" in caplog.text
+
+    def test_frames_of_any_length_are_no_gaps(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        walk(make_clip(tmp_path / "a.mkv", 60, pts=[number + number // 7 * 3 for number in range(60)]))
+        walk(make_clip(tmp_path / "a.mp4", 60, pts=[number + number // 50 * 3 for number in range(60)]))
+        assert "gaps" not in caplog.text
+
+    def test_a_stream_that_begins_further_in_is_passed_over(self, tmp_path: Path) -> None:
+        """PyAV knows only those that were there when it was opened."""
+        path = make_clip(tmp_path / "a.flv", 400, size=(32, 32), options={"g": "12"})  # longer than what opening it reads
+        data = bytearray(path.read_bytes())
+        at, tags = 13, []
+        while at + 11 < len(data):  # the tags of FLV: kind, length of 3 bytes, time of 4, stream of 3, content, length again
+            tags.append(at)
+            at += 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+        data[[tag for tag in tags if data[tag] == 9][-5]] = 8  # sound
+        path.write_bytes(data)
+        assert len(walk(path)) >= 398
+        with VideoSource(path) as source, open_sink(tmp_path / "out.mkv", source.info, EncodeSettings(), path, RunSettings()) as sink:
+            for frame in source.frames():
+                sink.write(frame.rgb, frame.pts, frame.time_base)
 
     def test_a_lost_packet_of_a_transport_stream_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         noise = np.random.default_rng(0).integers(0, 255, (12, 96, 128, 3), dtype=np.uint8)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
 import re
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 import av
 import numpy as np
@@ -29,7 +29,7 @@ from vidstyle.media.matrix import SDR, UNSPECIFIED, matrix_of, to_rgb
 from vidstyle.media.tonemap import HDR_TRANSFERS, hdr_word
 from vidstyle.settings import Position, RunSettings
 
-__all__ = ["VideoSource", "open_container", "picture_stream"]
+__all__ = ["VideoSource", "known_packets", "open_container", "picture_stream"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,22 @@ _CERTAIN = 1
 # Anamorphic film has pixels up to twice as wide as high.
 _ODDEST_PIXEL = 10
 _GUESSED_RATE = Fraction(25)
+# Frames that are looked at before one is shown: whether its time, or one that is missing, is borne out by them.
+_AHEAD = 3
+# Shares of a frame that a gap between two frames is at least, and of all frames that have one at most: where there are more, the film has
+# frames of any length; so it may where it has only a few.
+_GAP, _GAPS, _FEW = 0.75, 0.02, 20
+# One packet of these gives one frame, but for the two fields of interlaced ones. Others hide frames in packets of their own (VP8),
+# or have packets that say "as before".
+_FRAME_A_PACKET = {"h264", "hevc", "av1", "mpeg2video"}
+_FIELD_PAIRS = {"h264", "mpeg2video"}
+# Codecs whose frames do not say for certain whether they are interlaced, while the container may.
+_FIELDS_UNSAID = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "jpeg2000", "png", "cfhd"}
+# Kinds of units (NAL) of HEVC: pictures that need what comes before their random access point, such points, those of them that stand
+# where films were joined, and the ends of films.
+_LEADING, _ACCESS, _JOINED, _ENDS = {8, 9}, set(range(16, 24)), {16, 17, 18}, {36, 37}
+# Those that are no pictures.
+_NO_PICTURES = {"h264": set(range(6, 16)), "hevc": set(range(32, 41))}
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -52,6 +68,41 @@ class _Timed:
     frame: VideoFrame
     pts: int
     duration: int
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What one walk over a film has met so far; times in ticks of the stream."""
+
+    awaited: set[int] = field(default_factory=set)
+    """Times of packets that should give a frame and have not given it."""
+    failed: set[int] = field(default_factory=set)
+    """Times of packets at which the decoder failed; one that works ahead may mean an earlier packet."""
+    matched: bool = True
+    """Whether frames bear the times of their packets, one each and in order: only then does a time without a frame tell of a lost one."""
+    ended: bool = False
+    anew: bool = False
+    """In HEVC: whether a film has ended, and whether what leads the newest random access point is dropped by right."""
+    failures: int = 0
+    damaged: int = 0
+    torn: int = 0
+    moved: int = 0
+    leapt: int = 0
+    frames: int = 0
+    gaps: list[int] = field(default_factory=list)
+    """Ends of frames behind which nothing is shown for most of a frame, though the container says how long each lasts."""
+    last: int | None = None
+    reached: Fraction = Fraction(0)
+    """Where the film or its sound ends so far, in seconds."""
+
+
+class _Coding(NamedTuple):
+    """How the colours of a frame are coded, as `to_rgb` takes it."""
+
+    matrix: int
+    color_range: int
+    transfer: int
+    primaries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +155,7 @@ class VideoSource:
         self.path = path
         self._run = run or RunSettings()
         self._said: set[str] = set()
+        self._changes: set[str] = set()
         self._start = Position.parse(self._run.start) if self._run.start else Position()
         self._end = Position.parse(self._run.end) if self._run.end else None
         self._check_span()
@@ -131,7 +183,7 @@ class VideoSource:
             for index, (frame, pts) in enumerate(self._on_grid(timed) if self._fps else ((item.frame, item.pts) for item in timed)):
                 count += 1
                 if index >= first:
-                    yield Frame(index, pts, self._info.time_base, self._picture(frame))
+                    yield Frame(index, pts, self._info.time_base, self._picture(frame, pts * self._info.time_base))
         if not count:
             raise self._empty_span()
 
@@ -156,18 +208,21 @@ class VideoSource:
         self._rate = _sane_rate(stream)
         self._tick = stream.time_base
         said = stream.codec_context.color_primaries, stream.codec_context.color_trc  # by the container, which some decoders forget
+        if stream.codec_context.field_order > 1 and stream.codec_context.codec.canonical_name in _FIELDS_UNSAID:
+            self._warn_of_fields()
         opening = next(self._decoded(container), None)
         if opening is None:
             raise MediaError(f"{self.path}: not one frame of it can be decoded; the file is damaged or its codec is unknown")
-        context, frame = stream.codec_context, opening.frame
+        frame = opening.frame
         self._first_pts = opening.pts
-        primaries, transfer = (
-            int(before) if int(now) == UNSPECIFIED else int(now)
-            for now, before in zip((context.color_primaries, context.color_trc), said, strict=True)
+        own = int(frame.color_primaries), int(frame.color_trc)
+        self._told = tuple(int(before) if now == UNSPECIFIED else UNSPECIFIED for now, before in zip(own, said, strict=True))
+        tags = self._tags_of(frame)
+        self._first = (
+            frame.width,
+            frame.height,
+            _Coding(*matrix_of(tags, frame.height, str(self.path)), tags.color_trc, tags.color_primaries),
         )
-        tags = ColorTags(int(frame.colorspace), int(frame.color_range), primaries, transfer)
-        self._matrix, self._range = matrix_of(tags, frame.height, str(self.path))
-        self._transfer, self._primaries = tags.color_trc, tags.color_primaries
         self._orientation = _Orientation.of(frame)
         aspect = stream.sample_aspect_ratio
         if aspect and not 1 / _ODDEST_PIXEL <= aspect <= _ODDEST_PIXEL:
@@ -225,60 +280,93 @@ class VideoSource:
         assert isinstance(stream, VideoStream)
         # Threads by frames would take good frames with a damaged one that is met while they are drained.
         stream.thread_type = "SLICE"
-        damaged, torn, moved, last, reached = 0, 0, 0, None, Fraction(0)
+        walk = _Walk()
         step = max(round(1 / self._rate / self._tick), 1)
-        lost: list[int] = []
+        # MP4 and MOV have no lengths beside the times, AVI no times.
+        lengths, lasting = not {"mp4", "avi"} & set(container.format.name.split(",")), step
         sound: VideoFrame | None = None
 
         def stand_ins(until: float) -> Iterator[_Timed]:
             """For what was lost before a time, as long as there is something to show instead."""
-            nonlocal last
-            while lost and lost[0] < until:
-                moment = heapq.heappop(lost)
-                if sound is not None and last is not None and moment > last:
-                    last = moment
-                    yield _Timed(sound, moment, step)
+            nonlocal lasting
+            for moment in sorted(time for time in walk.awaited if time < until):
+                walk.awaited.remove(moment)
+                if sound is None or walk.last is None or moment <= walk.last or not (walk.matched or moment in walk.failed):
+                    continue
+                walk.damaged += 1
+                walk.last, lasting = moment, step
+                yield _Timed(sound, moment, step)
 
+        for frame, following in _looking_ahead(self._read(container, stream, walk)):
+            pts = frame.pts if frame.pts is not None else frame.dts
+            if pts is None:
+                pts = 0 if walk.last is None else walk.last + step
+            elif walk.last is not None and _leaps(walk.last, pts, following):
+                walk.leapt, pts = walk.leapt + 1, (walk.last + following[0]) // 2
+            yield from stand_ins(min([pts, *following]))
+            if walk.last is not None and pts <= walk.last:
+                walk.moved, pts, walk.matched = walk.moved + 1, walk.last + 1, False
+            if lengths and walk.last is not None and pts - walk.last - lasting > _GAP * step:
+                walk.gaps.append(walk.last + lasting)
+            walk.last, walk.frames = pts, walk.frames + 1
+            lasting = duration = frame.duration or step
+            walk.reached = max(walk.reached, (pts + duration) * self._tick)
+            if not frame.is_corrupt or sound is None:
+                sound = frame
+            yield _Timed(sound, pts, duration)
+        yield from stand_ins(math.inf)
+        self._warn_of_walk(walk)
+        if walk.last is not None:
+            self._warn_if_truncated(container, stream, walk.reached)
+
+    def _read(self, container: InputContainer, stream: VideoStream, walk: _Walk) -> Iterator[VideoFrame]:
+        """What the decoder gives, in its order; notes the damage, and which packets have given no frame."""
+        name = stream.codec_context.codec.canonical_name  # that of what decodes it may be another
+        expected = name in _FRAME_A_PACKET and container.format.name != "avi"  # which knows when packets are read, not when they are shown
         for packet in _packets(container):
             if packet is not None and packet.stream.index != stream.index:
-                reached = max(reached, _end_of(packet))
+                walk.reached = max(walk.reached, _end_of(packet))
                 continue
             frames, failed = _decode(stream, packet)
-            damaged += failed
-            torn += packet is not None and packet.is_corrupt and not failed
-            if packet is not None and failed and packet.pts is not None:
-                heapq.heappush(lost, packet.pts)
+            walk.failures += failed
+            walk.torn += packet is not None and packet.is_corrupt and not failed
+            if packet is not None and packet.pts is not None:
+                if failed:
+                    walk.failed.add(packet.pts)
+                if failed or (expected and not packet.is_discard and _gives_frame(stream, packet, walk)):
+                    walk.awaited.add(packet.pts)
             for frame in frames:
                 pts = frame.pts if frame.pts is not None else frame.dts
-                if pts is not None:
-                    yield from stand_ins(pts)
-                if pts is None:
-                    pts = 0 if last is None else last + step
-                elif last is not None and pts <= last:
-                    moved, pts = moved + 1, last + 1
-                last = pts
-                duration = frame.duration or step
-                reached = max(reached, (pts + duration) * self._tick)
-                damaged += frame.is_corrupt
                 if frame.interlaced_frame:
-                    self._warn_once(
-                        f"{self.path}: interlaced; its combs would be painted, deinterlace it first (ffmpeg -i IN -vf bwdif OUT)"
-                    )
-                if not frame.is_corrupt or sound is None:
-                    sound = frame
-                yield _Timed(sound, pts, duration)
-        yield from stand_ins(math.inf)
-        if moved:
-            self._warn_once(f"{self.path}: {moved} frames had times that stood still or went back; they were moved forward")
+                    self._warn_of_fields()
+                    walk.matched &= name not in _FIELD_PAIRS
+                walk.matched &= pts in walk.awaited
+                if pts is not None:
+                    walk.awaited.discard(pts)
+                walk.damaged += frame.is_corrupt
+                yield frame
+
+    def _warn_of_fields(self) -> None:
+        self._warn_once(f"{self.path}: interlaced; its combs would be painted, deinterlace it first (ffmpeg -i IN -vf bwdif OUT)")
+
+    def _warn_of_walk(self, walk: _Walk) -> None:
+        if walk.moved:
+            self._warn_once(f"{self.path}: {walk.moved} frames had times that stood still or went back; they were moved forward")
+        if walk.leapt:
+            self._warn_once(f"{self.path}: frames with times far ahead of those around them: {walk.leapt}; they were put between these")
+        if walk.gaps and not walk.moved and len(walk.gaps) <= max(walk.frames * _GAPS, 1) and walk.frames >= _FEW:
+            self._warn_once(
+                f"{self.path}: its times leave gaps where nothing is shown: {len(walk.gaps)}, the first at "
+                f"{float(walk.gaps[0] * self._tick):.2f} s; frames may be missing there, and the one before is shown for longer"
+            )
+        damaged = max(walk.damaged, walk.failures)  # a failure may have cost no frame, and a frame may be lost without one
         if damaged:
             self._warn_once(
                 f"{self.path}: damaged frames: {damaged}; the one before was taken for each, if there was one; "
                 "what the codec predicts from them may bear traces up to the next key frame"
             )
-        if torn:
-            self._warn_once(f"{self.path}: incomplete packets: {torn}; frames may be missing before them, or damaged")
-        if last is not None:
-            self._warn_if_truncated(container, stream, reached)
+        if walk.torn:
+            self._warn_once(f"{self.path}: incomplete packets: {walk.torn}; frames may be missing before them, or damaged")
 
     def _warn_if_truncated(self, container: InputContainer, stream: VideoStream, reached: Fraction) -> None:
         duration = _duration(container, stream)
@@ -351,11 +439,62 @@ class VideoSource:
                 yield shown.frame, round(moment / tick)
                 moment += step
 
-    def _picture(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
+    def _picture(self, frame: VideoFrame, moment: Fraction) -> npt.NDArray[np.uint8]:
+        """A frame as it is shown; one that is coded otherwise than the first is read by its own tags, and that is said."""
         width, height = self._info.width, self._info.height
         if self._orientation.transposed:
             width, height = height, width
-        return self._orientation.apply(to_rgb(frame, width, height, self._matrix, self._range, self._transfer, self._primaries))
+        coding = self._coding_of(frame, moment)
+        return self._orientation.apply(
+            to_rgb(frame, width, height, coding.matrix, coding.color_range, coding.transfer, coding.primaries),
+        )
+
+    def _tags_of(self, frame: VideoFrame) -> ColorTags:
+        """The frame's own, but for those that the container names and the decoder forgets."""
+        primaries, transfer = (
+            before if int(now) == UNSPECIFIED else int(now)
+            for now, before in zip((frame.color_primaries, frame.color_trc), self._told, strict=True)
+        )
+        return ColorTags(int(frame.colorspace), int(frame.color_range), primaries, transfer)
+
+    def _coding_of(self, frame: VideoFrame, moment: Fraction) -> _Coding:
+        width, height, first = self._first
+        tags = self._tags_of(frame)
+        try:
+            coding = _Coding(*matrix_of(tags, frame.height, str(self.path)), tags.color_trc, tags.color_primaries)
+        except MediaError as error:
+            coding = first
+            self._warn_of_change("matrix", f"{error}; frames from {float(moment):.2f} s on are read as those before")
+        if coding.transfer in HDR_TRANSFERS:
+            self._warn_once(f"{self.path}: {hdr_word(coding.transfer)}")
+        if (frame.width, frame.height) != (width, height):
+            self._warn_of_change(
+                "size",
+                f"{self.path}: changes from {width}×{height} to {frame.width}×{frame.height} at {float(moment):.2f} s; "
+                "what is of another size is stretched to the first one, so cut it there and paint the parts by themselves",
+            )
+        changed = [
+            name
+            for name, now, before in (
+                ("matrix", coding.matrix, first.matrix),
+                ("range", coding.color_range, first.color_range),
+                ("transfer", HDR_TRANSFERS.get(coding.transfer), HDR_TRANSFERS.get(first.transfer)),
+            )
+            if now != before
+        ]
+        if changed:
+            self._warn_of_change(
+                "colour",
+                f"{self.path}: the coding of its colours ({', '.join(changed)}) changes at {float(moment):.2f} s; "
+                "every frame is read by its own tags",
+            )
+        return coding
+
+    def _warn_of_change(self, kind: str, message: str) -> None:
+        """The first of each kind is told."""
+        if kind not in self._changes:
+            self._changes.add(kind)
+            self._warn_once(message)
 
     # Small helpers --------------------------------------------------------------------------------------
 
@@ -446,19 +585,33 @@ def picture_stream(container: InputContainer, path: Path) -> VideoStream:
     return max(usable, key=lambda stream: (bool(stream.disposition & av.stream.Disposition.default), stream.width * stream.height))
 
 
+def known_packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
+    """Packets of all streams, but for those that begin only further in, which PyAV cannot name.
+
+    Raises:
+        av.FFmpegError: the container cannot be read further.
+    """
+    while True:
+        try:
+            yield from container.demux()
+            return
+        except IndexError:  # its packet is read and gone: the next call goes on behind it
+            continue
+
+
 def _packets(container: InputContainer) -> Iterator[av.Packet[Stream] | None]:
     """Packets of all streams, going on behind damage; None at the end, to flush."""
     failures = 0
     while failures < _READ_ATTEMPTS:
         try:
-            for packet in container.demux():
+            for packet in known_packets(container):
                 failures = 0
                 if packet.size:
                     yield packet
             break
         except av.error.EOFError:
             break
-        except av.FFmpegError:
+        except Exception:  # PyAV has others than FFmpeg's for what it does not understand
             failures += 1
     yield None
 
@@ -473,10 +626,60 @@ def _decode(stream: VideoStream, packet: av.Packet[Stream] | None) -> tuple[list
             return frames, failures
         except av.error.EOFError:
             return frames, failures
-        except av.FFmpegError:
+        except Exception:  # FFmpeg's, or PyAV's own about what it was given
             failures += 1
             if packet is not None or failures > _READ_ATTEMPTS:
                 return frames, failures
+
+
+def _looking_ahead(frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, list[int]]]:
+    """Every frame, with the times of the few that follow it, in ticks."""
+    queue: deque[VideoFrame] = deque()
+
+    def first() -> tuple[VideoFrame, list[int]]:
+        frame = queue.popleft()
+        return frame, [other.pts for other in queue if other.pts is not None]
+
+    for frame in frames:
+        queue.append(frame)
+        if len(queue) > _AHEAD:
+            yield first()
+    while queue:
+        yield first()
+
+
+def _leaps(last: int, pts: int, following: list[int]) -> bool:
+    """Whether a time is ahead of the next two, which go on from the last one: then it is the wrong one, not they."""
+    return len(following) > 1 and last + 1 < following[0] < following[1] < pts
+
+
+def _gives_frame(stream: VideoStream, packet: av.Packet[Stream], walk: _Walk) -> bool:
+    """Whether a whole packet should give a frame; of HEVC and H.264 some hold none, or one that is dropped by right."""
+    name = stream.codec_context.name
+    if name not in _NO_PICTURES:
+        return True
+    kinds = _units(stream, bytes(packet))
+    if name == "hevc":
+        if kinds & _ACCESS:
+            walk.anew = walk.ended or bool(kinds & _JOINED)
+        walk.ended = bool(kinds & _ENDS) or (walk.ended and kinds <= _NO_PICTURES[name])
+        if walk.anew and kinds & _LEADING:
+            return False
+    return not kinds or not kinds <= _NO_PICTURES[name]
+
+
+def _units(stream: VideoStream, data: bytes) -> set[int]:
+    """Kinds of the units (NAL) in a packet of H.264 or HEVC, as far as they can be told."""
+    name, head = stream.codec_context.name, stream.codec_context.extradata or b""
+    if head[:1] == b"\1" and len(head) > 22:  # as in MP4 and Matroska, each unit behind its length
+        width = (head[21 if name == "hevc" else 4] & 3) + 1
+        firsts, at = [], 0
+        while at + width < len(data):
+            firsts.append(data[at + width])
+            at += width + int.from_bytes(data[at : at + width], "big")
+    else:
+        firsts = [match[1][0] for match in re.finditer(rb"\x00\x00\x01(.)", data, re.DOTALL)]
+    return {first >> 1 & 63 if name == "hevc" else first & 31 for first in firsts}
 
 
 def _end_of(packet: av.Packet[Stream]) -> Fraction:

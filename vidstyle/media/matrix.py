@@ -6,6 +6,8 @@ matrix and range, because swscale's own guess is BT.601 whatever the tags and th
 
 from __future__ import annotations
 
+from functools import cache
+
 import av
 import numpy as np
 import numpy.typing as npt
@@ -69,14 +71,38 @@ def to_rgb(
 
     `transfer` and `primaries` are FFmpeg's numbers for the frame's.
     """
+    hdr = transfer in HDR_TRANSFERS
+    if frame.format.name.startswith("yuvj"):
+        color_range = FULL
+    white = _white(frame, (width, height), color_range)
     rgb = frame.reformat(
-        width=width, height=height, format="rgb48le" if transfer in HDR_TRANSFERS else "rgb24", interpolation=_FLAGS,
-        src_colorspace=matrix, src_color_range=FULL if frame.format.name.startswith("yuvj") else color_range,
-        dst_colorspace=matrix, dst_color_range=FULL,
+        width=width, height=height, format="rgb48le" if hdr or white else "rgb24", interpolation=_FLAGS,
+        src_colorspace=matrix, src_color_range=color_range, dst_colorspace=matrix, dst_color_range=FULL,
     ).to_ndarray()  # fmt: skip
-    if transfer in HDR_TRANSFERS:
-        return tone_mapped(rgb.astype(np.uint16, copy=False), transfer, primaries)
-    return np.asarray(rgb, dtype=np.uint8)
+    if hdr:
+        return tone_mapped(_levels(white or _WHITE, 65535)[rgb], transfer, primaries)
+    return np.asarray(_levels(white, 255)[rgb] if white else rgb, np.uint8)
+
+
+_WHITE = 255 << 8
+
+
+def _white(frame: VideoFrame, size: tuple[int, int], color_range: int) -> int:
+    """What swscale makes of white in 16 bits where that is not `_WHITE`; 0 where it is.
+
+    It takes full range of ten bits for that of eight with two digits more: 1023 for 255.75. Only RGB that keeps its size is right.
+    """
+    bits = max(part.bits for part in frame.format.components)
+    rgb = is_rgb(frame.format.name)
+    if bits <= 8 or bits > 16 or not (rgb or color_range == FULL or len(frame.format.components) < 3):
+        return 0
+    return 65535 if rgb and size == (frame.width, frame.height) else ((1 << bits) - 1) << (16 - bits)
+
+
+@cache
+def _levels(white: int, top: int) -> npt.NDArray[np.uint16]:
+    """For every 16-bit value the one that makes `white` the largest, `top`."""
+    return np.minimum((np.arange(65536) * top + white // 2) // white, top).astype(np.uint16 if top > 255 else np.uint8)
 
 
 def from_rgb(picture: Picture, pix_fmt: str, tags: ColorTags) -> VideoFrame:

@@ -22,7 +22,7 @@ from av.stream import Disposition, Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 
 from vidstyle.errors import MediaError
-from vidstyle.media.decode import open_container, picture_stream
+from vidstyle.media.decode import known_packets, open_container, picture_stream
 from vidstyle.settings import RunSettings
 
 __all__ = ["Carrier", "Span"]
@@ -79,7 +79,7 @@ class Carrier:
         self._targets: dict[int, Stream] = {}
         self._rewrapped: dict[int, str] = {}
         self._announced: list[tuple[Stream, int]] = []
-        self._packets: Iterator[av.Packet[Stream]] = self._container.demux()
+        self._packets: Iterator[av.Packet[Stream]] = known_packets(self._container)
         self._pending: av.Packet[Stream] | None = None
         self._ended = False
         self._refused = 0
