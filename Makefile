@@ -14,7 +14,7 @@ demo: $(READY)
 test: $(READY)
 	$(VENV)/bin/python -m pytest
 
-# Everything that may happen to a job, at length: an hour or two.
+# Everything that may happen to a job, at length.
 campaign: $(READY)
 	$(VENV)/bin/python -m tests.faults
 

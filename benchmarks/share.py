@@ -3,8 +3,8 @@
     python -m benchmarks.share [--clip CLIP] [--size 320] [--frames 10] [--preset balanced]
 
 Paints the first frames of a clip into a film in this process and counts, from the second frame on, the seconds that the painting
-thread spends in each part. What runs in threads of its own,
-ahead (decoding, flow, masks) and behind (storing), costs what is waited for it.
+thread spends in each part. What runs in threads of its own, ahead (decoding, flow, masks) and behind (storing), costs what is
+waited for it.
 """
 
 from __future__ import annotations

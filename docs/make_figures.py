@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle import Settings, stylize, stylize_image
-from vidstyle.flow import consistency, stretched
-from vidstyle.frames import FlowField, Frame, MediaInfo
+from vidstyle.flow import consistency, flow_picture, stretched
+from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media import open_source, read_style
 from vidstyle.motion import Motion, at_rest
 from vidstyle.objective import LossReport
@@ -182,14 +182,6 @@ def steps() -> None:
     saved(figure, "steps.jpg")
 
 
-def colored(flow: FlowField, longest: float) -> Picture:
-    """(H, W, 3) RGB: the direction of each vector as a hue, its length as strength; white stands still, `longest` pixels are full."""
-    angle = np.degrees(np.arctan2(flow.data[1], flow.data[0])) % 360
-    length = np.hypot(*flow.data) / longest
-    hsv = np.stack([angle / 2, 255 * length.clip(0, 1), np.full_like(angle, 255)], axis=-1).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
-
-
 REASONS = {
     "trusted": (245, 245, 245),
     "comes from outside": (70, 110, 200),
@@ -218,7 +210,7 @@ def trust() -> None:
         figure,
         grid[1],
         {
-            f"flow, up to {longest:.0f} pixels long": colored(flow, longest),
+            f"flow, up to {longest:.0f} pixels long": flow_picture(flow, longest)[0],
             f"trust: {100 * float(motion.trust.mean()):.0f} % of the pixels": mask,
             "why not": reasons(flow.size),
         },

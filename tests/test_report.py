@@ -171,6 +171,15 @@ class TestCommand:
         assert capsys.readouterr().out.splitlines()[-1].endswith(".html")
         assert sorted(path.suffix for path in tmp_path.iterdir()) == sorted([".mkv", ".mkv", ".png", ".html"])
 
+    def test_of_a_sequence_what_the_job_has_written_is_shown(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        for number in (1001, 1002):
+            write_png(Path(f"shot.{number}.png"), moving(number - 1000))
+        write_png(Path("painted.1009.png"), moving(9))
+        write_png(Path("style.png"), moving(30))
+        assert cli.main(["shot.%04d.png", "style.png", "-o", "painted.%04d.png", *QUICK[:4], "--report"]) == 0
+        assert len(film_in(Path("painted.%04d.png.html").read_text())) == 2
+
     def test_a_page_that_is_there_is_told_before_any_work(self, tmp_path: Path, capsys: Any) -> None:
         clip, style = make_clip(tmp_path / "clip.mkv", 2), write_png(tmp_path / "style.png", moving(30))
         (tmp_path / "out.mkv.html").write_text("mine")

@@ -219,11 +219,15 @@ class JobResult:
     number: int = 1
     """Of the first frame, where the output is a sequence (`painted.%04d.png`)."""
 
+    @property
+    def span(self) -> RunSettings:
+        """Which part of what stands at `output` this is: all, but of a sequence, beside whose frames others may lie."""
+        last = self.number + self.frames - 1
+        return RunSettings() if FrameNames.of(self.output) is None else RunSettings(frames=f"{self.number}-{last}")
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the film or picture itself where it is small and browsers know its kind, else some frames of it."""
-        last = self.number + self.frames - 1
-        run = RunSettings() if FrameNames.of(self.output) is None else RunSettings(frames=f"{self.number}-{last}")
-        return html_of(self.output, f"{self.output}: {frames(self.frames)} in {duration(self.seconds)}", run)
+        return html_of(self.output, f"{self.output}: {frames(self.frames)} in {duration(self.seconds)}", self.span)
 
 
 def stylize(

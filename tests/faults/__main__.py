@@ -1,4 +1,4 @@
-"""The whole campaign against everything that happens to a job, in its long form: one command, for a night or an hour.
+"""The whole campaign against everything that happens to a job, in its long form: one command.
 
     python -m tests.faults [--kills 100] [--files 5000] [--films 600] [--jobs 60] [--seed 0]
 

@@ -225,3 +225,16 @@ def test_a_grey_ramp_has_no_colour_and_no_other_grey(matrix: str, color_range: i
         assert np.ptp(picture, axis=2).max() <= 1
         assert abs((picture - ramp).mean()) <= 0.5
         assert np.abs(picture - ramp).max() <= 2
+
+
+def test_a_film_whose_style_is_switched_off_comes_back(tmp_path: Path) -> None:
+    """All through a job, by --strength 0 alone: 10 bits in, a lossless film out."""
+    ramp = [np.ascontiguousarray(np.roll(moving(number, 64, 48), number, axis=0)) for number in range(3)]
+    clip = make_clip(tmp_path / "in.mkv", ramp, codec="ffv1", pix_fmt="yuv444p10le", audio="libopus")
+    style = write_png(tmp_path / "style.png", moving(40, 64, 48))
+    stylize(clip, style, tmp_path / "out.mkv", OFF)
+    before, after = ([frame.rgb for frame in frames_of(path)] for path in (clip, tmp_path / "out.mkv"))
+    assert len(before) == len(after) == 3
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [data for _, data in read_packets(clip, "audio")] == [data for _, data in read_packets(tmp_path / "out.mkv", "audio")]

@@ -301,8 +301,8 @@ def _command(arguments: _Arguments) -> Command:
     for flag, asked in (("--compare", arguments.compare), ("--share", arguments.share), ("--report", arguments.report)):
         if asked is not None and (arguments.batch or arguments.preview):
             raise UsageError(f"{flag} shows what a job has made of one input; leave out {'--batch' if arguments.batch else '--preview'}")
-    piped = (arguments.source == "-", arguments.output == "-")
-    if any(piped):
+    comes_piped, goes_piped = arguments.source == "-", arguments.output == "-"
+    if comes_piped or goes_piped:
         _check_piped(arguments)
     given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output}
     missing = [name for name, value in given.items() if not value]
@@ -323,8 +323,8 @@ def _command(arguments: _Arguments) -> Command:
         share=Path(arguments.share) if arguments.share else None,
         report=_page_name(arguments.report, Path(output or "")),
         settings_files=tuple(Path(name) for name in (arguments.config, arguments.preset) if name and Path(name).is_file()),
-        comes_piped=piped[0],
-        goes_piped=piped[1],
+        comes_piped=comes_piped,
+        goes_piped=goes_piped,
     )
 
 
@@ -572,7 +572,14 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
             from vidstyle.report import Subject, write_report
 
             subject = Subject(
-                command.source, result.output, styles, command.settings.run, command.settings, options.log_json, result.seconds
+                source=command.source,
+                result=result.output,
+                styles=styles,
+                span=command.settings.run,
+                painted=result.span,
+                settings=command.settings,
+                log=options.log_json,
+                seconds=result.seconds,
             )
             write_report(subject, command.report, overwrite=options.overwrite)
     if not quiet:

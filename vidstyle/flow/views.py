@@ -22,11 +22,11 @@ _LARGE_ERROR = 0.1
 """Difference in [0, 1] that is shown as the largest."""
 
 
-def flow_picture(flow: FlowField) -> tuple[Picture, float]:
-    """Direction as hue, length as saturation up to the longest vector but for one percent; and that length in pixels."""
+def flow_picture(flow: FlowField, longest: float | None = None) -> tuple[Picture, float]:
+    """Direction as hue, length as saturation up to `longest` pixels, by default the longest vector but for one percent; and that length."""
     dx, dy = flow.data
     length, angle = np.hypot(dx, dy), np.degrees(np.arctan2(dy, dx)) % 360
-    longest = max(float(np.percentile(length, 99)), 1e-3)
+    longest = max(float(np.percentile(length, 99)), 1e-3) if longest is None else longest
     saturation = np.clip(length / longest, 0, 1)
     hsv = np.stack([angle / 2, 255 * saturation, np.full_like(angle, 255)], axis=-1).astype(np.uint8)
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8), longest

@@ -66,6 +66,8 @@ class Subject:
     styles: Sequence[Path] = ()
     span: RunSettings = field(default_factory=RunSettings)
     """Which part of the source the result begins and ends with, and at what rate."""
+    painted: RunSettings = field(default_factory=RunSettings)
+    """Which part of what stands at `result` it is: all, but of a sequence, beside whose frames others may lie."""
     settings: Settings | None = None
     """Of the job; None where it is not known."""
     log: Path | None = None
@@ -113,7 +115,7 @@ def write_report(
 @contextmanager
 def _opened(subject: Subject) -> Iterator[tuple[Iterator[Frame], Iterator[Frame], float]]:
     """The source's frames at the size of the result's, the result's, and frames a second."""
-    with open_source(subject.source, subject.span) as source, open_source(subject.result, RunSettings()) as result:
+    with open_source(subject.source, subject.span) as source, open_source(subject.result, subject.painted) as result:
         timed = result if source.info.kind != "video" and result.info.kind == "video" else source
         size = result.info.height, result.info.width
         sized = (replace(frame, rgb=resized(frame.rgb, size), deep=None) for frame in source.frames())
