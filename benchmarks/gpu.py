@@ -28,13 +28,15 @@ from benchmarks.quality import STYLE, frames_in, frames_of
 from vidstyle.device import matrix_units, resolve_device
 from vidstyle.evaluate import objective_of
 from vidstyle.media import read_style
-from vidstyle.objective import Objective, Region, build_terms, content_targets
+from vidstyle.objective import Objective
 from vidstyle.optimize import lbfgs
 from vidstyle.pipeline import JobOptions, stylize
 from vidstyle.pixels import resized, to_tensor
 from vidstyle.recording import Recorder, graphs
 from vidstyle.settings import Settings
 from vidstyle.stylizer import Stylizer
+from vidstyle.targets import content_targets
+from vidstyle.terms import Region, build_terms
 from vidstyle.vgg import multiplications
 
 FORMATS = ("float32", "tf32", "bfloat16")

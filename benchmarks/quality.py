@@ -28,11 +28,13 @@ from vidstyle.evaluate import evaluate, luma, objective_of, sharpness
 from vidstyle.flow import make_flows
 from vidstyle.frames import Frame
 from vidstyle.media import open_source, read_style
-from vidstyle.objective import Objective, Region, build_terms, content_targets
+from vidstyle.objective import Objective
 from vidstyle.optimize import lbfgs
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.settings import RunSettings, Settings
 from vidstyle.stylizer import Stylizer
+from vidstyle.targets import content_targets
+from vidstyle.terms import Region, build_terms
 
 HERE = Path(__file__).parent
 CLIPS = [HERE / "media" / "drone_city.mp4", HERE / "media" / "bbb_run_cut.mp4"]

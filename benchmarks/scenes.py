@@ -33,10 +33,10 @@ from vidstyle.evaluate import luma, saturation, sharpness
 from vidstyle.flow import warping_error
 from vidstyle.losses import STYLE_LOSSES
 from vidstyle.media import read_style
-from vidstyle.objective import Region, StyleTargets
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
 from vidstyle.stylizer import Stylizer
+from vidstyle.terms import Region, StyleTargets
 from vidstyle.vgg import Features
 
 PHOTO = Path(__file__).parent / "media" / "china.jpg"

@@ -30,11 +30,13 @@ from benchmarks.quality import CLIPS, STYLE, frames_of
 from vidstyle.device import keep_freed_memory
 from vidstyle.losses import STYLE_LOSSES, StyleLoss, gram_loss
 from vidstyle.media import read_style
-from vidstyle.objective import Objective, Region, build_terms, content_targets
+from vidstyle.objective import Objective
 from vidstyle.optimize import lbfgs
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
 from vidstyle.stylizer import Stylizer
+from vidstyle.targets import content_targets
+from vidstyle.terms import Region, build_terms
 
 PAINTED = 40
 """Steps before, so that the deepest layer has as little of a say as in a film."""

@@ -23,10 +23,11 @@ from vidstyle.evaluate import content_and_style_of
 from vidstyle.frames import Frame
 from vidstyle.losses import STYLE_LOSSES
 from vidstyle.media import open_source, read_style
-from vidstyle.objective import Objective, Region, build_terms
+from vidstyle.objective import Objective
 from vidstyle.pixels import from_tensor, to_tensor
 from vidstyle.settings import RunSettings, Settings
 from vidstyle.stylizer import Stylizer
+from vidstyle.terms import Region, build_terms
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO, STYLE = ROOT / "sample_media" / "photo.jpg", ROOT / "sample_media" / "style.jpg"

@@ -12,9 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import vidstyle.optimize
 from vidstyle.losses import STYLE_LOSSES, content_loss, gram
-from vidstyle.objective import Evaluation, Objective, Reference, Region, StyleTargets, build_terms, style_targets
+from vidstyle.objective import Evaluation, Objective
 from vidstyle.optimize import OPTIMIZERS
 from vidstyle.settings import Settings
+from vidstyle.targets import style_targets
+from vidstyle.terms import Reference, Region, StyleTargets, build_terms
 from vidstyle.vgg import VGG19, load_vgg19
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")

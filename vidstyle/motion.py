@@ -19,9 +19,9 @@ from vidstyle.flow import Consistency, Flows, consistency, stretched, warp
 from vidstyle.flow.sampling import end_points, inside
 from vidstyle.frames import FlowField, Frame
 from vidstyle.losses import area_means
-from vidstyle.objective import Reference
 from vidstyle.pixels import blurred, near, to_plane, to_tensor
 from vidstyle.stillness import stillness
+from vidstyle.terms import Reference
 
 __all__ = ["CLOSES", "Motion", "answering", "at_rest", "calmed", "drift_target", "fill_new", "inwards", "with_older"]
 

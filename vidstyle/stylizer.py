@@ -30,23 +30,14 @@ from vidstyle.flow import fade_detail, warp
 from vidstyle.frames import FlowField, Frame
 from vidstyle.guidance import Guidance, blend_shares
 from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new, with_older
-from vidstyle.objective import (
-    Evaluation,
-    LossReport,
-    Objective,
-    Reference,
-    Region,
-    StyleTargets,
-    blended,
-    build_terms,
-    content_targets,
-    style_statistics,
-)
+from vidstyle.objective import Evaluation, LossReport, Objective
 from vidstyle.optimize import HANDED_ON, OPTIMIZERS, STOP_WINDOW, CurvaturePair, ObjectiveFunction, Result
 from vidstyle.passes import Beside
 from vidstyle.pixels import from_tensor, resized, to_plane, to_tensor
 from vidstyle.recording import Recorder, graphs
 from vidstyle.settings import TILE, Settings
+from vidstyle.targets import content_targets, style_statistics
+from vidstyle.terms import Reference, Region, StyleTargets, blended, build_terms
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
 from vidstyle.workspace import State
 

@@ -34,9 +34,11 @@ from vidstyle.winograd import convolve, filters_of, pays
 
 __all__ = [
     "ACTIVATION_RMS",
+    "CHANNELS",
     "VGG19",
     "Features",
     "activation_rms",
+    "begins_block",
     "calibration_picture",
     "filter_bytes",
     "load_vgg19",
@@ -57,7 +59,8 @@ _KNOWN_FILES: dict[str, Convention] = {"dcbb9e9d": "torchvision", "d01eb7cb": "c
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-_CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
+CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
+"""Of the layers of each block."""
 _STATE_DICT_INDEX = dict(zip(VGG_LAYERS, (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34), strict=True))
 """Position of each layer's convolution in `torchvision.models.vgg19().features`."""
 
@@ -134,18 +137,30 @@ class VGG19(nn.Module):
         """Activations of `layers`, all of them behind `layer`, whose own are (1, C, H, W)."""
         return self._features(activations, VGG_LAYERS[VGG_LAYERS.index(layer) + 1 :], layers, wraps)
 
-    def _features(self, x: torch.Tensor, names: Sequence[str], layers: Collection[str], wraps: bool) -> Features:
+    def entered(self, block: int, pooled: torch.Tensor, layers: Collection[str], wraps: bool = False) -> Features:
+        """Activations of `layers`, all of them in or behind `block`, from 2 on, which is handed `pooled`, (1, C, H, W)."""
+        return self._features(pooled, [name for name in VGG_LAYERS if int(name[4]) >= block], layers, wraps, pools_first=False)
+
+    def _features(self, x: torch.Tensor, names: Sequence[str], layers: Collection[str], wraps: bool, pools_first: bool = True) -> Features:
         """Those of `layers` that are among `names`, the layers that follow on what has led to `x`."""
         features: Features = {}
         given = x.dtype
         last = max((number for number, name in enumerate(names) if name in layers), default=-1)
-        for name in names[: last + 1]:
-            if name.endswith("_1") and name != "relu1_1":
-                x = functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)
-            x = functional.relu_(self._convolved(name, x, wraps))
+        for number, name in enumerate(names[: last + 1]):
+            if begins_block(name) and (number or pools_first):
+                x = self.pooled(x)
+            x = self.layer(name, x, wraps)
             if name in layers:
                 features[name] = x.to(given)
         return features
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """Half as high and wide, (1, C, ⌊H/2⌋, ⌊W/2⌋): what one block hands to the next."""
+        return functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)
+
+    def layer(self, name: str, x: torch.Tensor, wraps: bool = False) -> torch.Tensor:
+        """One convolution and its ReLU, (1, in, H, W) -> (1, out, H, W)."""
+        return functional.relu_(self._convolved(name, x, wraps))
 
     def _convolved(self, name: str, x: torch.Tensor, wraps: bool) -> torch.Tensor:
         weight, bias = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")
@@ -159,6 +174,11 @@ class VGG19(nn.Module):
                 self._filters[name] = filters_of(weight)
             return convolve(x, self._filters[name]).add_(bias[:, None, None])
         return functional.conv2d(x, weight, bias, padding=1)
+
+
+def begins_block(name: str) -> bool:
+    """Whether a layer looks at what the block before has handed on, pooled."""
+    return name.endswith("_1") and name != "relu1_1"
 
 
 def minimum_side(layers: Collection[str]) -> int:
@@ -316,7 +336,7 @@ def _checked(name: str, weight: torch.Tensor, bias: torch.Tensor) -> _Convolutio
 def _channels_of(name: str) -> tuple[int, int]:
     """How many channels a layer's convolution reads, and how many it makes."""
     block, first = int(name[4]), name.endswith("_1")
-    return 3 if name == "relu1_1" else _CHANNELS[block - 1 if first else block], _CHANNELS[block]
+    return 3 if name == "relu1_1" else CHANNELS[block - 1 if first else block], CHANNELS[block]
 
 
 def _fold_normalisation(convolutions: Mapping[str, _Convolution], convention: Convention) -> dict[str, _Convolution]:

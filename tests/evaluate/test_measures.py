@@ -11,9 +11,9 @@ from tests.scenes import Scene
 from vidstyle.evaluate import NetworkJudge, content_and_style_of, objective_of, saturation, sharpness, structure
 from vidstyle.flow import warping_error
 from vidstyle.frames import FlowField
-from vidstyle.objective import style_targets
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
+from vidstyle.targets import style_targets
 from vidstyle.vgg import load_vgg19
 
 SCENE = Scene(size=(64, 96))

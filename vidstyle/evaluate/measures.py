@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vidstyle.objective import Objective, Region, StyleTargets, build_terms, content_targets
+from vidstyle.objective import Objective
 from vidstyle.pixels import LUMA, to_tensor
 from vidstyle.settings import Settings
+from vidstyle.targets import content_targets
+from vidstyle.terms import Region, StyleTargets, build_terms
 from vidstyle.vgg import VGG19
 
 __all__ = ["chroma", "content_and_style_of", "luma", "objective_of", "saturation", "sharpness", "structure"]

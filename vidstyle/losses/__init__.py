@@ -25,11 +25,12 @@ from vidstyle.losses.functional import (
     temporal_loss,
     total_variation,
 )
-from vidstyle.losses.style import STYLE_LOSSES, StyleLoss
+from vidstyle.losses.style import STYLE_LOSSES, StyleLoss, Sums
 
 __all__ = [
     "STYLE_LOSSES",
     "StyleLoss",
+    "Sums",
     "area_means",
     "content_loss",
     "covariance",

@@ -17,9 +17,13 @@ from vidstyle.errors import UsageError
 __all__ = [
     "covariance",
     "covariance_loss",
+    "covariance_of",
+    "covariance_sums",
     "histogram_loss",
     "moments",
     "moments_loss",
+    "moments_of",
+    "moments_sums",
     "patch_loss",
     "patches",
     "sorted_activations",
@@ -40,10 +44,24 @@ _CHUNK = 2048
 
 def moments(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """(1, C, H, W) -> (2, C): mean and standard deviation of each channel (AdaIN: Huang & Belongie 2017, arXiv 1703.06868)."""
-    flat, shares = _flat(features, weights)
-    mean = flat @ shares
-    variance = (flat - mean[:, None]).square() @ shares
-    return torch.stack([mean, (variance + 1e-8).sqrt()])
+    centre, total = _middle(features, weights)
+    return moments_of(moments_sums(features, weights, centre), total, centre)
+
+
+def moments_sums(features: torch.Tensor, weights: torch.Tensor | None, centre: torch.Tensor) -> torch.Tensor:
+    """(1, C, H, W) -> (2, C): the sums of f − c and of its square over the positions, each times its weight.
+
+    Sums of parts add up to that of the whole. `centre`, (C,), may be anything near the mean, which keeps the digits.
+    """
+    centred, shares = _centred(features, weights, centre)
+    return torch.stack([centred @ shares, centred.square() @ shares])
+
+
+def moments_of(sums: torch.Tensor, total: float | torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation out of `moments_sums` over the whole layer, whose weights sum to `total`."""
+    off, square = sums / total
+    variance = (square - off.square()).clamp_min(0)
+    return torch.stack([centre + off, (variance + 1e-8).sqrt()])
 
 
 def moments_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -53,19 +71,39 @@ def moments_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tensor
 
 def covariance(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """(1, C, H, W) -> (C, C + 1): the covariance of the channels, and their means as the last column."""
-    flat, shares = _flat(features, weights)
-    mean = (flat @ shares)[:, None]
-    centred = flat - mean
-    return torch.cat([(centred * shares) @ centred.T, mean], dim=1)
+    centre, total = _middle(features, weights)
+    return covariance_of(covariance_sums(features, weights, centre), total, centre)
 
 
-def _flat(features: torch.Tensor, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """(C, H·W) activations, and each position's share, (H·W,), that sum to 1."""
-    flat = features.flatten(2)[0]
-    if weights is None:
-        return flat, flat.new_full((flat.shape[1],), 1 / flat.shape[1])
-    shares = weights.flatten()
-    return flat, shares / shares.sum()
+def covariance_sums(features: torch.Tensor, weights: torch.Tensor | None, centre: torch.Tensor) -> torch.Tensor:
+    """(1, C, H, W) -> (C, C + 1): the sums of (f − c)(f − c)ᵀ, and of f − c as the last column, each position times its weight.
+
+    Sums of parts add up to that of the whole. `centre`, (C,), may be anything near the mean, which keeps the digits.
+    """
+    centred, shares = _centred(features, weights, centre)
+    return torch.cat([(centred * shares) @ centred.T, (centred @ shares)[:, None]], dim=1)
+
+
+def covariance_of(sums: torch.Tensor, total: float | torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
+    """Covariance and means out of `covariance_sums` over the whole layer, whose weights sum to `total`."""
+    squares, off = sums[:, :-1] / total, sums[:, -1:] / total
+    return torch.cat([squares - off @ off.T, centre[:, None] + off], dim=1)
+
+
+def _middle(features: torch.Tensor, weights: torch.Tensor | None) -> tuple[torch.Tensor, float | torch.Tensor]:
+    """The mean of each channel, (C,), by itself, and what the weights sum to."""
+    with torch.no_grad():
+        flat = features.flatten(2)[0]
+        if weights is None:
+            return flat.mean(dim=1), float(flat.shape[1])
+        total = weights.sum()
+        return flat @ (weights.flatten() / total), total
+
+
+def _centred(features: torch.Tensor, weights: torch.Tensor | None, centre: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(C, H·W) activations less the centre, and each position's weight, (H·W,)."""
+    flat = features.flatten(2)[0] - centre[:, None]
+    return flat, flat.new_ones(flat.shape[1]) if weights is None else weights.flatten()
 
 
 def _chosen(weights: torch.Tensor) -> torch.Tensor:

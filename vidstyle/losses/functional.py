@@ -17,6 +17,8 @@ __all__ = [
     "gatys_style_loss",
     "gram",
     "gram_loss",
+    "gram_of",
+    "gram_sums",
     "overflow_loss",
     "temporal_loss",
     "total_variation",
@@ -32,12 +34,20 @@ def gram(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.T
     Gatys et al. 2016 leave F Fᵀ as it is and divide in the loss: `gatys_style_loss`. With `weights`, (1, 1, H, W) in [0, 1], each
     position counts by its share in their sum: the guided Gram matrix of a region (Gatys et al. 2017, arXiv 1611.07865).
     """
+    total = features.shape[-2] * features.shape[-1] if weights is None else weights.sum()
+    return gram_of(gram_sums(features, weights), total)
+
+
+def gram_sums(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """(1, C, H, W) -> (C, C): the sum of f fᵀ over the positions, each times its weight; sums of parts add up to that of the whole."""
     _, channels, height, width = features.shape
     flat = features.permute(0, 2, 3, 1).reshape(height * width, channels)  # as the network lays them out: no copy, there and back
-    if weights is None:
-        return _products(flat, None) / (channels * height * width)
-    share = weights.reshape(height * width, 1)
-    return _products(flat, share) / (channels * share.sum())
+    return _products(flat, None if weights is None else weights.reshape(height * width, 1))
+
+
+def gram_of(sums: torch.Tensor, total: float | torch.Tensor) -> torch.Tensor:
+    """The Gram matrix out of `gram_sums` over the whole layer, whose weights sum to `total`."""
+    return sums / (len(sums) * total)
 
 
 def _products(flat: torch.Tensor, share: torch.Tensor | None) -> torch.Tensor:

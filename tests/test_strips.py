@@ -1,0 +1,146 @@
+"""Strip by strip: the same value and the same gradient as at once, whatever is asked for and wherever the strips end."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from vidstyle.losses import STYLE_LOSSES
+from vidstyle.objective import Objective
+from vidstyle.settings import Settings
+from vidstyle.strips import PLAIN, Fold, StripwiseObjective, objective_of
+from vidstyle.targets import content_targets, style_statistics, style_targets
+from vidstyle.terms import Reference, Region, Term, build_terms
+from vidstyle.vgg import VGG19, load_vgg19
+
+FOLDS = [Fold(whole_from, pixels) for whole_from in (3, 4, 5, 6) for pixels in (1, 700, 2500)]
+
+
+def picture(seed: int, size: tuple[int, int] = (37, 51)) -> torch.Tensor:
+    rough = torch.rand(1, 3, 9, 11, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.nn.functional.interpolate(rough, size=size, mode="bilinear", align_corners=True)
+
+
+_picture = picture
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, VGG19]:
+    return {pooling: copy.deepcopy(load_vgg19(pooling=pooling)).double() for pooling in ("max", "avg")}  # type: ignore[arg-type]
+
+
+def terms_of(network: VGG19, settings: Settings, size: tuple[int, int], *, masked: bool = False) -> list[Term]:
+    """Every kind of term, in the network's own precision; with `masked`, two styles, each in its own part."""
+
+    def picture(seed: int, size: tuple[int, int] = (40, 44)) -> torch.Tensor:
+        return _picture(seed, size).to(network.get_buffer("relu1_1_weight").dtype)
+
+    targets = [style_targets(network, [(1.0, picture(seed))], settings) for seed in (5, 6)]
+    slope = torch.linspace(0, 1, size[1]).expand(1, 1, *size).to(picture(0).dtype).contiguous()
+    regions = [Region(targets[0], slope), Region(targets[1], 1 - slope)] if masked else [Region(targets[0])]
+    trust = (picture(7, size)[:, :1] > 0.5).to(slope.dtype)
+    reference = Reference(picture(8, size), trust)
+    return build_terms(settings, content_targets(network, picture(1, size), settings), regions, [reference], reference)
+
+
+def assert_same(one: Objective, other: Objective | StripwiseObjective, image: torch.Tensor, within: float) -> None:
+    expected, found = one(image), other(image)
+    values = dict(zip(expected.names, expected.values.tolist(), strict=True))
+    assert dict(zip(found.names, found.values.tolist(), strict=True)) == pytest.approx(
+        values, rel=within, abs=within * sum(values.values())
+    )
+    off = (found.gradient - expected.gradient).norm() / expected.gradient.norm()
+    assert float(off) < within
+
+
+def settings_of(*, tileable: bool = False, content_layers: tuple[str, ...] = ("relu4_2",), **style: Any) -> Settings:
+    parts = {"style": style, "content": {"layers": content_layers}, "optimize": {"tv_weight": 1.0}, "run": {"tileable": tileable}}
+    return Settings.model_validate(parts)
+
+
+@pytest.mark.parametrize("fold", FOLDS, ids=lambda fold: f"{fold.whole_from}-{fold.pixels}")
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+def test_any_height_of_strip(networks: dict[str, VGG19], pooling: str, fold: Fold) -> None:
+    network, settings, image = networks[pooling], settings_of(), 1.2 * picture(2) - 0.1  # some of it cannot be saved
+    terms = terms_of(network, settings, (37, 51))
+    assert_same(Objective(network, terms), StripwiseObjective(network, terms, fold), image, 1e-10)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["everywhere", "masked"])
+@pytest.mark.parametrize("name", STYLE_LOSSES)
+def test_every_style_loss(networks: dict[str, VGG19], name: str, masked: bool) -> None:
+    network, settings = networks["max"], settings_of(loss=name, histogram_weight=1.0)
+    terms = terms_of(network, settings, (37, 51), masked=masked)
+    for fold in (Fold(6, 700), Fold(4, 300)):
+        assert_same(Objective(network, terms), StripwiseObjective(network, terms, fold), picture(2), 1e-10)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 90), (90, 17), (33, 47), (64, 31), (65, 66)], ids=str)
+def test_any_size(networks: dict[str, VGG19], size: tuple[int, int]) -> None:
+    network, settings = networks["max"], settings_of()
+    terms = terms_of(network, settings, size)
+    for fold in (Fold(6, 1), Fold(6, 900), Fold(5, 400)):
+        assert_same(Objective(network, terms), StripwiseObjective(network, terms, fold), picture(2, size), 1e-10)
+
+
+@pytest.mark.parametrize(
+    "layers", [("relu1_1",), ("relu1_2", "relu2_2"), ("relu2_1", "relu3_4"), ("relu1_1", "relu4_4"), ("relu5_4",)], ids=str
+)
+def test_any_layers(networks: dict[str, VGG19], layers: tuple[str, ...]) -> None:
+    """A block's last layer too, and networks that end anywhere in a block."""
+    network, settings = networks["max"], settings_of(layers=layers, content_layers=layers[-1:])
+    terms = terms_of(network, settings, (37, 51))
+    for fold in (Fold(6, 700), Fold(3, 700), Fold(5, 300)):
+        assert_same(Objective(network, terms), StripwiseObjective(network, terms, fold), picture(2), 1e-10)
+
+
+@pytest.mark.parametrize("pixels", [1, 900])
+def test_a_picture_that_goes_on_in_itself(networks: dict[str, VGG19], pixels: int) -> None:
+    network, settings = networks["max"], settings_of(tileable=True)
+    terms = terms_of(network, settings, (48, 64))
+    for whole_from in (3, 6):
+        found = StripwiseObjective(network, terms, Fold(whole_from, pixels), wraps=True)
+        assert_same(Objective(network, terms, wraps=True), found, picture(2, (48, 64)), 1e-10)
+
+
+def test_in_single_precision() -> None:
+    network, settings = load_vgg19(), settings_of()
+    terms = terms_of(network, settings, (96, 128))
+    image = picture(2, (96, 128)).float()
+    assert_same(Objective(network, terms), StripwiseObjective(network, terms, Fold(6, 3000)), image, 1e-5)
+
+
+def test_what_is_held_is_held(networks: dict[str, VGG19]) -> None:
+    """The deepest layer, where it and the one before are worked out at once."""
+    network, settings = networks["max"], settings_of()
+    terms = terms_of(network, settings, (37, 51))
+    plain, folded = Objective(network, terms, hold=4), StripwiseObjective(network, terms, Fold(3, 700), hold=4)
+    for seed in range(6):
+        assert_same(plain, folded, picture(2) + 0.002 * picture(20 + seed), 1e-10)
+
+
+def test_targets_too(networks: dict[str, VGG19]) -> None:
+    network, source = networks["max"], picture(1, (61, 83))
+    for name in STYLE_LOSSES:
+        settings = settings_of(loss=name, histogram_weight=1.0)
+        plain, folded = (style_statistics(network, source, settings, fold) for fold in (PLAIN, Fold(6, 900)))
+        for term in ("style", "histogram"):
+            for layer, statistic in getattr(plain, term).items():
+                torch.testing.assert_close(getattr(folded, term)[layer], statistic, rtol=1e-9, atol=1e-9)
+    for fold in (Fold(6, 900), Fold(4, 900)):
+        found = content_targets(network, source, Settings(), fold)
+        for layer, features in content_targets(network, source, Settings()).items():
+            torch.testing.assert_close(found[layer], features, rtol=1e-10, atol=1e-9)
+
+
+def test_the_plain_way_is_the_plain_objective(networks: dict[str, VGG19]) -> None:
+    terms = terms_of(networks["max"], settings_of(), (37, 51))
+    assert isinstance(objective_of(networks["max"], terms), Objective)
+    assert isinstance(objective_of(networks["max"], terms, Fold(6)), StripwiseObjective)
+    with pytest.raises(ValueError, match="plain"):
+        StripwiseObjective(networks["max"], terms, PLAIN)
+    with pytest.raises(ValueError, match="stages"):
+        Fold(2)

@@ -1,0 +1,345 @@
+"""The objective of pictures whose activations do not fit into memory: strip by strip, with the same outcome.
+
+Style statistics and content are sums over positions, so they can be gathered from strips of rows, and their gradient flows back
+through the strips as it would through the whole. The network is gone through in stages of a block or two: what one stage hands to the
+next is kept as a whole, what lies inside is worked out anew when it is needed, in strips that reach as many rows into
+their neighbours as the convolutions of the stage see. First come the statistics, then the gradient, from the last stage to the first.
+Nothing is approximated, so there is no seam. (Keeping little and working out the rest again: Chen et al. 2016, arXiv 1604.06174.)
+
+Stages from a chosen block on may be gone through as a whole, which is faster where there is room: deeper layers are smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from vidstyle.errors import UsageError
+from vidstyle.losses import overflow_loss
+from vidstyle.objective import OVERFLOW_WEIGHT, Evaluation, Objective
+from vidstyle.settings import VGG_LAYERS
+from vidstyle.terms import LayerLoss, Rows, Term
+from vidstyle.vgg import VGG19, begins_block, minimum_side
+
+__all__ = ["PLAIN", "Fold", "Gathered", "StripwiseObjective", "look_at", "objective_of"]
+
+_STAGES = ((1, 2), (3,), (4,), (5,))
+"""Blocks that are worked out together. What block 1 hands on is the largest of all, and to do without it costs a few rows."""
+_LIGHTER = {1: 1, 3: 4, 4: 8, 5: 16}
+"""How many times the picture's pixels a strip may have, for the same memory, by the first block of the stage."""
+
+Visit = Callable[[str, torch.Tensor, Rows], None]
+"""Is given a layer, the activations of some of its rows, (1, C, rows, W), and which rows these are; the rows come in order, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How much of the network's work on a picture stands in memory at a time."""
+
+    whole_from: int
+    """The block from which on everything is worked out at once: 1 is the plain way, 3, 4 and 5 lie between, with 6 nothing is."""
+    pixels: int = 1 << 20
+    """Pixels of the picture in a strip, without what it reaches into its neighbours."""
+
+    def __post_init__(self) -> None:
+        if self.whole_from not in (1, 3, 4, 5, 6) or self.pixels < 1:
+            raise ValueError(f"stages begin at block 1, 3, 4 and 5, strips have a pixel or more: got {self}")
+
+
+PLAIN = Fold(1)
+"""Everything at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """Which rows of each layer of a stage one strip works out; "from, to" everywhere, the latter not included."""
+
+    sees: tuple[tuple[int, int], ...]
+    """Of what each convolution looks at; the first one's lie beyond the picture's edge where it wraps."""
+    makes: tuple[tuple[int, int], ...]
+    """Of each layer, as far as they are right: at a cut the last one is not."""
+    owns: tuple[tuple[int, int], ...]
+    """Of each layer, those that no other strip owns."""
+    hands_on: tuple[int, int]
+    """Of what is handed to the next stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Some blocks of the network on a picture of one size."""
+
+    names: tuple[str, ...]
+    heights: tuple[int, ...]
+    """Of each layer."""
+    hands_on: bool
+    """Whether there is a next stage."""
+    strips: tuple[_Strip, ...]
+
+
+class _Walk:
+    """The network up to the deepest of some layers, gone through in strips up to the fold's block."""
+
+    def __init__(self, network: VGG19, layers: Collection[str], wraps: bool, fold: Fold) -> None:
+        self._network, self._layers, self._wraps, self._fold = network, layers, wraps, fold
+        last = max((VGG_LAYERS.index(name) for name in layers if name in VGG_LAYERS), default=-1)
+        self._names = VGG_LAYERS[: last + 1]
+
+    @property
+    def ends_whole(self) -> bool:
+        """Whether the deepest layers are worked out at once."""
+        return any(int(name[4]) >= self._fold.whole_from for name in self._names)
+
+    def stages(self, height: int, width: int) -> list[_Stage]:
+        """The stages that are gone through in strips, of a picture of this size."""
+        if self._names and min(height, width) < minimum_side(self._layers):
+            raise UsageError(
+                f"a picture of {width}×{height} is too small for the network; its sides need {minimum_side(self._layers)} pixels"
+            )
+        found = []
+        for blocks in _STAGES:
+            names = tuple(name for name in self._names if int(name[4]) in blocks)
+            if names and blocks[0] < self._fold.whole_from:
+                pixels = self._fold.pixels * _LIGHTER[blocks[0]]
+                found.append(self._stage(names, names[-1] != self._names[-1], height, max(pixels // width, 1)))
+        return found
+
+    def _stage(self, names: tuple[str, ...], hands_on: bool, height: int, rows: int) -> _Stage:
+        """`rows` are those of the picture in a strip."""
+        halvings = [int(name[4]) - 1 for name in names]
+        heights = tuple(height >> count for count in halvings)
+        deepest = halvings[-1] + hands_on
+        units = height >> deepest
+        count = -(-units // max(rows >> deepest, 1))
+        edges = [units * number // count for number in range(count + 1)]
+        strips = []
+        for first, last in pairwise(edges):
+            owns = []
+            for halved, rows_of_layer in zip(halvings, heights, strict=True):
+                down = deepest - halved
+                owns.append((first << down, rows_of_layer if last == units else last << down))
+            strips.append(self._strip(names, heights, owns, (first, last)))
+        return _Stage(names, heights, hands_on, tuple(strips))
+
+    def _strip(self, names: Sequence[str], heights: Sequence[int], owns: list[tuple[int, int]], hands_on: tuple[int, int]) -> _Strip:
+        sees, makes = [], []
+        needed = owns[-1]
+        for name, height, own in reversed(list(zip(names, heights, owns, strict=True))):
+            made = min(needed[0], own[0]), max(needed[1], own[1])
+            seen = made[0] - 1, made[1] + 1
+            if not self._wraps:
+                seen = max(seen[0], 0), min(seen[1], height)
+            makes.append(made)
+            sees.append(seen)
+            needed = (2 * seen[0], 2 * seen[1]) if begins_block(name) else seen
+        return _Strip(tuple(reversed(sees)), tuple(reversed(makes)), tuple(owns), hands_on)
+
+    def rows_of(self, stage: _Stage, strip: _Strip, handed: torch.Tensor) -> torch.Tensor:
+        """What the strip looks at of what the stage is handed."""
+        first, last = strip.sees[0]
+        if first >= 0 and last <= handed.shape[-2]:
+            return handed[:, :, first:last]
+        return handed[:, :, self._around(stage, strip, handed.device)]
+
+    def add_rows(self, stage: _Stage, strip: _Strip, total: torch.Tensor, rows: torch.Tensor) -> None:
+        """Adds a gradient for `rows_of` to that of the whole."""
+        first, last = strip.sees[0]
+        if first >= 0 and last <= total.shape[-2]:
+            total[:, :, first:last] += rows
+        else:
+            total.index_add_(2, self._around(stage, strip, total.device), rows)
+
+    def _around(self, stage: _Stage, strip: _Strip, device: torch.device) -> torch.Tensor:
+        """The rows of a strip that reaches beyond the edge of a picture that wraps."""
+        return torch.arange(*strip.sees[0], device=device) % stage.heights[0]
+
+    def through(self, stage: _Stage, strip: _Strip, x: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """The rows that the strip owns of every layer that is looked at, and those that it hands on, from what it looks at."""
+        found = {}
+        given = x.dtype
+        before = 0
+        for number, name in enumerate(stage.names):
+            (first, last), (low, high) = strip.sees[number], strip.makes[number]
+            if number:
+                halves = begins_block(name)
+                x = x[:, :, (first << halves) - before : (last << halves) - before]
+                if halves:
+                    x = self._network.pooled(x)
+            x = self._network.layer(name, x, self._wraps)[:, :, low - first : high - first]
+            before = low
+            if name in self._layers:
+                own = strip.owns[number]
+                found[name] = x[:, :, own[0] - low : own[1] - low].to(given)
+        if not stage.hands_on:
+            return found, None
+        first, last = strip.hands_on
+        return found, self._network.pooled(x[:, :, 2 * first - before : 2 * last - before])
+
+    def ahead(self, image: torch.Tensor, visit: Visit) -> tuple[list[_Stage], list[torch.Tensor]]:
+        """Goes through the strips once: the stages, and what each of them is handed, that of the whole end last if there is one.
+
+        `image` is (1, 3, H, W) RGB; what lies outside [0, 1] is looked at clamped.
+        """
+        stages, handed = self.stages(image.shape[-2], image.shape[-1]), [image]
+        with torch.no_grad():
+            for stage in stages:
+                parts: torch.Tensor | None = None
+                for strip in stage.strips:
+                    rows = self.rows_of(stage, strip, handed[-1])
+                    found, on = self.through(stage, strip, rows.clamp(0, 1) if len(handed) == 1 else rows)
+                    for name, features in found.items():
+                        number = stage.names.index(name)
+                        visit(name, features, Rows(*strip.owns[number], stage.heights[number]))
+                    if on is not None:
+                        if parts is None:
+                            shape = (1, on.shape[1], stage.strips[-1].hands_on[1], on.shape[3])
+                            parts = torch.empty(shape, dtype=on.dtype, device=on.device, memory_format=torch.channels_last)
+                        parts[:, :, slice(*strip.hands_on)] = on
+                if parts is not None:
+                    handed.append(parts)
+        return stages, handed
+
+
+class Gathered:
+    """What the losses of a network's layers have gathered so far."""
+
+    def __init__(self, losses: Mapping[str, Sequence[LayerLoss]]) -> None:
+        """`losses` are those of each layer."""
+        self._losses = losses
+        self._parts: dict[str, list[list[torch.Tensor]]] = {layer: [[] for _ in of_layer] for layer, of_layer in losses.items()}
+        self.centres: dict[str, torch.Tensor] = {}
+        """Of each layer, (C,): the mean of the rows that came first."""
+        self.sizes: dict[str, tuple[int, int]] = {}
+        """Of each layer, (height, width)."""
+
+    def visit(self, layer: str, features: torch.Tensor, rows: Rows) -> None:
+        """See `Visit`."""
+        centre = self.centres.setdefault(layer, features.mean(dim=(0, 2, 3)))
+        self.sizes[layer] = rows.height, features.shape[-1]
+        for loss, parts in zip(self._losses[layer], self._parts[layer], strict=True):
+            part = loss.gather(features, rows, centre)
+            if loss.adds and parts:
+                parts[0] = parts[0] + part
+            else:
+                parts.append(part.clone() if part is features else part)  # a view would keep all of the strip
+
+    def of(self, layer: str) -> Iterator[tuple[LayerLoss, torch.Tensor]]:
+        """Each loss of the layer with what it has gathered, which is handed over."""
+        for loss, parts in zip(self._losses[layer], self._parts[layer], strict=True):
+            yield loss, parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+            parts.clear()
+
+
+class StripwiseObjective:
+    """`Objective` in bounded memory: the same values and the same gradient, but for rounding."""
+
+    def __init__(self, network: VGG19, terms: Iterable[Term], fold: Fold, wraps: bool = False, hold: int = 1) -> None:
+        """
+        Args:
+            network: whose layers the terms look at.
+            terms: those with a weight of 0 are left out.
+            fold: how it is gone through.
+            wraps: lays the picture side by side with itself; its sides are multiples of `minimum_side`.
+            hold: as `Objective` has it, where the two deepest layers are worked out at once.
+        """
+        if fold.whole_from == 1:
+            raise ValueError("the plain way is `Objective`'s")
+        self._terms = tuple(term for term in terms if term.weight > 0)
+        of_network = [term for term in self._terms if term.layer != "input"]
+        self._walk = _Walk(network, {term.layer for term in of_network}, wraps, fold)
+        behind = [term for term in of_network if int(term.layer[4]) >= fold.whole_from]
+        self._end = Objective(network, behind, wraps, hold, fold.whole_from) if behind else None
+        self._at: dict[str, list[Term]] = {}
+        for term in of_network:
+            if int(term.layer[4]) < fold.whole_from:
+                self._at.setdefault(term.layer, []).append(term)
+
+    def __call__(self, image: torch.Tensor) -> Evaluation:
+        """The terms at `image`, (1, 3, H, W) RGB around [0, 1], and the gradient of their sum."""
+        image = image.detach()
+        values: dict[str, torch.Tensor] = {term.name: image.new_zeros(()) for term in self._terms}
+        gathered = Gathered({layer: [term.loss for term in terms if isinstance(term.loss, LayerLoss)] for layer, terms in self._at.items()})
+        stages, handed = self._walk.ahead(image, gathered.visit)
+        slopes: dict[str, list[torch.Tensor]] = {}
+        for layer, terms in self._at.items():
+            slopes[layer] = []
+            for term, (loss, sums) in zip(terms, gathered.of(layer), strict=True):
+                variable = sums.requires_grad_()
+                value = term.weight * loss.finish(variable, *gathered.sizes[layer], gathered.centres[layer])
+                slopes[layer].append(torch.autograd.grad(value, variable)[0])
+                values[term.name] = values[term.name] + value.detach()
+        behind: torch.Tensor | None = None
+        if self._end is not None:
+            end = self._end(handed.pop())
+            behind = end.gradient
+            for name, part in zip(end.names, end.values, strict=True):
+                values[name] = values[name] + part
+        for stage in reversed(stages):
+            behind = self._back(stage, handed.pop(), first=not handed, behind=behind, slopes=slopes, centres=gathered.centres)
+        gradient = behind if behind is not None else torch.zeros_like(image)
+        for name, part, slope in self._of_picture(image):
+            values[name] = values.get(name, 0) + part
+            gradient += slope
+        return Evaluation(tuple(values), torch.stack(list(values.values())), gradient)
+
+    def _back(
+        self,
+        stage: _Stage,
+        handed: torch.Tensor,
+        *,
+        first: bool,
+        behind: torch.Tensor | None,
+        slopes: Mapping[str, Sequence[torch.Tensor]],
+        centres: Mapping[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """The gradient for what a stage is handed, from that for what it hands on and the slopes of its own terms."""
+        total = torch.zeros_like(handed)
+        for strip in stage.strips:
+            rows = self._walk.rows_of(stage, strip, handed).detach().requires_grad_()
+            found, on = self._walk.through(stage, strip, rows.clamp(0, 1) if first else rows)
+            outcomes, gradients = [], []
+            for layer, features in found.items():
+                number = stage.names.index(layer)
+                owned = Rows(*strip.owns[number], stage.heights[number])
+                for term, slope in zip(self._at[layer], slopes[layer], strict=True):
+                    assert isinstance(term.loss, LayerLoss)
+                    outcomes.append(term.loss.gather(features, owned, centres[layer]))
+                    gradients.append(slope if term.loss.adds else slope[:, :, owned.slice])
+            if on is not None and behind is not None:
+                outcomes.append(on)
+                gradients.append(behind[:, :, slice(*strip.hands_on)])
+            if outcomes:
+                self._walk.add_rows(stage, strip, total, torch.autograd.grad(outcomes, rows, gradients)[0])
+        return total
+
+    def _of_picture(self, image: torch.Tensor) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+        """Name, value and gradient of each term of the picture itself, one after the other, so that one graph stands at a time."""
+        variable = image.requires_grad_()
+        for term in self._terms:
+            if term.layer == "input":
+                value = term.weight * term.loss(variable.clamp(0, 1))
+                yield term.name, value.detach(), torch.autograd.grad(value, variable)[0]
+        value = OVERFLOW_WEIGHT * overflow_loss(variable)
+        yield "overflow", value.detach(), torch.autograd.grad(value, variable)[0]
+        image.requires_grad_(False)
+
+
+def look_at(network: VGG19, image: torch.Tensor, layers: Collection[str], fold: Fold, visit: Visit, wraps: bool = False) -> None:
+    """Shows `visit` the activations of `layers` for `image`, (1, 3, H, W) RGB in [0, 1]: in strips, those of the end as a whole."""
+    walk = _Walk(network, layers, wraps, fold)
+    with torch.no_grad():
+        _, handed = walk.ahead(image, visit)
+        if walk.ends_whole:
+            behind = [name for name in layers if name in VGG_LAYERS and int(name[4]) >= fold.whole_from]
+            features = network.entered(fold.whole_from, handed[-1], behind, wraps) if fold.whole_from > 1 else network(image, behind, wraps)
+            for name in behind:
+                visit(name, features[name], Rows(0, features[name].shape[-2], features[name].shape[-2]))
+
+
+def objective_of(
+    network: VGG19, terms: Iterable[Term], fold: Fold = PLAIN, wraps: bool = False, hold: int = 1
+) -> Objective | StripwiseObjective:
+    """The sum of terms as a function of a picture, folded so; the arguments are those of `StripwiseObjective`."""
+    return Objective(network, terms, wraps, hold) if fold.whole_from == 1 else StripwiseObjective(network, terms, fold, wraps, hold)
