@@ -11,7 +11,7 @@ import torch
 
 from vidstyle.errors import NumericalError
 from vidstyle.objective import Evaluation
-from vidstyle.optimize import OPTIMIZERS, CurvaturePair, _Curvature, adam, lbfgs
+from vidstyle.optimize import HANDED_ON_IN_HALF, OPTIMIZERS, CurvaturePair, _Curvature, _CurvatureInHalf, adam, lbfgs
 
 Function = Callable[[torch.Tensor], Evaluation]
 
@@ -236,6 +236,28 @@ def test_the_direction_is_that_of_the_two_loops(number: int, recalled: bool) -> 
     for (s, y), (known_s, known_y) in zip(pairs[-6:], curvature.pairs(), strict=True):
         assert torch.equal(s, known_s)
         assert torch.equal(y, known_y)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e9])
+def test_half_the_memory_for_what_is_kept_leads_nearly_the_same_way(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the units: a gradient of a large picture is far under what half precision can hold."""
+    monkeypatch.setattr("vidstyle.optimize._CHUNK", 50)
+    function, _ = quadratic(condition=1000, scale=scale)
+    exact, half = lbfgs(function, START, 30, history=8), lbfgs(function, START, 30, history=8, half=True)
+    assert half.report.total < 1.5 * exact.report.total < 0.01 * exact.trace[0]
+    assert half.report.total != exact.report.total
+    assert len(half.pairs) == HANDED_ON_IN_HALF
+    for (s, y), (exact_s, exact_y) in zip(_remembered(function, half=True), _remembered(function, half=False)[-3:], strict=True):
+        torch.testing.assert_close(s, exact_s, rtol=1e-3, atol=float(exact_s.abs().max()) * 1e-3)
+        torch.testing.assert_close(y, exact_y, rtol=1e-3, atol=float(exact_y.abs().max()) * 1e-3)
+
+
+def _remembered(function: Function, *, half: bool) -> tuple[CurvaturePair, ...]:
+    """Pairs of known steps."""
+    kept = (_CurvatureInHalf if half else _Curvature)(START, 5)
+    steps = [0.01 * torch.randn(START.shape, generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
+    kept.recall([(step, function(START + step).gradient - function(START).gradient) for step in steps])
+    return kept.pairs()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -19,7 +19,18 @@ import torch
 from vidstyle.errors import NumericalError
 from vidstyle.objective import Evaluation, LossReport
 
-__all__ = ["HANDED_ON", "OPTIMIZERS", "STOP_WINDOW", "CurvaturePair", "ObjectiveFunction", "Result", "Seen", "adam", "lbfgs"]
+__all__ = [
+    "HANDED_ON",
+    "HANDED_ON_IN_HALF",
+    "OPTIMIZERS",
+    "STOP_WINDOW",
+    "CurvaturePair",
+    "ObjectiveFunction",
+    "Result",
+    "Seen",
+    "adam",
+    "lbfgs",
+]
 
 ObjectiveFunction = Callable[[torch.Tensor], Evaluation]
 CurvaturePair = tuple[torch.Tensor, torch.Tensor]
@@ -34,6 +45,8 @@ changed. Where the device is a GPU that is some steps late, so that nobody has w
 HANDED_ON = 0.5
 """Share of the first step that curvature of another picture asks for: the whole of it raised the loss in every other frame of a
 film, by up to a quarter."""
+HANDED_ON_IN_HALF = 3
+"""Pairs that are handed on where memory is short: each is two pictures in full precision."""
 STOP_WINDOW = 50
 """Steps over which the loss must have fallen, unless another window is given (artistic-videos compares with the loss 50 iterations ago)."""
 _FIRST_STEP = 1.0 / 255
@@ -51,6 +64,8 @@ _EXPLODED = 10.0
 """A loss this many times the best one is treated as one that is not finite."""
 _CURVED = 1e-6
 """Cosine of the angle between a step and the change of the gradient along it from which the pair is believed."""
+_CHUNK = 1 << 18
+"""Numbers of each row that are brought back to full precision at a time."""
 _LATE = 2
 """Steps that go by on a GPU before the host reads a loss: by then it is there, and nobody waits."""
 
@@ -80,6 +95,7 @@ def lbfgs(
     history: int = 20,
     averaging: float = 0.0,
     handed_on: float = HANDED_ON,
+    half: bool = False,
     on_step: Seen | None = None,
 ) -> Result:
     """Limited-memory BFGS without a line search (Nocedal 1980), as the field uses it: one evaluation a step, step length 1.
@@ -94,14 +110,15 @@ def lbfgs(
         history: how many pairs are remembered.
         averaging: of no use to it, since its steps do not jitter.
         handed_on: share of the first step that is made by `pairs`.
+        half: keep the pairs in half precision, and hand on none of them but the last `HANDED_ON_IN_HALF`.
         on_step: see `Seen`.
 
     Raises:
         NumericalError: the loss was not finite twice.
     """
-    x = image.detach().clone()
+    x = image.detach()
     watch = _Watch(x, tolerance, window, on_step)
-    curvature = _Curvature(x, history)
+    curvature = _CurvatureInHalf(x, history) if half else _Curvature(x, history)
     curvature.recall(pairs)
     caution = torch.ones((), dtype=x.dtype, device=x.device)
     previous: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
@@ -118,6 +135,7 @@ def lbfgs(
         caution = torch.where(good, caution, caution * _SAFER)
         stride = caution * handed_on if step == 1 and pairs else caution
         x = torch.where(good, x + stride * _limited(curvature.direction(gradient)), watch.best)
+    previous = None
     return watch.result(curvature.pairs())
 
 
@@ -132,12 +150,13 @@ def adam(
     history: int = 0,
     averaging: float = 0.0,
     handed_on: float = HANDED_ON,
+    half: bool = False,
     on_step: Seen | None = None,
 ) -> Result:
     """Adam (Kingma & Ba 2015) with β = (0.9, 0.99), clamped to [0, 1] after each step, its rate falling from 0.02 to a tenth of it.
 
-    Arguments and errors are those of `lbfgs`, but that of `pairs` only the last counts, `history` and `handed_on` not at all, and that
-    the last evaluation is of the running mean of all pictures with `averaging` as the share of the past (0: none).
+    Arguments and errors are those of `lbfgs`, but that of `pairs` only the last counts, `history`, `handed_on` and `half` not at all, and
+    that the last evaluation is of the running mean of all pictures with `averaging` as the share of the past (0: none).
     """
     x = image.detach().clone().clamp_(0, 1)
     watch = _Watch(x, tolerance, window, on_step)
@@ -282,12 +301,32 @@ class _Curvature:
     def __init__(self, like: torch.Tensor, history: int) -> None:
         self._like, self._history = like, history
         exact = _exact(like)
-        self._kept = like.new_zeros(2 * history, like.numel())  # s above, y below
+        self._store(2 * history, like)
         self._sy, self._yy = (torch.zeros(history, history, dtype=exact, device=like.device) for _ in range(2))
         self._known = torch.zeros(history, dtype=torch.bool, device=like.device)
         self._gamma = torch.ones((), dtype=exact, device=like.device)
         self._next = torch.zeros(1, dtype=torch.int64, device=like.device)
         self._places = torch.arange(history, device=like.device)
+
+    def _store(self, rows: int, like: torch.Tensor) -> None:
+        """Makes room for so many pictures: s above, y below."""
+        self._kept = like.new_zeros(rows, like.numel())
+
+    def _times(self, vector: torch.Tensor) -> torch.Tensor:
+        """What is kept, times a vector of the picture's length: (rows,)."""
+        return self._kept @ vector
+
+    def _sum(self, factors: torch.Tensor) -> torch.Tensor:
+        """The sum of what is kept, each row times its factor."""
+        return self._kept.T @ factors
+
+    def _put(self, place: torch.Tensor, new: torch.Tensor, good: torch.Tensor) -> None:
+        """Replaces the row at `place`, (1,), if it is `good`."""
+        self._kept.index_copy_(0, place, torch.where(good, new, self._kept.index_select(0, place)[0])[None])
+
+    def _row(self, place: int) -> torch.Tensor:
+        """One row, by itself."""
+        return self._kept[place].clone()
 
     def recall(self, pairs: Sequence[CurvaturePair]) -> None:
         """Takes over pairs, oldest first; those without positive curvature are dropped."""
@@ -315,8 +354,8 @@ class _Curvature:
         good = good & (sy > _CURVED * (ss * yy).sqrt())
         place, below = self._next, self._next + self._history
         for row, new in ((place, s), (below, y)):
-            self._kept.index_copy_(0, row, torch.where(good, new, self._kept.index_select(0, row)[0])[None])
-        with_s, with_y = (self._kept @ new for new in (s, y))
+            self._put(row, new, good)
+        with_s, with_y = (self._times(new) for new in (s, y))
         here = good & (self._places == place)
         s_y, y_s, y_y = (one.to(exact) for one in (with_y[: self._history], with_s[self._history :], with_y[self._history :]))
         self._sy = torch.where(here[None], s_y[:, None], torch.where(here[:, None], y_s[None], self._sy))
@@ -342,21 +381,62 @@ class _Curvature:
         sy, yy = (torch.where(both, one[order][:, order], 0) for one in (self._sy, self._yy))
         curved = torch.where(known, sy.diagonal(), 1)
         r = torch.triu(sy, 1) + torch.diag(curved)
-        products = (self._kept @ g).to(exact)
+        products = self._times(g).to(exact)
         s_g, y_g = (torch.where(known, one[order], 0)[:, None] for one in (products[: self._history], products[self._history :]))
         a = torch.linalg.solve_triangular(r, s_g, upper=True)
         with_s = torch.linalg.solve_triangular(r.T, curved[:, None] * a + self._gamma * (yy @ a - y_g), upper=False)
         factors = torch.zeros(2 * self._history, dtype=exact, device=g.device)
         factors[order], factors[order + self._history] = (torch.where(known, one[:, 0], 0) for one in (with_s, -self._gamma * a))
-        step = -(self._gamma.to(g.dtype) * g + self._kept.T @ factors.to(g.dtype))
+        step = -(self._gamma.to(g.dtype) * g + self._sum(factors.to(g.dtype)))
         return torch.where(known.any(), step.view_as(gradient), unknown)
 
     def pairs(self) -> tuple[CurvaturePair, ...]:
         """What is known, oldest first."""
+        return self._last(self._history)
+
+    def _last(self, count: int) -> tuple[CurvaturePair, ...]:
         order = ((self._next + self._places) % max(self._history, 1)).tolist()
         known = self._known.tolist()
-        s, y = self._kept[: self._history], self._kept[self._history :]
-        return tuple((s[row].view_as(self._like).clone(), y[row].view_as(self._like).clone()) for row in order if known[row])
+        rows = [row for row in order if known[row]][-count:] if count else []
+        return tuple((self._row(row).view_as(self._like), self._row(row + self._history).view_as(self._like)) for row in rows)
+
+
+class _CurvatureInHalf(_Curvature):
+    """The same with every row in half precision, times a factor of its own that brings its largest number to 1."""
+
+    def _store(self, rows: int, like: torch.Tensor) -> None:
+        self._halves = torch.zeros(rows, like.numel(), dtype=torch.float16, device=like.device)
+        self._factors = like.new_zeros(rows)
+
+    def recall(self, pairs: Sequence[CurvaturePair]) -> None:
+        """Takes over pairs one after the other, oldest first: they may be made when they are asked for."""
+        for number in range(max(len(pairs) - self._history, 0), len(pairs)):
+            s, y = pairs[number]
+            self.learn(s, y, torch.ones((), dtype=torch.bool, device=s.device))
+
+    def _times(self, vector: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros_like(self._factors)
+        for first in range(0, len(vector), _CHUNK):
+            total += self._halves[:, first : first + _CHUNK].to(vector.dtype) @ vector[first : first + _CHUNK]
+        return self._factors * total
+
+    def _sum(self, factors: torch.Tensor) -> torch.Tensor:
+        result = factors.new_empty(self._halves.shape[1])
+        for first in range(0, len(result), _CHUNK):
+            result[first : first + _CHUNK] = self._halves[:, first : first + _CHUNK].to(factors.dtype).T @ (self._factors * factors)
+        return result
+
+    def _put(self, place: torch.Tensor, new: torch.Tensor, good: torch.Tensor) -> None:
+        largest = new.abs().amax().clamp_min(torch.finfo(new.dtype).tiny)
+        rounded = (new / largest).half()
+        self._halves.index_copy_(0, place, torch.where(good, rounded, self._halves.index_select(0, place)[0])[None])
+        self._factors.index_copy_(0, place, torch.where(good, largest, self._factors[place]).reshape(1))
+
+    def _row(self, place: int) -> torch.Tensor:
+        return self._halves[place].to(self._factors.dtype) * self._factors[place]
+
+    def pairs(self) -> tuple[CurvaturePair, ...]:
+        return self._last(HANDED_ON_IN_HALF)
 
 
 def _limited(step: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,7 @@ import torch
 from vidstyle import __version__
 from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
-from vidstyle.device import available_memory, resolve_device, spare_threads
+from vidstyle.device import resolve_device, spare_threads
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
@@ -35,6 +35,7 @@ from vidstyle.guidance import Guidance, Guide
 from vidstyle.joblog import check_log, drop_lines, same_output
 from vidstyle.media import check_apart, check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
+from vidstyle.memory import WHOLE, Way, allowed_memory, estimate_memory, least_memory, longest_side_within, way_within
 from vidstyle.motion import Motion
 from vidstyle.notebook import Painting, html_of
 from vidstyle.numbered import FrameNames
@@ -45,7 +46,6 @@ from vidstyle.plan import ahead, plan
 from vidstyle.settings import RunSettings, Settings, schedule_entries
 from vidstyle.stillness import Held
 from vidstyle.stylizer import Closing, OnStep, Painted, Stylizer, check_size
-from vidstyle.vgg import filter_bytes
 from vidstyle.words import duration, frames
 from vidstyle.workspace import State, Workspace, WritingBehind, fingerprint_file, remove_remains
 
@@ -57,7 +57,6 @@ __all__ = [
     "OnImage",
     "Progress",
     "estimate_disk",
-    "estimate_memory",
     "flows_of",
     "inputs_of",
     "make_stylizer",
@@ -71,21 +70,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 PathLike = str | Path
-
-_BYTES_RESIDENT = 950e6
-"""Memory of a job of one pixel: the process, its libraries and the network; the filters of large pictures are counted apart."""
-_BYTES_A_PIXEL = 5400.0
-"""Further memory a pixel, float32: activations and their gradients; fitted to what benchmarks/ measured."""
-_BYTES_A_PAIR = 24.0
-"""Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
-_BYTES_A_REFERENCE = 100.0
-"""Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, for two frames."""
-_BYTES_A_SOURCE = 3.0
-"""Memory a pixel and source frame that is kept to be looked up in."""
-
-_BYTES_A_STYLE_PIXEL = {"gram": 800.0, "gatys": 800.0}
-_BYTES_A_STYLE_PIXEL_ELSE = 1300.0
-"""Memory a pixel of a style picture at its largest scale, whose statistics are taken before the work begins, by --style-loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,19 +263,22 @@ def stylize(
         if kind == "image" and medium.info.kind != "image":
             raise UsageError(f"{output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
         check_size(settings, (medium.info.height, medium.info.width))
-        needs = _check_memory(medium.info, settings)
+        way = _way_of(medium.info, settings)
         if output.exists():
             remove_remains(workspace_path(output))
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
         _tell_what_does_nothing(settings, medium.info.kind, style_paths)
         guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, flows))
-        stylizer = make_stylizer(settings, style_paths, medium.info)
+        stylizer = make_stylizer(settings, style_paths, medium.info, way)
         fingerprint = _fingerprint(source, style_paths, settings)
-        workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh))
+        workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh, way.text))
+        stylizer.way = _gone_on_with(workspace, way, medium.info, settings)
         stack.callback(_remove_empty, workspace)
         passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
         told = _Told(progress, passes, on_image, every)
-        progress.start(medium.info.frames, sum(report.share for report in _reports(workspace)), needs)
+        progress.start(
+            medium.info.frames, sum(report.share for report in _reports(workspace)), _in_words(medium.info, settings, stylizer.way)
+        )
         if options.log_json is not None and options.append_log:
             drop_lines(options.log_json, same_output(output).__eq__)
         log = (
@@ -343,9 +330,9 @@ def stylize_image(
         raise UsageError(f"{source}: is no picture; use vidstyle.stylize for videos and directories of frames")
     style_paths = styles_of(source, styles, settings)
     with open_source(source, settings.run) as medium:
-        _check_memory(medium.info, settings)
+        way = _way_of(medium.info, settings)
         with Guide(settings, len(style_paths), medium.info, flows_of(settings)) as guide:
-            stylizer = make_stylizer(settings, style_paths, medium.info)
+            stylizer = make_stylizer(settings, style_paths, medium.info, way)
             frame = next(medium.frames())
             on_step = _Told(_Silent(), 1, on_image, every).of(0)
             return paint_alone(stylizer, frame, guide.at(frame, shot_start=True), on_step).view(Painting)
@@ -365,18 +352,6 @@ def paint_alone(stylizer: Stylizer, frame: Frame, guidance: Guidance, on_step: O
 def workspace_path(output: Path) -> Path:
     """Where the job that makes `output` keeps its frames."""
     return output.with_name(f"{output.name}.vidstyle")
-
-
-def estimate_memory(height: int, width: int, settings: Settings) -> int:
-    """Bytes that a job on frames of this size needs at its peak, measured on CPUs (benchmarks/)."""
-    pairs = settings.optimize.history + settings.optimize.carried if settings.optimize.optimizer == "lbfgs" else 2
-    references = settings.temporal.references
-    earlier = _BYTES_A_REFERENCE * len(references) + _BYTES_A_SOURCE * max(references)
-    a_pixel = _BYTES_A_PIXEL + _BYTES_A_PAIR * pairs + earlier
-    if settings.style_layers:
-        of_style = _BYTES_A_STYLE_PIXEL.get(settings.style.loss, _BYTES_A_STYLE_PIXEL_ELSE)
-        a_pixel = max(a_pixel, max(settings.style.scale) ** 2 * of_style)
-    return round(_BYTES_RESIDENT + filter_bytes(height, width, settings.layers) + height * width * a_pixel)
 
 
 def _paint(
@@ -584,8 +559,8 @@ def flows_of(settings: Settings) -> Flows:
     return make_flows(settings.flow.estimator, None if weights is None else Path(weights), str(device), 1 + spare_threads(device))
 
 
-def make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -> Stylizer:
-    """Reads the styles and loads the network; everything that can fail before the work begins.
+def make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo, way: Way = WHOLE) -> Stylizer:
+    """Reads the styles and loads the network; everything that can fail before the work begins. `way`: see `Stylizer`.
 
     Raises:
         UsageError: see `Stylizer`, or a picture that settings name cannot be used.
@@ -596,23 +571,43 @@ def make_stylizer(settings: Settings, styles: Sequence[Path], info: MediaInfo) -
     init, fine = settings.optimize.init, settings.style.detail
     initial = None if init in ("content", "noise", "style") else read_style(Path(init), "--init")
     detail = None if fine is None else read_style(Path(fine), "--detail-style")
-    return Stylizer(settings, pictures, (info.height, info.width), initial, detail)
+    return Stylizer(settings, pictures, (info.height, info.width), initial, detail, way)
 
 
-def _check_memory(info: MediaInfo, settings: Settings) -> str:
-    """Whether the frames fit; what they need, in words."""
-    needed = estimate_memory(info.height, info.width, settings)
-    free = available_memory(resolve_device(settings.run.device))
-    if free is None or needed <= free:
-        return f"{info.width}×{info.height} pixels, about {needed / 1e9:.1f} GB of memory"
-    resident = _BYTES_RESIDENT + filter_bytes(info.height, info.width, settings.layers)
-    share = max(free - resident, 0) / (needed - resident)
-    fits = int(max(info.width, info.height) * share**0.5)
+def _way_of(info: MediaInfo, settings: Settings) -> Way:
+    """How the frames are worked on in the memory there is, or in as much as --memory allows.
+
+    Raises:
+        NotEnoughMemory: they do not fit in any way.
+    """
+    size, allowed = (info.height, info.width), allowed_memory(settings)
+    way = way_within(*size, settings, allowed)
+    if way is not None or allowed is None:
+        return way or WHOLE
+    fits = longest_side_within(*size, settings, allowed)
     advice = f"--size {fits} would fit" if fits >= 32 else "no size would fit, free some memory"
+    whose = "are free" if settings.run.memory is None else "are allowed by --memory"
     raise NotEnoughMemory(
-        f"{info.path}: frames of {info.width}×{info.height} need about {needed / 1e9:.1f} GB of memory, "
-        f"{free / 1e9:.1f} GB are free; {advice}"
+        f"{info.path}: frames of {info.width}×{info.height} need about {least_memory(*size, settings) / 1e9:.1f} GB of memory, "
+        f"{allowed / 1e9:.1f} GB {whose}; {advice}"
     )
+
+
+def _gone_on_with(workspace: Workspace, chosen: Way, info: MediaInfo, settings: Settings) -> Way:
+    """The way that the workspace was begun with, so that nothing changes on the way; the chosen one where that does not fit any more."""
+    begun = Way.read(workspace.manner)
+    allowed = allowed_memory(settings)
+    if begun == chosen or allowed is None or estimate_memory(info.height, info.width, settings, begun) <= allowed:
+        return begun
+    if workspace.done:
+        logger.warning("there is less memory than when this job began: frames from here on may differ from those of one go by a rounding")
+    return chosen
+
+
+def _in_words(info: MediaInfo, settings: Settings, way: Way) -> str:
+    """What the frames need."""
+    needed = estimate_memory(info.height, info.width, settings, way)
+    return f"{info.width}×{info.height} pixels, about {needed / 1e9:.1f} GB of memory{way.words and f' ({way.words})'}"
 
 
 def _is_read(path: Path) -> bool:
@@ -648,7 +643,7 @@ def _without_names(settings: Settings) -> Settings:
     estimator = flow.estimator if flow.estimator in ESTIMATORS else _A_FILE
     return settings.model_copy(
         update={
-            "run": run.model_copy(update={"weights": word(run.weights)}),
+            "run": run.model_copy(update={"weights": word(run.weights), "memory": None}),
             "style": style.model_copy(update={"detail": word(style.detail), "schedule": moments}),
             "mask": mask.model_copy(update={"paths": mask.paths and (_A_FILE,) * len(mask.paths)}),
             "flow": flow.model_copy(update={"estimator": estimator, "weights": word(flow.weights)}),

@@ -17,7 +17,8 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_apart, check_output, open_source, output_kind, read_style, write_picture
-from vidstyle.pipeline import estimate_disk, estimate_memory, flows_of, inputs_of, make_stylizer, paint_alone, styles_of
+from vidstyle.memory import WHOLE, allowed_memory, estimate_memory, way_within
+from vidstyle.pipeline import estimate_disk, flows_of, inputs_of, make_stylizer, paint_alone, styles_of
 from vidstyle.settings import Position, Settings, flag_table
 from vidstyle.sheet import Row, contact_sheet
 from vidstyle.shots import split_shots
@@ -261,7 +262,8 @@ def _estimate(info: MediaInfo, shots: float, settings: Settings, pace: float) ->
         (afresh * first + following) * (_MOST_OVERHEAD if frames > 1 else 1),
     )
     disk = estimate_disk(info.height, info.width, frames, settings)
-    return Estimate(info.frames, afresh, seconds, estimate_memory(info.height, info.width, settings), disk)
+    way = way_within(info.height, info.width, settings, allowed_memory(settings)) or WHOLE
+    return Estimate(info.frames, afresh, seconds, estimate_memory(info.height, info.width, settings, way), disk)
 
 
 def _said(variant: Variant, estimate: Estimate, info: MediaInfo) -> str:

@@ -42,6 +42,7 @@ __all__ = [
     "Settings",
     "StyleSettings",
     "TemporalSettings",
+    "bytes_of",
     "describe_validation_error",
     "file_values",
     "flag_table",
@@ -62,6 +63,26 @@ def _known_layers(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError(f"a layer is named twice in {' '.join(names)}")
     return names
+
+
+def bytes_of(text: str) -> int:
+    """Reads `4GB`, `512 MiB`, `2.5G` or a number of bytes.
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*(?:([KMGT])(i?)B?|B?)", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ValueError(f"{text!r} is no amount of memory; write 4GB, 512MB or 6GiB")
+    number, letter, binary = found.groups()
+    power = "KMGT".index(letter.upper()) + 1 if letter else 0
+    return round(float(number) * float(1024 if binary else 1000) ** power)
+
+
+def _amount(value: str | None) -> str | None:
+    if value is not None:
+        bytes_of(value)
+    return value
 
 
 def _seconds_or_frames(value: str | None) -> str | None:
@@ -159,6 +180,7 @@ TILE = 16
 
 Layers = Annotated[tuple[str, ...], AfterValidator(_known_layers)]
 PositionText = Annotated[str | None, AfterValidator(_seconds_or_frames)]
+MemoryText = Annotated[str | None, AfterValidator(_amount)]
 NumbersText = Annotated[str | None, AfterValidator(_numbers)]
 ScheduleText = Annotated[str | None, AfterValidator(_schedule)]
 Scales = Annotated[tuple[Annotated[float, Field(gt=0, le=8)], ...], BeforeValidator(_several)]
@@ -335,8 +357,16 @@ class RunSettings(_Section):
     pooling: Literal["max", "avg"] = _setting("max", "--pooling", "pooling inside VGG-19")
     device: str = _setting("auto", "--device", "auto, cpu, cuda, cuda:0 … or mps")
     precision: Precision = _setting("auto", "--precision", "number format of the network; auto: tf32 on a GPU, float32 on a CPU")
+    memory: MemoryText = _setting(
+        None, "--memory", "most memory to take, as 4GB; large pictures are worked on in strips then (default: nine tenths of what is free)"
+    )
     tileable: bool = _setting(False, "--tileable", "a picture whose opposite edges fit each other; its sides become multiples of 16")
     seed: int = _setting(0, "--seed", "seed of the noise start; every frame uses the same", ge=0, lt=2**63)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What `memory` says; None: nothing."""
+        return None if self.memory is None else bytes_of(self.memory)
 
     @property
     def frame_range(self) -> FrameRange | None:

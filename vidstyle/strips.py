@@ -28,7 +28,7 @@ __all__ = ["PLAIN", "Fold", "Gathered", "StripwiseObjective", "look_at", "object
 
 _STAGES = ((1, 2), (3,), (4,), (5,))
 """Blocks that are worked out together. What block 1 hands on is the largest of all, and to do without it costs a few rows."""
-_LIGHTER = {1: 1, 3: 4, 4: 8, 5: 16}
+_LIGHTER = {1: 1, 3: 2, 4: 4, 5: 8}
 """How many times the picture's pixels a strip may have, for the same memory, by the first block of the stage."""
 
 Visit = Callable[[str, torch.Tensor, Rows], None]
@@ -57,12 +57,10 @@ PLAIN = Fold(1)
 class _Strip:
     """Which rows of each layer of a stage one strip works out; "from, to" everywhere, the latter not included."""
 
-    sees: tuple[tuple[int, int], ...]
-    """Of what each convolution looks at; the first one's lie beyond the picture's edge where it wraps."""
-    makes: tuple[tuple[int, int], ...]
-    """Of each layer, as far as they are right: at a cut the last one is not."""
+    sees: tuple[int, int]
+    """Of what the stage is handed; beyond the edges of a picture that wraps."""
     owns: tuple[tuple[int, int], ...]
-    """Of each layer, those that no other strip owns."""
+    """Of each layer, those that no other strip owns. At a cut the rows outside are wrong, one more with each layer, and never looked at."""
     hands_on: tuple[int, int]
     """Of what is handed to the next stage."""
 
@@ -124,28 +122,25 @@ class _Walk:
         return _Stage(names, heights, hands_on, tuple(strips))
 
     def _strip(self, names: Sequence[str], heights: Sequence[int], owns: list[tuple[int, int]], hands_on: tuple[int, int]) -> _Strip:
-        sees, makes = [], []
-        needed = owns[-1]
-        for name, height, own in reversed(list(zip(names, heights, owns, strict=True))):
-            made = min(needed[0], own[0]), max(needed[1], own[1])
-            seen = made[0] - 1, made[1] + 1
-            if not self._wraps:
-                seen = max(seen[0], 0), min(seen[1], height)
-            makes.append(made)
-            sees.append(seen)
-            needed = (2 * seen[0], 2 * seen[1]) if begins_block(name) else seen
-        return _Strip(tuple(reversed(sees)), tuple(reversed(makes)), tuple(owns), hands_on)
+        first, last = owns[-1]
+        even = 1
+        for name, own in zip(reversed(names), reversed(owns), strict=True):
+            first, last = min(first, own[0]) - 1, max(last, own[1]) + 1
+            if begins_block(name) and name != names[0]:
+                first, last, even = 2 * first, 2 * last, 2 * even
+        first, last = first // even * even, -(-last // even) * even  # where the windows of the poolings begin
+        return _Strip((first, last) if self._wraps else (max(first, 0), min(last, heights[0])), tuple(owns), hands_on)
 
     def rows_of(self, stage: _Stage, strip: _Strip, handed: torch.Tensor) -> torch.Tensor:
         """What the strip looks at of what the stage is handed."""
-        first, last = strip.sees[0]
+        first, last = strip.sees
         if first >= 0 and last <= handed.shape[-2]:
             return handed[:, :, first:last]
         return handed[:, :, self._around(stage, strip, handed.device)]
 
     def add_rows(self, stage: _Stage, strip: _Strip, total: torch.Tensor, rows: torch.Tensor) -> None:
         """Adds a gradient for `rows_of` to that of the whole."""
-        first, last = strip.sees[0]
+        first, last = strip.sees
         if first >= 0 and last <= total.shape[-2]:
             total[:, :, first:last] += rows
         else:
@@ -153,29 +148,22 @@ class _Walk:
 
     def _around(self, stage: _Stage, strip: _Strip, device: torch.device) -> torch.Tensor:
         """The rows of a strip that reaches beyond the edge of a picture that wraps."""
-        return torch.arange(*strip.sees[0], device=device) % stage.heights[0]
+        return torch.arange(*strip.sees, device=device) % stage.heights[0]
 
     def through(self, stage: _Stage, strip: _Strip, x: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The rows that the strip owns of every layer that is looked at, and those that it hands on, from what it looks at."""
         found = {}
-        given = x.dtype
-        before = 0
-        for number, name in enumerate(stage.names):
-            (first, last), (low, high) = strip.sees[number], strip.makes[number]
-            if number:
-                halves = begins_block(name)
-                x = x[:, :, (first << halves) - before : (last << halves) - before]
-                if halves:
-                    x = self._network.pooled(x)
-            x = self._network.layer(name, x, self._wraps)[:, :, low - first : high - first]
-            before = low
+        given, begins = x.dtype, strip.sees[0]
+        for name, (first, last) in zip(stage.names, strip.owns, strict=True):
+            if begins_block(name) and name != stage.names[0]:
+                x, begins = self._network.pooled(x), begins // 2
+            x = self._network.layer(name, x, self._wraps)
             if name in self._layers:
-                own = strip.owns[number]
-                found[name] = x[:, :, own[0] - low : own[1] - low].to(given)
+                found[name] = x[:, :, first - begins : last - begins].to(given)
         if not stage.hands_on:
             return found, None
         first, last = strip.hands_on
-        return found, self._network.pooled(x[:, :, 2 * first - before : 2 * last - before])
+        return found, self._network.pooled(x[:, :, 2 * first - begins : 2 * last - begins])
 
     def ahead(self, image: torch.Tensor, visit: Visit) -> tuple[list[_Stage], list[torch.Tensor]]:
         """Goes through the strips once: the stages, and what each of them is handed, that of the whole end last if there is one.
@@ -216,7 +204,9 @@ class Gathered:
 
     def visit(self, layer: str, features: torch.Tensor, rows: Rows) -> None:
         """See `Visit`."""
-        centre = self.centres.setdefault(layer, features.mean(dim=(0, 2, 3)))
+        if layer not in self.centres:
+            self.centres[layer] = features.mean(dim=(0, 2, 3))
+        centre = self.centres[layer]
         self.sizes[layer] = rows.height, features.shape[-1]
         for loss, parts in zip(self._losses[layer], self._parts[layer], strict=True):
             part = loss.gather(features, rows, centre)

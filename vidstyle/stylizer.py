@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +31,15 @@ from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_detail, warp
 from vidstyle.frames import FlowField, Frame
 from vidstyle.guidance import Guidance, blend_shares
+from vidstyle.memory import WHOLE, Way
 from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new, with_older
-from vidstyle.objective import Evaluation, LossReport, Objective
+from vidstyle.objective import Evaluation, LossReport
 from vidstyle.optimize import HANDED_ON, OPTIMIZERS, STOP_WINDOW, CurvaturePair, ObjectiveFunction, Result
 from vidstyle.passes import Beside
 from vidstyle.pixels import from_tensor, resized, to_plane, to_tensor
 from vidstyle.recording import Recorder, graphs
 from vidstyle.settings import TILE, Settings
+from vidstyle.strips import PLAIN, Fold, objective_of
 from vidstyle.targets import content_targets, style_statistics
 from vidstyle.terms import Reference, Region, StyleTargets, blended, build_terms
 from vidstyle.vgg import VGG19, load_vgg19, minimum_side
@@ -65,6 +69,8 @@ _DETAIL = -1
 """Number of the picture that fine detail is taken from, where the styles count from 0."""
 _MOST_TARGETS = 64
 """Targets that are kept: a cross-fade has another one every frame."""
+_AT_ONCE = 16
+"""Times that a picture is smaller than the frame from which on it is worked on at once in any case: it then needs less memory."""
 _SMALLEST_REGION = 1e-4
 """Share of the picture under which a region is left out."""
 
@@ -141,6 +147,7 @@ class Stylizer:
         size: (height, width) of the frames.
         initial: a picture to start every shot from, (H, W, 3) uint8 RGB, where `settings.optimize.init` names a file.
         detail: the style picture that `settings.style.detail_layers` look at, (H, W, 3) uint8 RGB.
+        way: how frames are worked on in the memory there is.
 
     Raises:
         UsageError: the frames are too small for the network, or settings do not fit the styles or each other.
@@ -154,12 +161,14 @@ class Stylizer:
         size: tuple[int, int],
         initial: Picture | None = None,
         detail: Picture | None = None,
+        way: Way = WHOLE,
     ) -> None:
         check_size(settings, size)
         self.settings = settings
         self.size = size
+        self.way = way
         self.device = resolve_device(settings.run.device)
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and way.fold.whole_from == 1:  # strips of many sizes would leave gaps that nothing fits into
             keep_freed_memory()
         self._layers = settings.layers
         self._styles = tuple(styles)
@@ -207,7 +216,7 @@ class Stylizer:
         for level, size in enumerate(sizes):
             content = to_tensor(resized(frame.rgb, size), self.device)
             image = self._start(content, size) if image is None else enlarge(image, size, tileable)
-            pairs = [] if result is None else [enlarged_pair(pair, size, tileable) for pair in result.pairs[-_CARRIED_UP:]]
+            pairs = () if result is None else _Made([partial(enlarged_pair, pair, size, tileable) for pair in result.pairs[-_CARRIED_UP:]])
             done, share = sum(cost[:level]) / sum(cost), cost[level] / sum(cost)
             work = _Work(frame, content, guidance or self._default)
             result = self._optimise(work, image, count, pairs, _part(on_step, done, share / count), stop)
@@ -409,7 +418,7 @@ class Stylizer:
             for scale in scales:
                 factor = scale * math.sqrt(size[0] * size[1] / (height * width))
                 new = max(round(height * factor), shortest), max(round(width * factor), shortest)
-                found.append(style_statistics(self.network, to_tensor(resized(picture, new), self.device), self.settings))
+                found.append(style_statistics(self.network, to_tensor(resized(picture, new), self.device), self.settings, self.way.fold))
             self._statistics[size, number] = found
         return self._statistics[size, number]
 
@@ -449,11 +458,12 @@ class Stylizer:
         """`stop` is the tolerance, and the window over which it is meant."""
         with matrix_units(self.settings.run.precision, self.device):
             size = (work.content.shape[-2], work.content.shape[-1])
-            kept = content_targets(self.network, work.content, self.settings)
+            fold = self._fold(size)
+            kept = content_targets(self.network, work.content, self.settings, fold)
             terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
             hold = _HOLD if self.device.type == "cpu" else 1
-            objective: ObjectiveFunction = Objective(self.network, terms, self.settings.run.tileable, hold)
-            if self._recorder is not None:
+            objective: ObjectiveFunction = objective_of(self.network, terms, fold, self.settings.run.tileable, hold)
+            if self._recorder is not None and fold.whole_from == 1:
                 objective = self._recorder(objective)
             optimize = self.settings.optimize
             within, placed = objective, None
@@ -472,31 +482,58 @@ class Stylizer:
                     tolerance=stop[0],
                     window=stop[1],
                     pairs=pairs,
-                    history=optimize.history,
+                    history=self.way.pairs(self.settings),
                     averaging=optimize.averaging,
                     handed_on=1.0 if work.changing else HANDED_ON,  # halved, another style would take half as long again
+                    half=self.way.half,
                     on_step=seen,
                 )
             except NumericalError as error:
                 raise NumericalError(f"frame {work.frame.index}: {error}") from None
         return result if placed is None else replace(result, image=placed(result.image))
 
+    def _fold(self, size: tuple[int, int]) -> Fold:
+        """How the network is gone through for a picture of `size`: at once where it is so small that nothing is gained."""
+        plain = self.way.fold.whole_from == 1 or size[0] * size[1] <= min(self.way.fold.pixels, self.size[0] * self.size[1] // _AT_ONCE)
+        return PLAIN if plain else self.way.fold
+
     def _painted(self, result: Result, steps: int, reliable: float) -> Painted:
-        kept = result.pairs[-self.settings.optimize.carried :] if self.settings.optimize.carried else ()
+        carried = self.way.carried(self.settings)
+        kept = result.pairs[-carried:] if carried else ()
         state = {}
         if kept:
             state = {"s": torch.cat([s for s, _ in kept]), "y": torch.cat([y for _, y in kept])}
         picture = from_tensor(result.image, bits=16)
         return Painted(picture.astype(np.uint16, copy=False), result.report, steps, reliable, state)
 
-    def _pairs(self, state: State, flow: FlowField | None = None) -> list[CurvaturePair]:
+    def _pairs(self, state: State, flow: FlowField | None = None) -> Sequence[CurvaturePair]:
         """What was learned of another frame, with `flow`, which leads to it, where its pixels are now."""
         if "s" not in state:
             return []
         s, y = (torch.as_tensor(state[name], device=self.device) for name in ("s", "y"))
+        if flow is not None and self.way.half:
+            one_by_one = [partial(warp, pictures[number : number + 1], flow, "bilinear") for number in range(len(s)) for pictures in (s, y)]
+            return _Made([partial(_both, *both) for both in zip(one_by_one[::2], one_by_one[1::2], strict=True)])
         if flow is not None:
             s, y = warp(s, flow, "bilinear"), warp(y, flow, "bilinear")
         return [(s[number : number + 1], y[number : number + 1]) for number in range(len(s))]
+
+
+class _Made(Sequence[CurvaturePair]):
+    """Pairs that are made when they are asked for: together they may be larger than all else."""
+
+    def __init__(self, makers: Sequence[Callable[[], CurvaturePair]]) -> None:
+        self._makers = makers
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    def __getitem__(self, number: Any) -> Any:
+        return [make() for make in self._makers[number]] if isinstance(number, slice) else self._makers[number]()
+
+
+def _both(s: Callable[[], torch.Tensor], y: Callable[[], torch.Tensor]) -> CurvaturePair:
+    return s(), y()
 
 
 def pyramid(size: tuple[int, int], multiple: int = 1) -> list[tuple[int, int]]:

@@ -50,7 +50,7 @@ StrPath = str | os.PathLike[str]
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 5
+_FORMAT = 6
 _CHUNK = 1 << 20
 _OWN_FILES = re.compile(r"\d{6,}\.(tif|png|npz)(\.part)?")
 """Frames were packed as PNG once: such a workspace is cleared too."""
@@ -166,6 +166,8 @@ class Workspace:
 
     def __init__(self, directory: Path, lock: int) -> None:
         self.directory = directory
+        self.manner = ""
+        """In which way its first frames were made; see `open`."""
         self._lock: int | None = lock
         self._lines: list[_Line] = []
         self._journal_size = 0
@@ -173,7 +175,7 @@ class Workspace:
         """The painting whose state lies on disk."""
 
     @classmethod
-    def open(cls, directory: Path, fingerprint: Mapping[str, str], fresh: bool = False) -> Self:
+    def open(cls, directory: Path, fingerprint: Mapping[str, str], fresh: bool = False, manner: str = "") -> Self:
         """Opens or makes the workspace of a job.
 
         Args:
@@ -181,6 +183,7 @@ class Workspace:
             fingerprint: what the frames depend on, by name ("input", "styles", "settings", …). If the
                 workspace was made with another one, a warning says what differs and it starts empty.
             fresh: start empty in any case.
+            manner: in which way the frames are to be made, where that changes no more than roundings; kept if the workspace starts empty.
 
         Frames are checked against their checksums; the first damaged one and all after it are dropped, and
         so are those that cannot be followed because the carried state is gone, back to the last frame that was made `afresh`.
@@ -193,7 +196,7 @@ class Workspace:
             workspace = cls(directory, _acquire(directory))
         try:
             with _explained(directory):
-                workspace._prepare(dict(fingerprint), fresh)
+                workspace._prepare(dict(fingerprint), fresh, manner)
         except BaseException:
             workspace.close()
             raise
@@ -350,9 +353,9 @@ class Workspace:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _prepare(self, fingerprint: dict[str, str], fresh: bool) -> None:
+    def _prepare(self, fingerprint: dict[str, str], fresh: bool, manner: str) -> None:
         job = self.directory / "job.json"
-        wanted = {"format": _FORMAT, "fingerprint": fingerprint}
+        wanted = {"format": _FORMAT, "fingerprint": fingerprint, "manner": manner}
         for name in ("frames", "state"):
             if (self.directory / name).is_symlink():  # cannot be removed as a directory when the job is done
                 raise WorkspaceError(f"{self.directory / name}: is a link; put the directory itself there, or choose another output")
@@ -362,7 +365,8 @@ class Workspace:
             if foreign:
                 (self.directory / "lock").unlink(missing_ok=True)
                 raise WorkspaceError(f"{self.directory}: holds {foreign[0]} and is no workspace; move it away or choose another output")
-        if found == wanted and not fresh:
+        if found is not None and {**wanted, "manner": found.get("manner")} == found and isinstance(found["manner"], str) and not fresh:
+            self.manner = found["manner"]
             self._lines = self._recover()
             self._state_of = self.done - 1 if self._lines and self._lines[-1].state is not None else None
             if self._lines:
@@ -377,6 +381,7 @@ class Workspace:
                     extra={"even_quiet": (self.directory / "journal.jsonl").exists()},
                 )
             self._clear()
+            self.manner = manner
             _commit(job, lambda file: file.write(json.dumps(wanted, indent=1).encode()))
         (self.directory / "frames").mkdir(exist_ok=True)
         (self.directory / "state").mkdir(exist_ok=True)

@@ -1,0 +1,148 @@
+"""How large a picture may be: what a job needs in memory, and how it is worked on where that is short.
+
+The ways lie in an order, each slower or coarser than the one before: everything at once; the first two blocks of the network in strips;
+all of it in strips; then L-BFGS remembers fewer pairs, in half precision. Strips change nothing but the rounding; what L-BFGS
+forgets costs it steps.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from vidstyle.device import available_memory, resolve_device
+from vidstyle.optimize import HANDED_ON_IN_HALF
+from vidstyle.settings import Settings
+from vidstyle.strips import PLAIN, Fold
+from vidstyle.vgg import filter_bytes
+
+__all__ = ["WHOLE", "Way", "allowed_memory", "estimate_memory", "least_memory", "longest_side_within", "way_within"]
+
+_RESIDENT = 950e6
+"""Memory of a job of one pixel: the process, its libraries and the network; the filters of large pictures are counted apart."""
+_A_PIXEL = {1: 5400.0, 3: 1450.0, 6: 560.0}
+"""Further memory a pixel, float32, by the block from which on everything stands in memory: what is kept of the network, its gradients, and
+the pictures; fitted to what benchmarks/ measured."""
+_A_STRIP_PIXEL = 2300.0
+"""Memory a pixel of a strip."""
+_A_PAIR = 24.0
+"""Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
+_A_REFERENCE = 100.0
+"""Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, for two frames."""
+_A_SOURCE = 3.0
+"""Memory a pixel and source frame that is kept to be looked up in."""
+_A_STYLE_PIXEL = {"gram": 800.0, "gatys": 800.0}
+_A_STYLE_PIXEL_ELSE = 1300.0
+"""Memory a pixel of a style picture at its largest scale, whose statistics are taken before the work begins, by --style-loss."""
+_A_STYLE_PIXEL_IN_STRIPS = 120.0
+_OF_FREE = 0.9
+"""Share of the free memory that a job may take: others want some, and the estimate is one."""
+_STRIPS = tuple(1 << power for power in range(22, 15, -1))
+"""Pixels of a strip: the more, the less is worked out twice."""
+_SHORT_HISTORIES = (10, 5, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a picture is worked on."""
+
+    fold: Fold = PLAIN
+    history: int | None = None
+    """Pairs that L-BFGS remembers at most; None: as many as the settings say."""
+    half: bool = False
+    """Whether it keeps them in half precision."""
+
+    def pairs(self, settings: Settings) -> int:
+        """How many pairs L-BFGS remembers."""
+        return settings.optimize.history if self.history is None else min(settings.optimize.history, self.history)
+
+    def carried(self, settings: Settings) -> int:
+        """How many of them go along to the next frame."""
+        return min(settings.optimize.carried, HANDED_ON_IN_HALF) if self.half else settings.optimize.carried
+
+    @property
+    def text(self) -> str:
+        """To be kept; `read` reads it."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The way that was kept as `text`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            return cls(Fold(**values.pop("fold")), **values)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{text!r} is no way to work on a picture") from error
+
+    @property
+    def words(self) -> str:
+        """In words, for the person who waits; empty for everything at once."""
+        if self.fold.whole_from == 1:
+            return ""
+        said = "activations worked out again" if self.fold.whole_from == 3 else "strip by strip"
+        if self.half:
+            said += f", L-BFGS remembers {self.history} steps in half precision"
+        return said
+
+
+WHOLE = Way()
+"""Everything at once, and all that the settings want remembered."""
+
+
+def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOLE) -> int:
+    """Bytes that a job on frames of this size needs at its peak, measured on CPUs (benchmarks/)."""
+    whole_from = way.fold.whole_from
+    if settings.optimize.optimizer == "lbfgs":
+        pairs = (0.5 * way.pairs(settings) if way.half else way.pairs(settings)) + way.carried(settings)
+    else:
+        pairs = 2
+    references = settings.temporal.references
+    earlier = _A_REFERENCE * len(references) + _A_SOURCE * max(references)
+    a_pixel = _A_PIXEL[whole_from] + _A_PAIR * pairs + earlier
+    if settings.style_layers:
+        of_style = _A_STYLE_PIXEL.get(settings.style.loss, _A_STYLE_PIXEL_ELSE) if whole_from == 1 else _A_STYLE_PIXEL_IN_STRIPS
+        a_pixel = max(a_pixel, max(settings.style.scale) ** 2 * of_style)
+    strip = 0.0 if whole_from == 1 else _A_STRIP_PIXEL * min(way.fold.pixels, height * width)
+    return round(_RESIDENT + filter_bytes(height, width, settings.layers) + height * width * a_pixel + strip)
+
+
+def allowed_memory(settings: Settings) -> int | None:
+    """Bytes that a job may take: as many as --memory says, otherwise nine tenths of what is free; None where nobody tells."""
+    if settings.run.memory_bytes is not None:
+        return settings.run.memory_bytes
+    free = available_memory(resolve_device(settings.run.device))
+    return None if free is None else round(_OF_FREE * free)
+
+
+def way_within(height: int, width: int, settings: Settings, allowed: int | None) -> Way | None:
+    """The fastest way to work on frames of this size in so many bytes; None: there is none. Everything at once where none are told."""
+    ways = _ways(height * width)
+    return WHOLE if allowed is None else next((way for way in ways if estimate_memory(height, width, settings, way) <= allowed), None)
+
+
+def least_memory(height: int, width: int, settings: Settings) -> int:
+    """Bytes that a job on frames of this size needs in the way that needs least."""
+    return min(estimate_memory(height, width, settings, way) for way in _ways(height * width))
+
+
+def longest_side_within(height: int, width: int, settings: Settings, allowed: int) -> int:
+    """The longest side, at most that of these frames, of the largest frames of the same shape that can be worked on in so many bytes."""
+    longest = max(height, width)
+
+    def needed(side: int) -> int:
+        return least_memory(round(height * side / longest), round(width * side / longest), settings)
+
+    return bisect_right(range(longest + 1), allowed, key=needed) - 1
+
+
+def _ways(pixels: int) -> list[Way]:
+    """Every way to work on so many pixels, the fastest first."""
+    strips = [count for count in _STRIPS if count < 2 * pixels] or [_STRIPS[-1]]
+    ways = [WHOLE, *(Way(Fold(whole_from, count)) for whole_from in (3, 6) for count in strips)]
+    return ways + [Way(Fold(6, count), history, half=True) for history in _SHORT_HISTORIES for count in strips]
