@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import machine
+from benchmarks import gpu, machine
 
 MODULES = sorted(path.stem for path in Path(machine.__file__).parent.glob("*.py") if path.stem != "__init__")
 
@@ -31,3 +31,22 @@ def test_what_other_jobs_were_measured_on_stays_with_their_rows(tmp_path: Path, 
     assert found["machine"] == there
     assert found["figures"] == [{"clip": "a", "seconds": 1, "machine": here}, {"clip": "b", "seconds": 3}]
     assert json.loads(machine.save("x", [{"clip": "c"}]).read_text())["figures"] == [{"clip": "c"}]
+
+
+def test_two_runs_on_a_gpu_are_told_apart(tmp_path: Path) -> None:
+    for run, content in (("one", b"a"), ("two", b"a"), ("three", b"b")):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "0000.png").write_bytes(content)
+    assert gpu.same_bytes(tmp_path / "one", tmp_path / "two")
+    assert not gpu.same_bytes(tmp_path / "one", tmp_path / "three")
+    (tmp_path / "two" / "0001.png").touch()
+    assert not gpu.same_bytes(tmp_path / "one", tmp_path / "two")
+
+
+def test_if_flow_were_free_a_frame_takes_its_steps_and_their_recording() -> None:
+    job = {"size": "4×3", "precision": "tf32", "steps_a_frame": 20.0}
+    steps = [
+        {"size": "4×3", "precision": "float32", "milliseconds": 9.0, "milliseconds_to_record": 9.0},
+        {"size": "4×3", "precision": "tf32", "milliseconds": 2.0, "milliseconds_to_record": 10.0},
+    ]
+    assert gpu.if_flow_were_free(job, steps) == 20
