@@ -30,6 +30,8 @@ def test_what_other_jobs_were_measured_on_stays_with_their_rows(tmp_path: Path, 
     found = json.loads(path.read_text())
     assert found["machine"] == there
     assert found["figures"] == [{"clip": "a", "seconds": 1, "machine": here}, {"clip": "b", "seconds": 3}]
+    path = machine.save("x", [{"clip": "b", "from": 40}], "clip", "from")
+    assert [row.get("from") for row in json.loads(path.read_text())["figures"]] == [None, None, 40]
     assert json.loads(machine.save("x", [{"clip": "c"}]).read_text())["figures"] == [{"clip": "c"}]
 
 
