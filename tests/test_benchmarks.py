@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu, machine
+from benchmarks import gpu, machine, speed
 
 MODULES = sorted(path.stem for path in Path(machine.__file__).parent.glob("*.py") if path.stem != "__init__")
 
@@ -52,3 +53,29 @@ def test_if_flow_were_free_a_frame_takes_its_steps_and_their_recording() -> None
         {"size": "4×3", "precision": "tf32", "milliseconds": 2.0, "milliseconds_to_record": 10.0},
     ]
     assert gpu.if_flow_were_free(job, steps) == 20
+
+
+def test_programs_that_are_not_here_are_named_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speed, "OTHERS", {"json": "json==1", "no_such_program": "no-such-program==2"})
+    monkeypatch.setattr(speed, "measure", lambda *arguments: pytest.fail("measures"))
+    monkeypatch.setattr("sys.argv", ["speed"])
+    with pytest.raises(SystemExit) as left:
+        speed.main()
+    assert left.value.code == 1
+    assert capsys.readouterr() == ("", "not all of the other programs are here; pip install no-such-program==2\n")
+
+
+def test_every_program_is_saved_as_soon_as_it_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(options: object, flags: object, scratch: object, keep: Callable[[speed.Row], speed.Row]) -> None:
+        keep({"program": "one", "seconds_a_frame": 2})["times_pastiche"] = 3
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(machine, "RESULTS", tmp_path)
+    monkeypatch.setattr(speed, "OTHERS", {})
+    monkeypatch.setattr(speed, "measure", measured)
+    monkeypatch.setattr("sys.argv", ["speed", "--clip", "a.mp4"])
+    with pytest.raises(KeyboardInterrupt):
+        speed.main()
+    assert [row["program"] for row in json.loads((tmp_path / "speed.json").read_text())["figures"]] == ["one"]
