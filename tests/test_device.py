@@ -1,4 +1,4 @@
-"""Number formats: what a GPU may round is allowed for the block alone, and asked for nowhere else."""
+"""Number formats: what a GPU may round, and in which order it may add, is set for the block alone, and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from vidstyle.device import matrix_units, network_format
 from vidstyle.settings import Precision
 
 
-def allowed() -> tuple[bool, str]:
-    return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+def allowed() -> tuple[bool, str, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision(), torch.backends.cudnn.deterministic
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("auto", (True, "high")), ("tf32", (True, "high")), ("float32", (False, "highest"))])
-def test_a_gpu_rounds_as_far_as_it_is_told_to(precision: Precision, expected: tuple[bool, str]) -> None:
+def test_a_gpu_rounds_as_far_as_it_is_told_to_and_always_the_same(precision: Precision, expected: tuple[bool, str]) -> None:
     before = allowed()
     with contextlib.suppress(ZeroDivisionError), matrix_units(precision, torch.device("cuda")):
-        assert allowed() == expected
+        assert allowed() == (*expected, True)
         raise ZeroDivisionError
     assert allowed() == before
 

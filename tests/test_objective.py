@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import vidstyle.optimize
 from vidstyle.losses import STYLE_LOSSES, content_loss, gram
 from vidstyle.objective import Evaluation, Objective
-from vidstyle.optimize import OPTIMIZERS
+from vidstyle.optimize import _LATE, OPTIMIZERS, _Transfer
 from vidstyle.settings import Settings
 from vidstyle.targets import style_targets
 from vidstyle.terms import Reference, Region, StyleTargets, build_terms
@@ -237,23 +239,82 @@ def test_a_tileable_picture_has_no_place_where_it_is_cut(network: VGG19, targets
 
 
 class NobodyWaits(TorchDispatchMode):
-    """Raises where the host asks a device for a number: each time a GPU would have nothing to do meanwhile."""
+    """Raises where the host asks a device for a number: each time a GPU would have nothing to do meanwhile.
 
-    WAITS = (
-        "aten::_local_scalar_dense",
-        "aten::item",
-        "aten::is_nonzero",
-        "aten::nonzero",
-        "aten::masked_select",
-        "aten::equal",
-        "aten::_unique2",
-    )
+    Losses alone are read, by `_Transfer`, and not before `_LATE` evaluations have followed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluations = 0
+        self._reading = False
+        self._patches = ExitStack()
+
+    def __enter__(self) -> NobodyWaits:
+        # Of a tensor that is on the CPU these are not operations, so that nothing is dispatched.
+        for name in ("tolist", "cpu", "numpy", "item", "to"):
+            self._patches.enter_context(mock.patch.object(torch.Tensor, name, self._refused(name)))
+        self._patches.enter_context(mock.patch.object(_Transfer, "__init__", self._begun()))
+        self._patches.enter_context(mock.patch.object(_Transfer, "values", self._read()))
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._patches.close()
+
+    def _refused(self, name: str) -> Callable[..., Any]:
+        method = getattr(torch.Tensor, name)
+
+        def call(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            places = (str(one) for one in (*args, *kwargs.values()) if isinstance(one, str | torch.device))
+            if not self._reading and (name != "to" or any(place.startswith("cpu") for place in places)):
+                raise AssertionError(f"the host waits for the device: {name}")
+            return method(tensor, *args, **kwargs)
+
+        return call
+
+    def _begun(self) -> Callable[..., None]:
+        method = _Transfer.__init__
+
+        def call(transfer: _Transfer, values: torch.Tensor) -> None:
+            method(transfer, values)
+            self._born[transfer] = self.evaluations
+
+        self._born: dict[_Transfer, int] = {}
+        return call
+
+    def _read(self) -> Callable[..., list[float]]:
+        method = _Transfer.values
+
+        def call(transfer: _Transfer) -> list[float]:
+            if self.evaluations < self._born[transfer] + _LATE:
+                raise AssertionError(f"the host waits for the device: a loss is read {self.evaluations - self._born[transfer]} steps late")
+            self._reading = True
+            try:
+                return method(transfer)
+            finally:
+                self._reading = False
+
+        return call
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        picks = args[1] if func.name() == "aten::index.Tensor" else ()  # by a mask: as many as are true
-        if func.name().split(".")[0] in self.WAITS or any(one is not None and one.dtype == torch.bool for one in picks):
-            raise AssertionError(f"the host waits for the device: {func.name()}")
+        name = func.name()
+        if name == "aten::index.Tensor" or "index_put" in name:
+            waits = any(one is not None and one.dtype == torch.bool for one in args[1])  # by a mask: as many as are true
+        elif name == "aten::repeat_interleave.Tensor":
+            waits = (kwargs or {}).get("output_size") is None
+        else:
+            waits = not self._WAITS.isdisjoint(func.tags) or name == "aten::_linalg_check_errors"
+        if waits and not self._reading:
+            raise AssertionError(f"the host waits for the device: {name}")
         return func(*args, **(kwargs or {}))
+
+    _WAITS = frozenset((torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape))
+
+
+def write_where(x: torch.Tensor) -> None:
+    x[x > 0] = x.clone()
 
 
 class TestWaiting:
@@ -261,18 +322,57 @@ class TestWaiting:
 
     @pytest.fixture(autouse=True)
     def losses_are_read_late(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(vidstyle.optimize, "_lateness", lambda like: 2)
+        monkeypatch.setattr(vidstyle.optimize, "_lateness", lambda like: _LATE)
 
-    @pytest.mark.parametrize("question", [float, bool, torch.nonzero, lambda x: x[x > 0]])
+    @pytest.fixture(autouse=True)
+    def one_thread(self) -> Iterator[None]:
+        """Two on a busy machine wait for each other at every one of many small products, for fifty times as long."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
+    @pytest.mark.parametrize(
+        "question",
+        [
+            float,
+            bool,
+            torch.nonzero,
+            lambda x: x[x > 0],
+            write_where,
+            lambda x: x.item(),
+            lambda x: x.tolist(),
+            lambda x: x.cpu(),
+            lambda x: x.to("cpu"),
+            lambda x: x.to(device=torch.device("cpu"), dtype=torch.float64),
+            lambda x: x.numpy(),
+            lambda x: torch.allclose(x, x),
+            lambda x: torch.repeat_interleave(x, x.long()),
+            lambda x: torch.linalg.inv(x[None]),
+        ],
+    )
     def test_waiting_is_noticed(self, question: Callable[[torch.Tensor], object]) -> None:
         with pytest.raises(AssertionError, match="waits"), NobodyWaits():
             question(torch.ones(1) * 2)
+
+    @pytest.mark.parametrize("late", [0, _LATE - 1])
+    def test_a_loss_that_is_read_too_early_is_noticed(self, late: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(vidstyle.optimize, "_lateness", lambda like: late)
+        watched = NobodyWaits()
+
+        def evaluated(x: torch.Tensor) -> Evaluation:
+            watched.evaluations += 1
+            return Evaluation(("content",), x.square().sum()[None], 2 * x)
+
+        with pytest.raises(AssertionError, match=f"waits for the device: a loss is read {late} steps late"), watched:
+            OPTIMIZERS["lbfgs"](evaluated, picture(2), 8)
 
     @pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
     @pytest.mark.parametrize("loss", sorted(STYLE_LOSSES))
     def test_no_step_waits(self, network: VGG19, optimizer: str, loss: str) -> None:
         picks = loss in ("histogram", "patches")  # with a mask they take so many positions, which the host has to know
-        settings = Settings.from_mapping({"style": {"loss": loss}, "optimize": {"tv_weight": 1e-3}})
+        # Two layers, since every layer is asked in the same way, and those of many channels take long.
+        settings = Settings.from_mapping({"style": {"loss": loss, "layers": ["relu1_1", "relu2_1"]}, "optimize": {"tv_weight": 1e-3}})
         mask = (picture(7)[:, :1] > 0.5).float()
         content = {name: values.detach().clone() for name, values in network(picture(1), settings.content.layers).items()}
         held_to = Reference(picture(3), mask)
@@ -284,14 +384,13 @@ class TestWaiting:
         class Enough(Exception):
             pass
 
-        seen = 0
+        watched = NobodyWaits()
 
         def evaluated(x: torch.Tensor) -> Evaluation:
-            nonlocal seen
-            seen += 1
-            if seen > 5:  # what comes after the last step may wait
+            watched.evaluations += 1
+            if watched.evaluations > 5:  # what comes after the last step may wait
                 raise Enough
             return function(x)
 
-        with pytest.raises(Enough), NobodyWaits():
+        with pytest.raises(Enough), watched:
             OPTIMIZERS[optimizer](evaluated, picture(2), 8, tolerance=1e-9, window=1, pairs=pairs)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vidstyle.errors import NumericalError
 from vidstyle.objective import Evaluation
-from vidstyle.optimize import HANDED_ON_IN_HALF, OPTIMIZERS, CurvaturePair, _Curvature, _CurvatureInHalf, adam, lbfgs
+from vidstyle.optimize import HANDED_ON_IN_HALF, OPTIMIZERS, CurvaturePair, _by_vectors, _Curvature, _CurvatureInHalf, adam, lbfgs
 
 Function = Callable[[torch.Tensor], Evaluation]
 
@@ -283,3 +285,17 @@ def test_losses_that_are_read_late_lead_the_same_way(name: str, monkeypatch: pyt
     assert settled.steps < OPTIMIZERS[name](function, START, 500, tolerance=0.5, window=5).steps <= settled.steps + 2
     with pytest.raises(NumericalError):
         OPTIMIZERS[name](lambda x: evaluation("bowl", float("nan"), x), START, 20)
+
+
+def test_what_a_gpu_recalls_is_made_without_products_of_matrices() -> None:
+    """It may round those, and a pair that is recalled would have another curvature than when it was learned."""
+
+    class NoMatrices(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            assert func.name() not in ("aten::mm", "aten::bmm", "aten::addmm")
+            return func(*args, **(kwargs or {}))
+
+    a, b = (torch.randn(count, 50, generator=torch.Generator().manual_seed(count)) for count in (3, 5))
+    with NoMatrices():
+        found = _by_vectors(a, b)
+    torch.testing.assert_close(found, a @ b.T)

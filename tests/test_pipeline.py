@@ -6,23 +6,27 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.clips import make_clip
 from tests.jobs import Interrupted, Recorder, settings, write_png
 from tests.scenes import Scene, procedural_picture
-from vidstyle import pipeline, plan
+from vidstyle import pipeline, plan, stylizer
+from vidstyle.device import matrix_units
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import make_estimator, write_flow
 from vidstyle.frames import Frame
 from vidstyle.media import open_source
 from vidstyle.pipeline import JobOptions, stylize, stylize_image, workspace_path
-from vidstyle.settings import RunSettings, Settings
+from vidstyle.settings import Precision, RunSettings, Settings
 from vidstyle.workspace import Workspace
 
 SCENE = Scene(size=(32, 48))
@@ -479,3 +483,25 @@ class TestSequences:
             edge = 8 * (number - 1000)
             assert np.array_equal(before[:, edge:], after[:, edge:])
             assert not np.array_equal(before[:, :edge], after[:, :edge])
+
+
+def test_a_gpus_rounding_is_set_for_the_whole_job(clip: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flow that is found on it in a thread ahead would else be rounded, or not, by whether a step is under way."""
+    seen = []
+
+    def rounds() -> tuple[bool, str]:
+        return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+    @contextmanager
+    def as_on_a_gpu(precision: Precision, device: torch.device) -> Iterator[None]:
+        seen.append(rounds())
+        with matrix_units(precision, torch.device("cuda")):
+            yield
+
+    for module in (pipeline, stylizer):
+        monkeypatch.setattr(module, "matrix_units", as_on_a_gpu)
+    before = rounds()
+    stylize(clip, [style], tmp_path / "out.mp4", settings(run={"precision": "float32"}))
+    assert seen[0] == before
+    assert set(seen[1:]) == {(False, "highest")}
+    assert rounds() == before

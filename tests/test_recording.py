@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from vidstyle.objective import Evaluation
@@ -25,9 +26,11 @@ class Recording:
 
     def __init__(self) -> None:
         self.made, self.played = 0, 0
+        self.firsts: list[bool] = []
 
-    def __call__(self, work: Work) -> tuple[Callable[[], None], Evaluation]:
+    def __call__(self, work: Work, first: bool) -> tuple[Callable[[], None], Evaluation]:
         self.made += 1
+        self.firsts.append(first)
         outcome = work()
         outcome.values.fill_(torch.nan)  # recording computes nothing
         outcome.gradient.fill_(torch.nan)
@@ -81,15 +84,37 @@ def test_large_pictures_are_not_recorded() -> None:
     assert recording.made == 0
 
 
-def test_what_cannot_be_recorded_is_done_as_it_comes() -> None:
-    asked = 0
+def test_what_another_kind_does_is_done_as_it_comes_before_it_is_recorded() -> None:
+    """A frame that follows has terms that the first one had not, whose work was never done."""
+    recording = Recording()
+    recorder = Recorder(recording)
+    for kind in ("first", "follows", "follows", "first"):
+        lbfgs(recorder(bowl(0.4), kind), START, 12)
+    assert recording.played == 10 + 10 + 12 + 12
+    assert recording.firsts == [True, True, False, False]
+    assert recorder.recordings == 4
 
-    def refuses(work: Work) -> tuple[Callable[[], None], Evaluation]:
-        nonlocal asked
-        asked += 1
-        raise RuntimeError("operation not permitted when stream is capturing")
 
+class Refuses:
+    """Cannot record so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.asked, self._times, self._recording = 0, times, Recording()
+
+    def __call__(self, work: Work, first: bool) -> tuple[Callable[[], None], Evaluation]:
+        self.asked += 1
+        if self.asked <= self._times:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return self._recording(work, first)
+
+
+@pytest.mark.parametrize(("times", "asked", "recordings"), [(1, 5, 4), (9, 3, 0)])
+def test_what_cannot_be_recorded_is_done_as_it_comes(times: int, asked: int, recordings: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A frame that fails is not tried again, a job is given up after three, and it is said once."""
+    refuses = Refuses(times)
     recorder = Recorder(refuses)
-    for _ in range(2):
+    for _ in range(5):
         assert torch.equal(lbfgs(recorder(bowl(0.4)), START, 12).image, lbfgs(bowl(0.4), START, 12).image)
-    assert asked == 1
+    assert (refuses.asked, recorder.recordings) == (asked, recordings)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "operation not permitted" in caplog.text

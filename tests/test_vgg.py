@@ -157,6 +157,17 @@ def test_a_picture_that_wraps_has_no_edge(network: vgg.VGG19) -> None:
         assert not torch.allclose(plain[name], moved, rtol=1e-2, atol=1e-2 * float(moved.abs().max()))
 
 
+@pytest.mark.parametrize("size", [(5, 7), (1, 4)])
+def test_the_border_that_a_gpu_gets_is_the_same(size: tuple[int, int]) -> None:
+    """A GPU would add up the gradient of torch's own in any order."""
+    x = torch.rand(1, 3, *size, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    ours, theirs = vgg.bordered(x), functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    assert torch.equal(ours, theirs)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    weight = torch.rand_like(ours)
+    torch.testing.assert_close(*(torch.autograd.grad(one, x, weight)[0] for one in (ours, theirs)))
+
+
 @pytest.mark.parametrize(("layer", "side"), [("relu1_1", 1), ("relu2_1", 2), ("relu5_1", 16)])
 def test_minimum_side(network: vgg.VGG19, layer: str, side: int) -> None:
     assert minimum_side([layer]) == side

@@ -33,11 +33,19 @@ def test_its_gradient_is_that_of_a_convolution(height: int, width: int) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-11)
 
 
-def test_in_single_precision_it_is_within_a_hundred_thousandth() -> None:
-    x, weight = some(1, 256, 20, 24, dtype=torch.float32).relu(), some(256, 256, 3, 3, dtype=torch.float32)
-    expected = functional.conv2d(x.double(), weight.double(), padding=1)
+@pytest.mark.parametrize("way", ["forwards", "back"])
+def test_in_single_precision_little_is_lost(way: str) -> None:
+    """The bounds that `convolve` names; on a processor with AVX-512 4e-6 and 5e-7 of the largest are lost."""
+    x, weight = some(1, 256, 20, 24, dtype=torch.float32).relu().requires_grad_(), some(256, 256, 3, 3, dtype=torch.float32)
     found = winograd.convolve(x, winograd.filters_of(weight))
-    assert float((found - expected).abs().max()) < 1e-5 * float(expected.abs().max())
+    expected = functional.conv2d(exact := x.detach().double().requires_grad_(), weight.double(), padding=1)
+    if way == "back":
+        gradient = some(1, 256, 20, 24, dtype=torch.float32)
+        (found,) = torch.autograd.grad(found, x, gradient)
+        (expected,) = torch.autograd.grad(expected, exact, gradient.double())
+    lost = ((found - expected).abs() / expected.abs().max()).detach()
+    assert float(lost.max()) < 1e-5
+    assert float(lost.square().mean().sqrt()) < 1e-6
 
 
 def test_the_result_is_laid_out_as_the_network_wants_it_and_may_be_changed_in_place() -> None:

@@ -65,19 +65,21 @@ def network_format(precision: Precision) -> torch.dtype:
 def matrix_units(precision: Precision, device: torch.device) -> Iterator[None]:
     """Lets a GPU's matrix units round float32 to TF32 while the block runs, or forbids it; what was allowed before is put back.
 
-    On other devices nothing is touched.
+    Convolutions are those that give the same numbers every time. All of it is the process's, not a thread's: whoever computes on a GPU
+    beside another is to do so in the same block. On other devices nothing is touched.
     """
     if device.type != "cuda":
         yield
         return
-    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn
+    convolutions, products, same = cudnn.allow_tf32, torch.get_float32_matmul_precision(), cudnn.deterministic
     rounds = precision != "float32"
-    torch.backends.cudnn.allow_tf32 = rounds
+    cudnn.allow_tf32, cudnn.deterministic = rounds, True
     torch.set_float32_matmul_precision("high" if rounds else "highest")
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = convolutions
+        cudnn.allow_tf32, cudnn.deterministic = convolutions, same
         torch.set_float32_matmul_precision(products)
 
 

@@ -335,7 +335,7 @@ class _Curvature:
             return
         exact, count = self._sy.dtype, len(pairs)
         s, y = (torch.cat([pair[half].reshape(1, -1) for pair in pairs]) for half in (0, 1))
-        sy, yy, ss = (a.to(exact) for a in (s @ y.T, y @ y.T, s.square().sum(dim=1)))
+        sy, yy, ss = (a.to(exact) for a in (_products(s, y), _products(y, y), s.square().sum(dim=1)))
         self._kept[:count], self._kept[self._history : self._history + count] = s, y
         self._sy[:count, :count], self._yy[:count, :count] = sy, yy
         self._known[:count] = sy.diagonal() > _CURVED * (ss * yy.diagonal()).sqrt()
@@ -437,6 +437,15 @@ class _CurvatureInHalf(_Curvature):
 
     def pairs(self) -> tuple[CurvaturePair, ...]:
         return self._last(HANDED_ON_IN_HALF)
+
+
+def _products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """a·bᵀ; on a GPU a vector at a time, as `learn` has them, since its products of matrices may be rounded (`device.matrix_units`)."""
+    return a @ b.T if a.device.type == "cpu" else _by_vectors(a, b)
+
+
+def _by_vectors(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.stack([a @ row for row in b], dim=1)
 
 
 def _limited(step: torch.Tensor) -> torch.Tensor:

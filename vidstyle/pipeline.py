@@ -27,7 +27,7 @@ import torch
 from vidstyle import __version__
 from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
-from vidstyle.device import resolve_device, spare_threads
+from vidstyle.device import matrix_units, resolve_device, spare_threads
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
@@ -268,6 +268,8 @@ def stylize(
             remove_remains(workspace_path(output))
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
         _tell_what_does_nothing(settings, medium.info.kind, style_paths)
+        # For the whole job: RAFT computes in a thread ahead, and would round or not by whether a step happened to be under way.
+        stack.enter_context(matrix_units(settings.run.precision, resolve_device(settings.run.device)))
         guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, flows))
         stylizer = make_stylizer(settings, style_paths, medium.info, way)
         fingerprint = _fingerprint(source, style_paths, settings)

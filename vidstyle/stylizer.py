@@ -464,7 +464,7 @@ class Stylizer:
             hold = _HOLD if self.device.type == "cpu" else 1
             objective: ObjectiveFunction = objective_of(self.network, terms, fold, self.settings.run.tileable, hold)
             if self._recorder is not None and fold.whole_from == 1:
-                objective = self._recorder(objective)
+                objective = self._recorder(objective, tuple(term.name for term in terms))
             optimize = self.settings.optimize
             within, placed = objective, None
             if work.rest is not None:

@@ -39,6 +39,7 @@ __all__ = [
     "Features",
     "activation_rms",
     "begins_block",
+    "bordered",
     "calibration_picture",
     "filter_bytes",
     "load_vgg19",
@@ -168,12 +169,20 @@ class VGG19(nn.Module):
         if wraps:
             return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
         if name == "relu1_1":
-            return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
+            # On a GPU the gradient of the replicating border is added up in any order, so that no two runs would be the same.
+            framed = bordered(x) if x.device.type == "cuda" else functional.pad(x, (1, 1, 1, 1), mode="replicate")
+            return functional.conv2d(framed, weight, bias)
         if x.device.type == "cpu" and x.dtype != torch.bfloat16 and pays(weight.shape[1], weight.shape[0], *x.shape[2:]):
             if name not in self._filters:
                 self._filters[name] = filters_of(weight)
             return convolve(x, self._filters[name]).add_(bias[:, None, None])
         return functional.conv2d(x, weight, bias, padding=1)
+
+
+def bordered(x: torch.Tensor) -> torch.Tensor:
+    """`x`, (1, C, H, W), with its edge pixels once more around it, (1, C, H + 2, W + 2); its gradient is added up in one order, always."""
+    x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
+    return torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
 
 
 def begins_block(name: str) -> bool:
