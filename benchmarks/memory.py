@@ -3,7 +3,7 @@
     python -m benchmarks.memory [SIZE ...]
 
 Each size is a square picture, and a film of it under a moving camera, painted by the command with enough steps to fill the
-history of L-BFGS, and enough frames to refer to; the process's peak stands beside `pipeline.estimate_memory`. Above 512 pixels a side
+history of L-BFGS, and enough frames to refer to; the process's peak stands beside `memory.estimate_memory`. Above 512 pixels a side
 there is only a film, of three frames that refer to two.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.machine import save
 from benchmarks.quality import STYLE, stylise
-from vidstyle.pipeline import estimate_memory
+from vidstyle.memory import estimate_memory
 from vidstyle.settings import Settings
 
 STEPS = 23

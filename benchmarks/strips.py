@@ -66,7 +66,7 @@ def main() -> None:
         for name in given.ways:
             way = WAYS[name](given.strip)
             seconds, peak, settings = painted(side, way, given.steps)
-            estimate = estimate_memory(side * 3 // 4, side, settings, way) / 2**20
+            estimate = estimate_memory(side * 3 // 4, side, settings, way, film=False) / 2**20
             first = first or seconds
             rows.append(
                 {

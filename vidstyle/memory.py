@@ -22,13 +22,15 @@ __all__ = ["WHOLE", "Way", "allowed_memory", "estimate_memory", "least_memory", 
 
 _RESIDENT = 950e6
 """Memory of a job of one pixel: the process, its libraries and the network; the filters of large pictures are counted apart."""
-_A_PIXEL = {1: 5400.0, 3: 1450.0, 6: 560.0}
+_A_PIXEL = {1: 4800.0, 3: 2600.0, 6: 1100.0}
 """Further memory a pixel, float32, by the block from which on everything stands in memory: what is kept of the network, its gradients, and
 the pictures; fitted to what benchmarks/ measured."""
 _A_STRIP_PIXEL = 2300.0
 """Memory a pixel of a strip."""
 _A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
+_A_FILM_PIXEL = 600.0
+"""More of it where frames follow others: where they start, and what they are held to."""
 _A_REFERENCE = 100.0
 """Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, for two frames."""
 _A_SOURCE = 3.0
@@ -37,11 +39,13 @@ _A_STYLE_PIXEL = {"gram": 800.0, "gatys": 800.0}
 _A_STYLE_PIXEL_ELSE = 1300.0
 """Memory a pixel of a style picture at its largest scale, whose statistics are taken before the work begins, by --style-loss."""
 _A_STYLE_PIXEL_IN_STRIPS = 120.0
+"""The same where it is gone through in strips."""
 _OF_FREE = 0.9
 """Share of the free memory that a job may take: others want some, and the estimate is one."""
 _STRIPS = tuple(1 << power for power in range(22, 15, -1))
 """Pixels of a strip: the more, the less is worked out twice."""
 _SHORT_HISTORIES = (10, 5, 3)
+"""Pairs that L-BFGS remembers where nothing else helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +99,18 @@ WHOLE = Way()
 """Everything at once, and all that the settings want remembered."""
 
 
-def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOLE) -> int:
-    """Bytes that a job on frames of this size needs at its peak, measured on CPUs (benchmarks/)."""
+def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOLE, film: bool = True) -> int:
+    """Bytes that a job on frames of this size needs at its peak, measured on CPUs (benchmarks/); `film` tells it from one picture."""
     whole_from = way.fold.whole_from
+    a_pixel = _A_PIXEL[whole_from]
     if settings.optimize.optimizer == "lbfgs":
-        pairs = (0.5 * way.pairs(settings) if way.half else way.pairs(settings)) + way.carried(settings)
+        remembered = 0.5 * way.pairs(settings) if way.half else way.pairs(settings)
+        a_pixel += _A_PAIR * (remembered + (way.carried(settings) if film else 0))
     else:
-        pairs = 2
-    references = settings.temporal.references
-    earlier = _A_REFERENCE * len(references) + _A_SOURCE * max(references)
-    a_pixel = _A_PIXEL[whole_from] + _A_PAIR * pairs + earlier
+        a_pixel += 2 * _A_PAIR
+    if film:
+        references = settings.temporal.references
+        a_pixel += _A_FILM_PIXEL + _A_REFERENCE * len(references) + _A_SOURCE * max(references)
     if settings.style_layers:
         of_style = _A_STYLE_PIXEL.get(settings.style.loss, _A_STYLE_PIXEL_ELSE) if whole_from == 1 else _A_STYLE_PIXEL_IN_STRIPS
         a_pixel = max(a_pixel, max(settings.style.scale) ** 2 * of_style)
@@ -120,23 +126,24 @@ def allowed_memory(settings: Settings) -> int | None:
     return None if free is None else round(_OF_FREE * free)
 
 
-def way_within(height: int, width: int, settings: Settings, allowed: int | None) -> Way | None:
+def way_within(height: int, width: int, settings: Settings, allowed: int | None, film: bool = True) -> Way | None:
     """The fastest way to work on frames of this size in so many bytes; None: there is none. Everything at once where none are told."""
-    ways = _ways(height * width)
-    return WHOLE if allowed is None else next((way for way in ways if estimate_memory(height, width, settings, way) <= allowed), None)
+    if allowed is None:
+        return WHOLE
+    return next((way for way in _ways(height * width) if estimate_memory(height, width, settings, way, film) <= allowed), None)
 
 
-def least_memory(height: int, width: int, settings: Settings) -> int:
+def least_memory(height: int, width: int, settings: Settings, film: bool = True) -> int:
     """Bytes that a job on frames of this size needs in the way that needs least."""
-    return min(estimate_memory(height, width, settings, way) for way in _ways(height * width))
+    return min(estimate_memory(height, width, settings, way, film) for way in _ways(height * width))
 
 
-def longest_side_within(height: int, width: int, settings: Settings, allowed: int) -> int:
+def longest_side_within(height: int, width: int, settings: Settings, allowed: int, film: bool = True) -> int:
     """The longest side, at most that of these frames, of the largest frames of the same shape that can be worked on in so many bytes."""
     longest = max(height, width)
 
     def needed(side: int) -> int:
-        return least_memory(round(height * side / longest), round(width * side / longest), settings)
+        return least_memory(round(height * side / longest), round(width * side / longest), settings, film)
 
     return bisect_right(range(longest + 1), allowed, key=needed) - 1
 

@@ -582,15 +582,15 @@ def _way_of(info: MediaInfo, settings: Settings) -> Way:
     Raises:
         NotEnoughMemory: they do not fit in any way.
     """
-    size, allowed = (info.height, info.width), allowed_memory(settings)
-    way = way_within(*size, settings, allowed)
+    size, film, allowed = (info.height, info.width), info.kind != "image", allowed_memory(settings)
+    way = way_within(*size, settings, allowed, film)
     if way is not None or allowed is None:
         return way or WHOLE
-    fits = longest_side_within(*size, settings, allowed)
+    fits = longest_side_within(*size, settings, allowed, film)
     advice = f"--size {fits} would fit" if fits >= 32 else "no size would fit, free some memory"
     whose = "are free" if settings.run.memory is None else "are allowed by --memory"
     raise NotEnoughMemory(
-        f"{info.path}: frames of {info.width}×{info.height} need about {least_memory(*size, settings) / 1e9:.1f} GB of memory, "
+        f"{info.path}: frames of {info.width}×{info.height} need about {least_memory(*size, settings, film) / 1e9:.1f} GB of memory, "
         f"{allowed / 1e9:.1f} GB {whose}; {advice}"
     )
 
@@ -599,17 +599,21 @@ def _gone_on_with(workspace: Workspace, chosen: Way, info: MediaInfo, settings: 
     """The way that the workspace was begun with, so that nothing changes on the way; the chosen one where that does not fit any more."""
     begun = Way.read(workspace.manner)
     allowed = allowed_memory(settings)
-    if begun == chosen or allowed is None or estimate_memory(info.height, info.width, settings, begun) <= allowed:
+    if begun == chosen or allowed is None or _needed(info, settings, begun) <= allowed:
         return begun
     if workspace.done:
         logger.warning("there is less memory than when this job began: frames from here on may differ from those of one go by a rounding")
     return chosen
 
 
+def _needed(info: MediaInfo, settings: Settings, way: Way) -> int:
+    return estimate_memory(info.height, info.width, settings, way, info.kind != "image")
+
+
 def _in_words(info: MediaInfo, settings: Settings, way: Way) -> str:
     """What the frames need."""
-    needed = estimate_memory(info.height, info.width, settings, way)
-    return f"{info.width}×{info.height} pixels, about {needed / 1e9:.1f} GB of memory{way.words and f' ({way.words})'}"
+    needed = f"{info.width}×{info.height} pixels, about {_needed(info, settings, way) / 1e9:.1f} GB of memory"
+    return f"{needed} ({way.words})" if way.words else needed
 
 
 def _is_read(path: Path) -> bool:
