@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -193,6 +194,20 @@ class TestCopied:
         old, new = read_packets(before, "audio"), read_packets(after, "audio")
         moved = read_times(before)[0] - read_times(after)[0]
         assert all(abs(a - b - moved) < Fraction(1, 1000) for (a, _), (b, _) in zip(old, new, strict=True))
+
+    @pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+    def test_films_laid_end_to_end_keep_the_sound_of_each(self, tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+        part = make_clip(tmp_path / f"a{suffix}", 40, audio="mp2", codec="mpeg2video" if suffix == ".mpg" else "libx264")
+        (tmp_path / f"both{suffix}").write_bytes(part.read_bytes() * 2)
+        after = rewrite(tmp_path / f"both{suffix}", tmp_path / "out.mkv")
+        old, new = read_packets(part, "audio"), read_packets(after, "audio")
+        assert [data for _, data in new] == [data for _, data in old] * 2
+        assert max(abs(b - a - Fraction("0.024")) for (a, _), (b, _) in itertools.pairwise(new)) <= Fraction(1, 1000)  # without a break
+        between = read_times(part)[0] - old[0][0]
+        times = read_times(after)
+        for first, sound in ((times[0], new[0][0]), (times[40], new[len(old)][0])):
+            assert abs(first - sound - between) <= Fraction(1, 1000)
+        assert "broken times" not in caplog.text
 
     def test_rotation_is_not_applied_twice(self, tmp_path: Path) -> None:
         before = film(tmp_path / "in.mp4", rotation=90)

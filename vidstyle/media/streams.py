@@ -10,7 +10,6 @@ import errno
 import io
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +22,7 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 
 from vidstyle.errors import MediaError
 from vidstyle.media.decode import known_packets, open_container, picture_stream
+from vidstyle.media.joints import on_one_clock
 from vidstyle.settings import RunSettings
 
 __all__ = ["Carrier", "Span"]
@@ -79,7 +79,7 @@ class Carrier:
         self._targets: dict[int, Stream] = {}
         self._rewrapped: dict[int, str] = {}
         self._announced: list[tuple[Stream, int]] = []
-        self._packets: Iterator[av.Packet[Stream]] = known_packets(self._container)
+        self._packets = on_one_clock(known_packets(self._container), self._container)
         self._pending: av.Packet[Stream] | None = None
         self._ended = False
         self._refused = 0
