@@ -329,12 +329,18 @@ class Workspace:
                 _remove(self._frame_path(index))
 
     def remove(self) -> None:
-        """Deletes the workspace and lets go of it; files of others that lie in the directory stay."""
+        """Deletes the workspace and lets go of it; files of others that lie in the directory stay.
+
+        Where it is a link, what it leads to is emptied, and the link goes: the directory on the other disk is its owner's.
+        """
         with _explained(self.directory):
             self._clear()
             (self.directory / "lock").unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
-                self.directory.rmdir()
+                if self.directory.is_symlink():
+                    self.directory.unlink()
+                else:
+                    self.directory.rmdir()
         self._lines = []
         self.close()
 
