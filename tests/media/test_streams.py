@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from fractions import Fraction
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import av
 import pytest
 from av.stream import Disposition
+from PIL import Image
 
-from tests.clips import FONT, make_clip, read_packets, read_times, with_attachment
+from tests.clips import FONT, make_clip, quadrants, read_cover, read_packets, read_times, with_attachment
 from vidstyle.media.decode import VideoSource
 from vidstyle.media.encode import VideoSink
 from vidstyle.media.streams import Span
@@ -161,6 +163,25 @@ class TestCopied:
         before = film(tmp_path / "in.mp4", cover=True, chapters=None)
         with av.open(str(rewrite(before, tmp_path / "out.mp4"))) as container:
             assert [bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video] == [False, True]
+        assert not caplog.records
+
+    @pytest.mark.parametrize(("suffix", "name"), [(".mp4", "cover.jpg"), (".mkv", "small_cover.jpg")])
+    def test_a_cover_picture_is_an_attachment_of_matroska(
+        self, tmp_path: Path, suffix: str, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As a stream it would be a second film."""
+        before = film(tmp_path / f"in{suffix}", cover=suffix == ".mp4", chapters=None)
+        if suffix == ".mkv":
+            (data := io.BytesIO()).name = name
+            Image.fromarray(quadrants(16, 16)).save(data)
+            before = with_attachment(before, tmp_path / "with.mkv", name, "image/jpeg", data.getvalue())
+        after = rewrite(rewrite(before, tmp_path / "once.mkv"), tmp_path / "out.mkv")
+        with av.open(str(after)) as container:
+            picture, cover = container.streams.video
+            assert (picture.disposition & Disposition.attached_pic, picture.index) == (0, 0)
+            assert cover.disposition & Disposition.attached_pic
+            assert (cover.metadata["filename"], cover.metadata["mimetype"]) == (name, "image/jpeg")
+        assert read_cover(before) == read_cover(after)
         assert not caplog.records
 
     def test_a_cover_picture_is_named_where_it_is_lost(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
