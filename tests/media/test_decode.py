@@ -52,6 +52,24 @@ class TestFrames:
         assert [frame.seconds for frame in frames] == [Fraction(i, 25) for i in range(12)]
         assert all(off(frame, moving(frame.index)) < 5 for frame in frames)
 
+    @pytest.mark.parametrize(
+        ("codec", "options"),
+        [
+            ("libx264", {"bf": "0"}),
+            ("libx264", {"bf": "2"}),
+            ("libx264", {"bf": "8", "x264-params": "b-adapt=0:b-pyramid=2"}),
+            ("mpeg4", {"bf": "2", "global_quality": "236", "flags": "+qscale"}),
+        ],
+    )
+    def test_frames_of_an_avi_that_are_coded_out_of_order_keep_their_times(
+        self, tmp_path: Path, codec: str, options: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """AVI says when packets are read, not when they are shown."""
+        frames = walk(make_clip(tmp_path / "a.avi", 30, codec=codec, options=options, matrix=6 if codec == "mpeg4" else 1))
+        assert [frame.seconds for frame in frames] == [Fraction(number, 25) for number in range(30)]
+        assert all(off(frame, moving(number)) < 6 for number, frame in enumerate(frames))
+        assert not caplog.messages
+
     def test_gif_keeps_each_frames_own_duration(self, tmp_path: Path) -> None:
         pictures = [np.full((20, 30, 3), value, np.uint8) for value in (0, 36, 73, 109)]
         path = make_clip(tmp_path / "a.gif", pictures, codec="gif", pix_fmt="rgb8", pts=[0, 10, 15, 50], time_base=Fraction(1, 100))

@@ -342,20 +342,32 @@ class VideoSource:
     def _read(self, container: InputContainer, stream: VideoStream, walk: _Walk) -> Iterator[VideoFrame]:
         """What the decoder gives, in its order; notes the damage, and which packets have given no frame."""
         name = stream.codec_context.codec.canonical_name  # that of what decodes it may be another
-        expected = name in _FRAME_A_PACKET and container.format.name != "avi"  # which knows when packets are read, not when they are shown
+        timeless = container.format.name == "avi"  # which knows when packets are read, not when they are shown
+        key, delay = None, None
+        expected = name in _FRAME_A_PACKET and not timeless
         for packet in chain(on_one_clock(_packets(container), container, walk.joints), [None]):  # None: what the decoder still holds
             if packet is not None and packet.stream.index != stream.index:
                 walk.reached = max(walk.reached, _end_of(packet))
                 continue
+            if packet is not None and packet.is_keyframe and packet.dts is not None:
+                key = packet.dts
             frames, failed = _decode(stream, packet)
             walk.failures += failed
             walk.torn += packet is not None and packet.is_corrupt and not failed
-            if packet is not None and packet.pts is not None:
+            moment = None if packet is None else packet.dts if timeless else packet.pts
+            if timeless and moment is not None:
+                moment -= delay or 0
+            if packet is not None and moment is not None:
                 if failed:
-                    walk.failed.add(packet.pts)
+                    walk.failed.add(moment)
                 if failed or (expected and not packet.is_discard and _gives_frame(stream, packet, walk)):
-                    walk.awaited.add(packet.pts)
+                    walk.awaited.add(moment)
             for frame in frames:
+                if timeless:
+                    # FFmpeg guesses from the order of decoding. The first frame out is the key frame, and each packet in gives one more.
+                    if delay is None and key is not None and frame.dts is not None:
+                        delay = frame.dts - key
+                    frame.pts = None if frame.dts is None else frame.dts - (delay or 0)
                 pts = frame.pts if frame.pts is not None else frame.dts
                 if frame.interlaced_frame:
                     self._warn_of_fields()
