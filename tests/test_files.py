@@ -98,6 +98,18 @@ def test_no_input_is_written_over(words: str, media: Path, capsys: pytest.Captur
     assert content(media) == before
 
 
+@pytest.mark.parametrize("hard", [False, True], ids=["symlink", "hard link"])
+@pytest.mark.parametrize(("output", "unfinished"), [("out.mkv", ".out.part.mkv"), ("out.png", ".out.png.partial")])
+def test_an_unfinished_output_s_name_that_is_a_link_costs_nothing(output: str, unfinished: str, hard: bool, media: Path) -> None:
+    (media / unfinished).hardlink_to("photo.png") if hard else (media / unfinished).symlink_to("photo.png")
+    before = (media / "photo.png").read_bytes()
+    source = "film.mkv" if output == "out.mkv" else "x.preview.png"
+    assert cli.main([source, "style.png", "-o", output, *FLAGS]) == 0
+    assert (media / "photo.png").read_bytes() == before
+    assert not (media / output).is_symlink()
+    assert not (media / unfinished).is_symlink()
+
+
 def test_work_that_goes_is_told_even_quietly(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = ["photo.png", "style.png", "-o", "new.png", "-y", "--keep-workspace", *FLAGS]
     assert cli.main(job) == 0

@@ -746,7 +746,9 @@ def _checksum(path: StrPath) -> int:
 def _commit(path: StrPath, write: Callable[[BinaryIO], object]) -> int:
     """Writes a file beside its place, puts it there once it is on disk, and returns its CRC-32."""
     part = f"{path}.part"
-    with open(part, "wb") as file:
+    with suppress(FileNotFoundError):
+        os.unlink(part)  # what it may be a link to is not the workspace's
+    with open(part, "xb") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())

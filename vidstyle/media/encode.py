@@ -217,6 +217,7 @@ class VideoSink:
         own = self._encoder.codec == "gif" or self._encoder.tick != self._info.time_base
         self._tick = self._encoder.tick if own else time_base
         container = self._encoder.container
+        self._partial.unlink(missing_ok=True)  # it may be a link, to an input even
         self._output = output = av.open(
             f"file:{self._partial}", "w", format=container.format, container_options=container.options, metadata_errors="surrogateescape"
         )
