@@ -92,6 +92,8 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
     if arguments.occlusions and not arguments.ground_truth:
         raise UsageError("--occlusions go with --ground-truth; name the directory of the flow fields too")
     printed = arguments.json == Path("-")
+    if printed and sys.__stdout__ is None:
+        raise UsageError("--json -: the standard output is closed; name a file")
     if arguments.json and not printed:
         _check_json(arguments)
     with logging_to_terminal(logging.ERROR if arguments.quiet else logging.WARNING):
