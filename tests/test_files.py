@@ -110,6 +110,17 @@ def test_an_unfinished_output_s_name_that_is_a_link_costs_nothing(output: str, u
     assert not (media / unfinished).is_symlink()
 
 
+@pytest.mark.parametrize(
+    "words", ["film.mkv style.png -o loop.mkv", "film.mkv style.png -o out.mkv --log-json loop.mkv", "clips style.png -o loop.mkv --batch"]
+)
+def test_a_link_that_leads_to_itself_is_refused(words: str, media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (media / "loop.mkv").symlink_to("loop.mkv")
+    assert cli.main([*words.split(), "-y", *FLAGS]) == 2
+    assert capsys.readouterr().err == (
+        "vidstyle: error: loop.mkv: is a link that leads back to itself; remove it, or give another name [V10]\n"
+    )
+
+
 def test_work_that_goes_is_told_even_quietly(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = ["photo.png", "style.png", "-o", "new.png", "-y", "--keep-workspace", *FLAGS]
     assert cli.main(job) == 0

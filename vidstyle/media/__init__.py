@@ -15,7 +15,7 @@ import numpy.typing as npt
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import MediaInfo, MediaKind
 from vidstyle.media import video
-from vidstyle.media.base import Sink, Source, check_place
+from vidstyle.media.base import Sink, Source, check_link, check_place
 from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, SequenceSink, check_remains, natural_order, only_pictures
 from vidstyle.media.images import ImageSink, ImageSource, write_whole
 from vidstyle.media.places import check_apart
@@ -29,6 +29,7 @@ __all__ = [
     "Source",
     "WebM",
     "check_apart",
+    "check_link",
     "check_output",
     "check_style",
     "is_media_name",

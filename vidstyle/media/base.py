@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from vidstyle.errors import UsageError
 from vidstyle.frames import Frame, MediaInfo
 
-__all__ = ["MOST_PIXELS", "Picture", "Sink", "Source", "check_place", "even_size", "exact_rate", "longest_side_size"]
+__all__ = ["MOST_PIXELS", "Picture", "Sink", "Source", "check_link", "check_place", "even_size", "exact_rate", "longest_side_size"]
 
 Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W, 3) RGB, full range, 8 or 16 bits a channel."""
@@ -86,6 +87,19 @@ def longest_side_size(width: int, height: int, size: int | None) -> tuple[int, i
     longest = max(width, height)
     # Halves round up, in integers, so that no float decides the size of a job.
     return max((2 * width * size + longest) // (2 * longest), 1), max((2 * height * size + longest) // (2 * longest), 1)
+
+
+def check_link(path: Path) -> None:
+    """Whether a path, which need not exist, leads somewhere.
+
+    Raises:
+        UsageError: it is a link that leads back to itself, or lies behind one.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError(f"{path}: is a link that leads back to itself; remove it, or give another name") from None
 
 
 def check_place(path: Path) -> None:
