@@ -98,6 +98,24 @@ def test_no_input_is_written_over(words: str, media: Path, capsys: pytest.Captur
     assert content(media) == before
 
 
+@pytest.mark.parametrize(
+    ("words", "unfinished"),
+    [
+        ("-o out.mkv", ".out.part.mkv"),
+        ("-o out.png", ".out.png.partial"),
+        ("-o out.mkv --share out.gif", ".out.gif.partial"),
+        ("-o out.mkv --report", ".out.mkv.html.partial"),
+    ],
+)
+def test_a_directory_where_what_is_unfinished_would_be_is_refused_before_the_work(
+    words: str, unfinished: str, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (media / unfinished).mkdir()
+    assert cli.main(["x.preview.png" if "png" in words else "film.mkv", "style.png", *words.split(), *FLAGS]) == 2
+    assert f"{unfinished}: is needed to write " in capsys.readouterr().err
+    assert not list(media.glob("out*"))
+
+
 @pytest.mark.parametrize("hard", [False, True], ids=["symlink", "hard link"])
 @pytest.mark.parametrize(("output", "unfinished"), [("out.mkv", ".out.part.mkv"), ("out.png", ".out.png.partial")])
 def test_an_unfinished_output_s_name_that_is_a_link_costs_nothing(output: str, unfinished: str, hard: bool, media: Path) -> None:

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import MediaInfo, MediaKind
 from vidstyle.media import video
-from vidstyle.media.base import Sink, Source, check_link, check_place
+from vidstyle.media.base import Sink, Source, check_link, check_place, check_unfinished
 from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, SequenceSink, check_remains, natural_order, only_pictures
-from vidstyle.media.images import ImageSink, ImageSource, write_whole
+from vidstyle.media.images import ImageSink, ImageSource, partial_of, write_whole
 from vidstyle.media.places import check_apart
 from vidstyle.media.stills import READABLE, WRITABLE, Header, animation, read_header, read_still, to_8_bit
 from vidstyle.media.webm import WebM
@@ -177,6 +177,8 @@ def _check_free(path: Path, kind: MediaKind, overwrite: bool, info: MediaInfo | 
     if sequence is not None and kind == "frames":
         _check_numbers(sequence, overwrite, info)
         return
+    if kind == "image":
+        check_unfinished(partial_of(path), path)
     if not path.exists():
         return
     if kind != "frames":

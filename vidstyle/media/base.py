@@ -16,7 +16,18 @@ import numpy.typing as npt
 from vidstyle.errors import UsageError
 from vidstyle.frames import Frame, MediaInfo
 
-__all__ = ["MOST_PIXELS", "Picture", "Sink", "Source", "check_link", "check_place", "even_size", "exact_rate", "longest_side_size"]
+__all__ = [
+    "MOST_PIXELS",
+    "Picture",
+    "Sink",
+    "Source",
+    "check_link",
+    "check_place",
+    "check_unfinished",
+    "even_size",
+    "exact_rate",
+    "longest_side_size",
+]
 
 Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W, 3) RGB, full range, 8 or 16 bits a channel."""
@@ -116,6 +127,16 @@ def check_place(path: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(f"{path}: the directory {parent} cannot be written to ({error.strerror or error}); choose another") from None
+
+
+def check_unfinished(place: Path, path: Path) -> None:
+    """Whether a file can be made at `place`, where what is unfinished of `path` is kept; a file or a link there is deleted.
+
+    Raises:
+        UsageError: a directory stands there.
+    """
+    if place.is_dir() and not place.is_symlink():
+        raise UsageError(f"{place}: is needed to write {path}, but is a directory; move it away, or give another name")
 
 
 def even_size(width: int, height: int, size: int | None) -> tuple[int, int]:
