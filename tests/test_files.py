@@ -116,6 +116,30 @@ def test_a_directory_where_what_is_unfinished_would_be_is_refused_before_the_wor
     assert not list(media.glob("out*"))
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["dangling", "leads to a file"])
+@pytest.mark.parametrize("output", ["link.mkv", "link.png"])
+def test_an_output_that_is_a_link_stays_one(output: str, there: bool, media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place := media / "elsewhere").mkdir()
+    (media / output).symlink_to(place / f"out{Path(output).suffix}")
+    if there:
+        (place / f"out{Path(output).suffix}").write_text("before")
+    words = ["film.mkv" if output == "link.mkv" else "x.preview.png", "style.png", "-o", output, *FLAGS]
+    if there:
+        assert cli.main(words) == 2
+        assert "exists already; give -y" in capsys.readouterr().err
+        words.append("-y")
+    assert cli.main(words) == 0
+    assert (media / output).is_symlink()
+    assert [file.name for file in place.iterdir()] == [f"out{Path(output).suffix}"]
+    assert (place / f"out{Path(output).suffix}").stat().st_size > 100
+
+
+def test_an_output_that_leads_to_a_device_is_refused(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (media / "link.mkv").symlink_to("/dev/null")
+    assert cli.main(["film.mkv", "style.png", "-o", "link.mkv", "-y", *FLAGS]) == 2
+    assert "link.mkv: is no ordinary file and cannot be replaced" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("hard", [False, True], ids=["symlink", "hard link"])
 @pytest.mark.parametrize(("output", "unfinished"), [("out.mkv", ".out.part.mkv"), ("out.png", ".out.png.partial")])
 def test_an_unfinished_output_s_name_that_is_a_link_costs_nothing(output: str, unfinished: str, hard: bool, media: Path) -> None:

@@ -171,8 +171,8 @@ def check_output(path: Path, kind: MediaKind, encode: EncodeSettings, overwrite:
 def _check_free(path: Path, kind: MediaKind, overwrite: bool, info: MediaInfo | None = None) -> None:
     check_place(path)
     sequence = FrameNames.of(path)
+    check_place(path.resolve())  # where a link leads: what lies there is replaced
     if kind == "frames":
-        check_place(path.resolve())  # where a link leads: the directory there is replaced
         check_remains(path)
     if sequence is not None and kind == "frames":
         _check_numbers(sequence, overwrite, info)
@@ -184,6 +184,8 @@ def _check_free(path: Path, kind: MediaKind, overwrite: bool, info: MediaInfo | 
     if kind != "frames":
         if path.is_dir():
             raise UsageError(f"{path}: is a directory; name the file to write")
+        if not path.is_file():
+            raise UsageError(f"{path}: is no ordinary file and cannot be replaced; give another name")
         if not overwrite:
             raise UsageError(f"{path}: exists already; give -y to overwrite it, or another name")
         return

@@ -117,8 +117,9 @@ def check_place(path: Path) -> None:
     """Whether a file or directory can be made at `path`, apart from what may stand there already.
 
     Raises:
-        UsageError: its directory is missing or cannot be written to.
+        UsageError: it is a link that leads back to itself, or its directory is missing or cannot be written to.
     """
+    check_link(path)
     parent = path.absolute().parent
     if not parent.is_dir():
         raise UsageError(f"{path}: there is no directory {parent}; make it first")

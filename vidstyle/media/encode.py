@@ -310,8 +310,8 @@ class VideoSink:
             )
         with self._partial.open("rb+") as file:
             os.fsync(file.fileno())
-        self._partial.replace(self.path)
-        sync_directory(self.path.absolute().parent)
+        self._partial.replace(self.path.resolve())
+        sync_directory(self._partial.parent)
 
     def _last_duration(self, begin: Fraction) -> Fraction:
         known = self._carrier.picture_duration(begin) if self._carrier is not None else None
@@ -368,7 +368,8 @@ def _check_target(path: Path) -> None:
 
 
 def _partial(path: Path) -> Path:
-    """Where a film is written until it is whole."""
+    """Where a film is written until it is whole: beside the file that a link leads to, which it replaces."""
+    path = path.resolve()
     return path.with_name(f".{path.stem}.part{path.suffix}")
 
 

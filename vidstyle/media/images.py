@@ -114,12 +114,13 @@ class ImageSink:
 
 
 def partial_of(path: Path) -> Path:
-    """Where a picture, or any other file that is written whole, is kept until it is."""
+    """Where a picture, or any other file that is written whole, is kept until it is: beside the file that a link leads to."""
+    path = path.resolve()
     return path.with_name(f".{path.name}.partial")
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file in one step: what stood there before is there until the new one is on disk.
+    """Writes a file in one step: what stood there before is there until the new one is on disk. A link stays one.
 
     Raises:
         MediaError: it cannot be written.
@@ -131,8 +132,8 @@ def write_whole(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-        sync_directory(path.absolute().parent)
+        partial.replace(path.resolve())
+        sync_directory(partial.parent)
     except OSError as problem:
         partial.unlink(missing_ok=True)
         raise MediaError(f"{path}: cannot be written: {problem.strerror or problem}") from None
