@@ -163,6 +163,20 @@ def test_a_link_that_leads_to_itself_is_refused(words: str, media: Path, capsys:
     )
 
 
+@pytest.mark.parametrize("more", [(), ("--compare", "side", "--report", "page.html")], ids=["alone", "with what shows it"])
+def test_a_slash_at_the_end_is_a_directory_of_frames_whatever_its_name(more: tuple[str, ...], media: Path) -> None:
+    words = ["film.mkv", "style.png", "-o", "out.v2/", *more, *FLAGS]
+    assert cli.main(words) == 0
+    assert sorted(file.name for file in (media / "out.v2").iterdir()) == [f"frame_00000{number}.png" for number in range(3)]
+    assert cli.main([*words, "-y"]) == 0
+
+
+def test_a_batch_keeps_the_names_of_directories_with_a_dot(media: Path) -> None:
+    (media / "photos").rename(media / "clips" / "shot.v2")
+    assert cli.main(["clips", "style.png", "-o", "painted", "--batch", *FLAGS]) == 0
+    assert len(list((media / "painted" / "shot.v2").iterdir())) == 5
+
+
 def test_work_that_goes_is_told_even_quietly(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = ["photo.png", "style.png", "-o", "new.png", "-y", "--keep-workspace", *FLAGS]
     assert cli.main(job) == 0

@@ -123,7 +123,8 @@ def _paint_all(
                 )
                 logger.warning("%s: exists already and is left as it is; give -y to make it anew%s", target, more)
             else:
-                stylize(job, styles, target, settings, options, progress)
+                # A slash, for the name of a directory may have a dot in it.
+                stylize(job, styles, f"{target}/" if job.is_dir() else target, settings, options, progress)
             result.done.append(target)
         except VidstyleError as error:
             logger.error("%s", error)

@@ -220,19 +220,23 @@ def _check_numbers(sequence: FrameNames, overwrite: bool, info: MediaInfo | None
         )
 
 
-def open_sink(path: Path, info: MediaInfo, encode: EncodeSettings, source: Path | None, run: RunSettings, overwrite: bool = False) -> Sink:
-    """Opens an output; its kind is told by its name.
+def open_sink(
+    path: Path, info: MediaInfo, encode: EncodeSettings, source: Path | None, run: RunSettings, overwrite: bool = False,
+    kind: MediaKind | None = None,
+) -> Sink:  # fmt: skip
+    """Opens an output.
 
     Args:
         info: of the source.
         source: the input, from which a video takes over sound, subtitles and the rest, and a picture its transparency.
         run: which part of the source the frames are.
+        kind: what it is to be; told by its name if left out (`output_kind`).
 
     Raises:
         UsageError: see `check_output`; what came to stand at `path` since then is not overwritten either.
         MediaError: the output cannot be written.
     """
-    kind = output_kind(path)
+    kind = kind or output_kind(path)
     _check_free(path, kind, overwrite, info)
     if kind == "frames":
         sequence = FrameNames.of(path)
