@@ -268,11 +268,25 @@ class TestColour:
         walk(path)
         assert "interlaced" in caplog.text
 
-    def test_interlaced_by_the_container_alone_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        walk(make_clip(tmp_path / "plain.mkv", 2, codec="ffv1"))
+    @pytest.mark.parametrize(
+        ("suffix", "codec", "pix_fmt"),
+        [
+            (".mkv", "ffv1", "yuv420p"),
+            (".mkv", "mjpeg", "yuvj420p"),
+            (".mov", "mjpeg", "yuvj420p"),
+            (".mov", "qtrle", "rgb24"),
+            (".mkv", "libx265", "yuv420p"),
+            (".mov", "libx265", "yuv420p"),
+        ],
+    )
+    def test_interlaced_by_the_container_alone_is_said(
+        self, tmp_path: Path, suffix: str, codec: str, pix_fmt: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+        walk(make_clip(tmp_path / f"plain{suffix}", 4, codec=codec, pix_fmt=pix_fmt, options=quiet))
         assert caplog.text == ""
-        walk(make_clip(tmp_path / "tv.mkv", 2, codec="ffv1", options={"field_order": "tt"}))
-        assert "tv.mkv: interlaced" in caplog.text
+        walk(make_clip(tmp_path / f"tv{suffix}", 4, codec=codec, pix_fmt=pix_fmt, options={"field_order": "tt", **quiet}))
+        assert f"tv{suffix}: interlaced" in caplog.text
 
     @pytest.mark.parametrize(
         ("first", "second", "word"),

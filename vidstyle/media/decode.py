@@ -54,7 +54,9 @@ _GAP, _GAPS, _FEW = 0.75, 0.02, 20
 _FRAME_A_PACKET = {"h264", "hevc", "av1", "mpeg2video"}
 _FIELD_PAIRS = {"h264", "mpeg2video"}
 # Codecs whose frames do not say for certain whether they are interlaced, while the container may.
-_FIELDS_UNSAID = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "jpeg2000", "png", "cfhd"}
+_FIELDS_UNSAID = {
+    "ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "jpeg2000", "png", "cfhd", "mjpeg", "qtrle", "hevc", "vp8", "vp9", "av1",
+}  # fmt: skip
 # Kinds of units (NAL) of HEVC: pictures that need what comes before their random access point, such points, those of them that stand
 # where films were joined, and the ends of films.
 _LEADING, _ACCESS, _JOINED, _ENDS = {8, 9}, set(range(16, 24)), {16, 17, 18}, {36, 37}
