@@ -222,7 +222,9 @@ class TestBadFiles:
         with pytest.raises(WeightsError, match=r"relu2_[12]"):
             load_vgg19(str(path))
 
-    @pytest.mark.parametrize("load", [load_vgg19, lambda path: make_estimator("raft-small", path)], ids=["--weights", "--flow-weights"])
+    @pytest.mark.parametrize(
+        "load", [load_vgg19, lambda path: make_estimator("raft-small", Path(path))], ids=["--weights", "--flow-weights"]
+    )
     def test_nothing_but_the_error_is_said_of_a_whole_program(self, load: Callable[[str], object], tmp_path: Path) -> None:
         path = tmp_path / "program.pt"
         with warnings.catch_warnings(action="ignore"):  # torch would have programs exported another way now
