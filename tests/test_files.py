@@ -220,6 +220,20 @@ def test_a_directory_on_which_a_disk_is_mounted_is_refused_before_the_work(
     assert "name a directory in it, new/frames [V10]" in capsys.readouterr().err
 
 
+def test_a_workspace_that_is_a_link_is_used_to_the_end(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (media / "large").mkdir()
+    (media / "out.mkv.vidstyle").symlink_to("large")
+    (media / "bad.pth").write_bytes(b"junk")
+    job = ["film.mkv", "style.png", "-o", "out.mkv", *FLAGS]
+    assert cli.main([*job, "--weights", "bad.pth"]) == 1
+    assert (media / "out.mkv.vidstyle").is_symlink()
+    assert cli.main([*job, "--keep-workspace"]) == 0
+    assert list((media / "large" / "frames").iterdir())
+    assert cli.main([*job, "-y"]) == 0
+    assert not (media / "out.mkv.vidstyle").is_symlink()
+    assert list((media / "large").iterdir()) == []
+
+
 def test_what_is_apart_is_let_through(media: Path) -> None:
     (media / "new").mkdir()
     check_apart(

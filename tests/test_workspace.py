@@ -658,6 +658,8 @@ class TestDirectory:
         """As where it lies on a larger disk, which may be mounted there."""
         (tmp_path / "large").mkdir()
         directory.symlink_to(tmp_path / "large")
+        remove_remains(directory)
+        assert directory.is_symlink()  # for the job that begins now
         with Workspace.open(directory, JOB) as workspace:
             fill(workspace, 2)
         workspace = Workspace.open(directory, JOB)

@@ -699,7 +699,7 @@ def _remove_empty(workspace: Workspace) -> None:
     """A job that failed before its first frame leaves nothing to go on with."""
     if not workspace.done and workspace.directory.exists():
         with suppress(WorkspaceError):  # what the job failed of is worth more words
-            workspace.remove()
+            workspace.remove(keep_link=True)
 
 
 def styles_of(source: Path, styles: PathLike | Sequence[PathLike] | None, settings: Settings) -> list[Path]:

@@ -328,19 +328,20 @@ class Workspace:
             for index in wanted:
                 _remove(self._frame_path(index))
 
-    def remove(self) -> None:
+    def remove(self, keep_link: bool = False) -> None:
         """Deletes the workspace and lets go of it; files of others that lie in the directory stay.
 
-        Where it is a link, what it leads to is emptied, and the link goes: the directory on the other disk is its owner's.
+        Where it is a link, what it leads to is emptied and stays, for the directory on the other disk is its owner's; the link goes,
+        unless a further job is to find it (`keep_link`).
         """
         with _explained(self.directory):
             self._clear()
             (self.directory / "lock").unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
-                if self.directory.is_symlink():
-                    self.directory.unlink()
-                else:
+                if not self.directory.is_symlink():
                     self.directory.rmdir()
+                elif not keep_link:
+                    self.directory.unlink()
         self._lines = []
         self.close()
 
@@ -500,7 +501,7 @@ def remove_remains(directory: Path) -> None:
     """Removes what is left of a workspace whose removal was killed: one without a finished frame. It need not exist."""
     with suppress(WorkspaceError), _explained(directory):  # another job begins there, or it cannot be written
         if directory.is_dir() and not (directory / "journal.jsonl").exists() and {path.name for path in directory.iterdir()} <= _OWN_NAMES:
-            Workspace(directory, _acquire(directory)).remove()
+            Workspace(directory, _acquire(directory)).remove(keep_link=True)
 
 
 class WritingBehind:
