@@ -130,7 +130,7 @@ def output_kind(path: Path | str) -> MediaKind:
         return "video"
     raise UsageError(
         f"{path}: cannot write {suffix} files; videos are {' '.join(video.VIDEO_SUFFIXES)}, pictures {' '.join(WRITABLE)}, "
-        "and a name without an ending is a directory of frames"
+        "and a name without an ending, or with a slash at its end, is a directory of frames"
     )
 
 
@@ -190,7 +190,9 @@ def _check_free(path: Path, kind: MediaKind, overwrite: bool, info: MediaInfo | 
             raise UsageError(f"{path}: exists already; give -y to overwrite it, or another name")
         return
     if not path.is_dir():
-        raise UsageError(f"{path}: is a file, but a name without an ending is a directory of frames; give another name")
+        raise UsageError(
+            f"{path}: is a file, but a name without an ending, or with a slash at its end, is a directory of frames; give another name"
+        )
     if os.path.ismount(path.resolve()):
         # Nothing can be renamed to it, and its frames would not be there all at once.
         raise UsageError(f"{path}: another disk is mounted there, so that it cannot be replaced; name a directory in it, {path / 'frames'}")
