@@ -190,16 +190,25 @@ def _subtitle_packet(stream: av.stream.Stream, start: float, end: float, text: s
     return packet
 
 
-def with_attachment(plain: Path, path: Path, name: str = "font.ttf") -> Path:
+def with_attachment(
+    plain: Path, path: Path, name: str = "font.ttf", mimetype: str = "application/x-truetype-font", data: bytes = FONT
+) -> Path:
     """Copies a film into a Matroska that has an attachment besides."""
     with av.open(str(plain)) as source, av.open(str(path), "w") as target:
         streams = {s.index: target.add_stream_from_template(s, opaque=True) for s in source.streams}
-        target.add_attachment(name, "application/x-truetype-font", FONT)
+        target.add_attachment(name, mimetype, data)
         for packet in source.demux():
             if packet.size:
                 packet.stream = streams[packet.stream_index]
                 target.mux(packet)
     return path
+
+
+def read_cover(path: Path) -> bytes:
+    """The cover picture of a film, as it lies in the file."""
+    with av.open(str(path)) as container:
+        covers = [stream.index for stream in container.streams if stream.disposition & av.stream.Disposition.attached_pic]
+        return next(bytes(packet) for packet in container.demux() if packet.stream_index in covers)
 
 
 def truncate(path: Path, share: float) -> Path:

@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 
 import vidstyle
+from tests.clips import make_clip, moving, read_times
+from tests.jobs import write_png
 from vidstyle import cli, errors
 from vidstyle.cli.terminal import say
 from vidstyle.errors import MediaError, NotEnoughMemory, NumericalError
@@ -526,6 +528,43 @@ def test_durations_that_are_known_roughly(seconds, text):
 
 def run(*command, **options):
     return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_end_no_job(closed, tmp_path):
+    """Nor does what libraries print by number come to lie in the film, whose file would get it."""
+    make_clip(tmp_path / "in.mkv", 2)
+    write_png(tmp_path / "style.png", moving(1))
+    flags = "--size 32 --iterations 1 --first-iterations 1"
+    for job in (
+        f"-m vidstyle in.mkv style.png -o out.mkv {flags}",
+        "-c 'from vidstyle.__main__ import evaluate; raise SystemExit(evaluate())' in.mkv in.mkv",
+        "-m vidstyle --help",
+    ):
+        done = subprocess.run(
+            ["bash", "-c", f"{sys.executable} {job} {closed}"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert len(read_times(tmp_path / "out.mkv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (
+            "-c 'from vidstyle.__main__ import evaluate; raise SystemExit(evaluate())' in.mkv in.mkv --json -",
+            "--json -: the standard output",
+        ),
+        ("-m vidstyle in.mkv style.png -o -", "-o -: the standard output"),
+    ],
+)
+def test_a_result_into_a_closed_stream_is_refused_before_the_work(job, said, tmp_path):
+    make_clip(tmp_path / "in.mkv", 2)
+    write_png(tmp_path / "style.png", moving(1))
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} {job} >&-"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, f"{said} is closed" in done.stderr) == (2, True), done.stderr
 
 
 def test_help_answers_at_once():

@@ -144,6 +144,12 @@ def test_a_link_is_followed_and_stays(place: Path) -> None:
     assert json.loads(Path("real.json").read_text())["compared"] == 14
 
 
+def test_json_to_a_link_that_leads_to_itself(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "loop.json").symlink_to("loop.json")
+    assert main(["source.mkv", "result.mkv", "--json", "loop.json"]) == 2
+    assert "loop.json: is a link that leads back to itself" in capsys.readouterr().err
+
+
 def test_a_dash_prints_the_json_alone(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["clip.mp4", "painted", "--no-losses", "--json", "-", "--judge-every", "3"]) == 0
     report = json.loads(capsys.readouterr().out)

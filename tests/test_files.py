@@ -98,6 +98,85 @@ def test_no_input_is_written_over(words: str, media: Path, capsys: pytest.Captur
     assert content(media) == before
 
 
+@pytest.mark.parametrize(
+    ("words", "unfinished"),
+    [
+        ("-o out.mkv", ".out.part.mkv"),
+        ("-o out.png", ".out.png.partial"),
+        ("-o out.mkv --share out.gif", ".out.gif.partial"),
+        ("-o out.mkv --report", ".out.mkv.html.partial"),
+    ],
+)
+def test_a_directory_where_what_is_unfinished_would_be_is_refused_before_the_work(
+    words: str, unfinished: str, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (media / unfinished).mkdir()
+    assert cli.main(["x.preview.png" if "png" in words else "film.mkv", "style.png", *words.split(), *FLAGS]) == 2
+    assert f"{unfinished}: is needed to write " in capsys.readouterr().err
+    assert not list(media.glob("out*"))
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["dangling", "leads to a file"])
+@pytest.mark.parametrize("output", ["link.mkv", "link.png"])
+def test_an_output_that_is_a_link_stays_one(output: str, there: bool, media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place := media / "elsewhere").mkdir()
+    (media / output).symlink_to(place / f"out{Path(output).suffix}")
+    if there:
+        (place / f"out{Path(output).suffix}").write_text("before")
+    words = ["film.mkv" if output == "link.mkv" else "x.preview.png", "style.png", "-o", output, *FLAGS]
+    if there:
+        assert cli.main(words) == 2
+        assert "exists already; give -y" in capsys.readouterr().err
+        words.append("-y")
+    assert cli.main(words) == 0
+    assert (media / output).is_symlink()
+    assert [file.name for file in place.iterdir()] == [f"out{Path(output).suffix}"]
+    assert (place / f"out{Path(output).suffix}").stat().st_size > 100
+
+
+def test_an_output_that_leads_to_a_device_is_refused(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (media / "link.mkv").symlink_to("/dev/null")
+    assert cli.main(["film.mkv", "style.png", "-o", "link.mkv", "-y", *FLAGS]) == 2
+    assert "link.mkv: is no ordinary file and cannot be replaced" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("hard", [False, True], ids=["symlink", "hard link"])
+@pytest.mark.parametrize(("output", "unfinished"), [("out.mkv", ".out.part.mkv"), ("out.png", ".out.png.partial")])
+def test_an_unfinished_output_s_name_that_is_a_link_costs_nothing(output: str, unfinished: str, hard: bool, media: Path) -> None:
+    (media / unfinished).hardlink_to("photo.png") if hard else (media / unfinished).symlink_to("photo.png")
+    before = (media / "photo.png").read_bytes()
+    source = "film.mkv" if output == "out.mkv" else "x.preview.png"
+    assert cli.main([source, "style.png", "-o", output, *FLAGS]) == 0
+    assert (media / "photo.png").read_bytes() == before
+    assert not (media / output).is_symlink()
+    assert not (media / unfinished).is_symlink()
+
+
+@pytest.mark.parametrize(
+    "words", ["film.mkv style.png -o loop.mkv", "film.mkv style.png -o out.mkv --log-json loop.mkv", "clips style.png -o loop.mkv --batch"]
+)
+def test_a_link_that_leads_to_itself_is_refused(words: str, media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (media / "loop.mkv").symlink_to("loop.mkv")
+    assert cli.main([*words.split(), "-y", *FLAGS]) == 2
+    assert capsys.readouterr().err == (
+        "vidstyle: error: loop.mkv: is a link that leads back to itself; remove it, or give another name [V10]\n"
+    )
+
+
+@pytest.mark.parametrize("more", [(), ("--compare", "side", "--report", "page.html")], ids=["alone", "with what shows it"])
+def test_a_slash_at_the_end_is_a_directory_of_frames_whatever_its_name(more: tuple[str, ...], media: Path) -> None:
+    words = ["film.mkv", "style.png", "-o", "out.v2/", *more, *FLAGS]
+    assert cli.main(words) == 0
+    assert sorted(file.name for file in (media / "out.v2").iterdir()) == [f"frame_00000{number}.png" for number in range(3)]
+    assert cli.main([*words, "-y"]) == 0
+
+
+def test_a_batch_keeps_the_names_of_directories_with_a_dot(media: Path) -> None:
+    (media / "photos").rename(media / "clips" / "shot.v2")
+    assert cli.main(["clips", "style.png", "-o", "painted", "--batch", *FLAGS]) == 0
+    assert len(list((media / "painted" / "shot.v2").iterdir())) == 5
+
+
 def test_work_that_goes_is_told_even_quietly(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = ["photo.png", "style.png", "-o", "new.png", "-y", "--keep-workspace", *FLAGS]
     assert cli.main(job) == 0
@@ -139,6 +218,20 @@ def test_a_directory_on_which_a_disk_is_mounted_is_refused_before_the_work(
     monkeypatch.setattr("os.path.ismount", lambda path: Path(path).name == "new")
     assert cli.main(["film.mkv", "style.png", "-o", "new", *FLAGS]) == 2
     assert "name a directory in it, new/frames [V10]" in capsys.readouterr().err
+
+
+def test_a_workspace_that_is_a_link_is_used_to_the_end(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (media / "large").mkdir()
+    (media / "out.mkv.vidstyle").symlink_to("large")
+    (media / "bad.pth").write_bytes(b"junk")
+    job = ["film.mkv", "style.png", "-o", "out.mkv", *FLAGS]
+    assert cli.main([*job, "--weights", "bad.pth"]) == 1
+    assert (media / "out.mkv.vidstyle").is_symlink()
+    assert cli.main([*job, "--keep-workspace"]) == 0
+    assert list((media / "large" / "frames").iterdir())
+    assert cli.main([*job, "-y"]) == 0
+    assert not (media / "out.mkv.vidstyle").is_symlink()
+    assert list((media / "large").iterdir()) == []
 
 
 def test_what_is_apart_is_let_through(media: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from torch.nn import functional
 
 from vidstyle import vgg
 from vidstyle.errors import UsageError, WeightsError
+from vidstyle.flow import make_estimator
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.vgg import ACTIVATION_RMS, activation_rms, calibration_picture, load_vgg19, minimum_side, multiplications
 
@@ -215,7 +218,6 @@ class TestBadFiles:
             load_vgg19(str(path))
 
     @pytest.mark.parametrize("what", ["absurd", "text", "sparse", "whole numbers", "only a shape"])
-    @pytest.mark.filterwarnings("ignore:Validating sparse")  # torch looks at them, and says so
     def test_no_weights_of_a_network(self, tmp_path: Path, what: str) -> None:
         weights: dict[str, Any] = dict(as_state_dict(raw_weights()))
         name = "features.5.weight"
@@ -230,6 +232,17 @@ class TestBadFiles:
         torch.save(weights, path)
         with pytest.raises(WeightsError, match=r"relu2_[12]"):
             load_vgg19(str(path))
+
+    @pytest.mark.parametrize(
+        "load", [load_vgg19, lambda path: make_estimator("raft-small", Path(path))], ids=["--weights", "--flow-weights"]
+    )
+    def test_nothing_but_the_error_is_said_of_a_whole_program(self, load: Callable[[str], object], tmp_path: Path) -> None:
+        path = tmp_path / "program.pt"
+        with warnings.catch_warnings(action="ignore"):  # torch would have programs exported another way now
+            torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(str(path))
+        with warnings.catch_warnings(record=True, action="always") as said, pytest.raises(WeightsError):
+            load(str(path))
+        assert said == []
 
     def test_nan(self, tmp_path: Path) -> None:
         weights = as_state_dict(raw_weights())

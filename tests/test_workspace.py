@@ -654,6 +654,20 @@ class TestDirectory:
         assert workspace.done == 0
         assert not directory.exists()
 
+    def test_a_workspace_that_is_a_link_is_emptied_and_the_link_goes(self, directory: Path, tmp_path: Path) -> None:
+        """As where it lies on a larger disk, which may be mounted there."""
+        (tmp_path / "large").mkdir()
+        directory.symlink_to(tmp_path / "large")
+        remove_remains(directory)
+        assert directory.is_symlink()  # for the job that begins now
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 2)
+        workspace = Workspace.open(directory, JOB)
+        check(workspace, 2)
+        workspace.remove()
+        assert not directory.is_symlink()
+        assert list((tmp_path / "large").iterdir()) == []
+
     def test_remains_of_a_removal_go(self, directory: Path, tmp_path: Path) -> None:
         """Wherever the removal was killed; and nothing else goes."""
         owner = Workspace.open(directory, JOB)

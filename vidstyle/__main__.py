@@ -13,6 +13,7 @@ __all__ = ["evaluate", "main"]
 
 def main() -> int:
     """The command `vidstyle`; returns its exit code."""
+    _fill_streams()
     with loading():
         from vidstyle.cli import main as command
 
@@ -22,11 +23,23 @@ def main() -> int:
 
 def evaluate() -> int:
     """The command `vidstyle-eval`; returns its exit code."""
+    _fill_streams()
     with loading():
         from vidstyle.cli.evaluate import main as command
 
         code = command()
     return _ended(code)
+
+
+def _fill_streams() -> None:
+    """Has standard streams that the shell has closed (`>&-`) lead nowhere; `sys.__stdout__` still tells, by being None.
+
+    Libraries ask them whether they are a terminal, and print by their numbers, which the next file that is opened would get.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    nowhere = os.fdopen(descriptor, "w")
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
 
 
 def _ended(code: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vidstyle.errors import UsageError, VidstyleError
 from vidstyle.joblog import check_log, drop_lines, same_output
-from vidstyle.media import check_apart, is_media_name, output_name
+from vidstyle.media import check_apart, check_link, is_media_name, output_name
 from vidstyle.pipeline import JobOptions, PathLike, Progress, inputs_of, stylize, workspace_path
 from vidstyle.settings import Settings
 from vidstyle.workspace import remove_remains
@@ -57,6 +57,7 @@ def stylize_batch(
     """
     options = options or JobOptions()
     source, output = Path(source), Path(output)
+    check_link(output)
     jobs = plan_batch(source, leave_out=output)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; --batch writes into a directory, give another name")
@@ -122,7 +123,8 @@ def _paint_all(
                 )
                 logger.warning("%s: exists already and is left as it is; give -y to make it anew%s", target, more)
             else:
-                stylize(job, styles, target, settings, options, progress)
+                # A slash, for the name of a directory may have a dot in it.
+                stylize(job, styles, f"{target}/" if job.is_dir() else target, settings, options, progress)
             result.done.append(target)
         except VidstyleError as error:
             logger.error("%s", error)
@@ -142,7 +144,7 @@ def plan_batch(directory: Path, leave_out: Path | None = None) -> list[Path]:
         raise UsageError(f"{directory}: --batch takes a directory of clips, images and frame directories")
     entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
     if leave_out is not None:
-        entries = [path for path in entries if path.resolve() != leave_out.resolve()]
+        entries = [path for path in entries if not (leave_out.exists() and path.exists() and path.samefile(leave_out))]
     jobs = [path for path in entries if is_media_name(path) or (path.is_dir() and path.suffix != ".vidstyle")]
     if not jobs:
         raise UsageError(f"{directory}: holds no video, picture or directory of frames")

@@ -32,9 +32,10 @@ _SHARED_SIDE, _SHARED_SECONDS, _SHARED_RATE = 480, 6.0, 12.0
 """Longest side in pixels, length and frames a second of what is shared: some megabytes."""
 
 
-def comparison_path(output: Path, mode: Comparison) -> Path:
-    """Where the comparison goes: beside the output, a picture where that is one, else a film."""
+def comparison_path(output: Path | str, mode: Comparison) -> Path:
+    """Where the comparison goes: beside the output (see `output_kind`), a picture where that is one, else a film."""
     ending = ".png" if output_kind(output) == "image" else ".mp4"
+    output = Path(output)
     sequence = FrameNames.of(output)
     return output.with_name(f"{output.stem if sequence is None else sequence.stem}.{mode}{ending}")
 

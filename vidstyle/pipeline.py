@@ -233,7 +233,7 @@ def stylize(
         source: a video, an image, a directory of frames, or a sequence of them (`shot.%04d.png`).
         styles: one style picture or several, blended by `settings.style.blend` or laid out by `settings.mask`; none where the style's
             weight is 0, where the content's is and the source itself is the style, or where `settings.style.schedule` names them.
-        output: the same; its name says which.
+        output: the same; its name says which. One with a slash at its end is a directory of frames (a `Path` cannot have one).
         settings: everything a user can turn; the defaults if left out.
         options: how the job is run.
         progress: is told about every step and frame, as `ProgressBar` is.
@@ -249,9 +249,9 @@ def stylize(
     """
     began = time.monotonic()
     settings, options, progress = settings or Settings(), options or JobOptions(), progress or _Silent()
+    kind = output_kind(output)  # before a path forgets the slash at its end
     source, output = Path(source), Path(output)
     style_paths = styles_of(source, styles, settings)
-    kind = output_kind(output)
     if output.name in ("", ".."):
         raise UsageError(f"{output}: name a file, or a directory of its own, to write")
     check_apart({"OUTPUT": output, "--log-json": options.log_json}, inputs_of(source, style_paths, settings))
@@ -295,7 +295,7 @@ def stylize(
                 _write_line(log, output, report)
                 progress.frame(report)
         with Guide(settings, len(style_paths), medium.info, flows) as again:
-            _encode(medium, again, workspace, source, output, settings, options.overwrite)
+            _encode(medium, again, workspace, source, output, kind, settings, options.overwrite)
         done = len(_latest(workspace))
         steadiness = _steadiness(workspace)
         if not options.keep_workspace:
@@ -522,13 +522,15 @@ def _latest(workspace: Workspace) -> list[int]:
     return list({report.index: number for number, report in enumerate(_reports(workspace))}.values())
 
 
-def _encode(medium: Source, guide: Guide, workspace: Workspace, source: Path, output: Path, settings: Settings, overwrite: bool) -> None:
+def _encode(
+    medium: Source, guide: Guide, workspace: Workspace, source: Path, output: Path, kind: MediaKind, settings: Settings, overwrite: bool
+) -> None:
     """Writes the workspace's frames to the output; the source is walked along only where it shows through."""
     if not workspace.done:
         raise MediaError(f"{source}: holds no frame")
     shows = settings.color.preserve != "off" or settings.color.strength < 1 or guide.leaves_source
     sources = medium.frames() if shows else None
-    with open_sink(output, medium.info, settings.encode, source, settings.run, overwrite) as sink:
+    with open_sink(output, medium.info, settings.encode, source, settings.run, overwrite, kind) as sink:
         for number in _latest(workspace):
             report, picture = _report(workspace, workspace.record(number)), workspace.frame(number)
             if sources is not None:
@@ -698,7 +700,7 @@ def _remove_empty(workspace: Workspace) -> None:
     """A job that failed before its first frame leaves nothing to go on with."""
     if not workspace.done and workspace.directory.exists():
         with suppress(WorkspaceError):  # what the job failed of is worth more words
-            workspace.remove()
+            workspace.remove(keep_link=True)
 
 
 def styles_of(source: Path, styles: PathLike | Sequence[PathLike] | None, settings: Settings) -> list[Path]:

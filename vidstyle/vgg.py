@@ -19,6 +19,7 @@ import hashlib
 import importlib.util
 import pickle
 import struct
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -292,7 +293,8 @@ def _read_file(path: Path) -> tuple[dict[str, _Convolution], Convention]:
     """Weights of a file and the normalisation that its network wants; read as data only, never as code."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's, about odd files that are refused in our own words
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error, pickle.UnpicklingError):
         raise WeightsError(
             f"--weights {path}: holds no weights that can be read; give a state dict of VGG-19 (.pth), embedded, or torchvision"

@@ -331,13 +331,20 @@ class Workspace:
             for index in wanted:
                 _remove(self._frame_path(index))
 
-    def remove(self) -> None:
-        """Deletes the workspace and lets go of it; files of others that lie in the directory stay."""
+    def remove(self, keep_link: bool = False) -> None:
+        """Deletes the workspace and lets go of it; files of others that lie in the directory stay.
+
+        Where it is a link, what it leads to is emptied and stays, for the directory on the other disk is its owner's; the link goes,
+        unless a further job is to find it (`keep_link`).
+        """
         with _explained(self.directory):
             self._clear()
             (self.directory / "lock").unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
-                self.directory.rmdir()
+                if not self.directory.is_symlink():
+                    self.directory.rmdir()
+                elif not keep_link:
+                    self.directory.unlink()
         self._lines = []
         self.close()
 
@@ -499,7 +506,7 @@ def remove_remains(directory: Path) -> None:
     """Removes what is left of a workspace whose removal was killed: one without a finished frame. It need not exist."""
     with suppress(WorkspaceError), _explained(directory):  # another job begins there, or it cannot be written
         if directory.is_dir() and not (directory / "journal.jsonl").exists() and {path.name for path in directory.iterdir()} <= _OWN_NAMES:
-            Workspace(directory, _acquire(directory)).remove()
+            Workspace(directory, _acquire(directory)).remove(keep_link=True)
 
 
 class WritingBehind:
@@ -745,7 +752,9 @@ def _checksum(path: StrPath) -> int:
 def _commit(path: StrPath, write: Callable[[BinaryIO], object]) -> int:
     """Writes a file beside its place, puts it there once it is on disk, and returns its CRC-32."""
     part = f"{path}.part"
-    with open(part, "wb") as file:
+    with suppress(FileNotFoundError):
+        os.unlink(part)  # what it may be a link to is not the workspace's
+    with open(part, "xb") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())

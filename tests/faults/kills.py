@@ -36,6 +36,8 @@ import numpy as np
 from tests.clips import make_clip, moving
 
 QUICK = ["--iterations", "2", "--first-iterations", "4", "-q"]
+SAME = {"mbtree": "0"}
+"""For x264, whose macroblock tree reads memory that nobody has set: a clip that is made twice is to be the same."""
 LOSSLESS = ["--codec", "ffv1", "--pix-fmt", "bgr0"]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOMENTS = ("anywhere", "at a frame", "at the output")
@@ -71,7 +73,7 @@ def scenes(count: int, each: int) -> list[np.ndarray]:
 
 def one_shot(directory: Path) -> None:
     style(directory)
-    make_clip(directory / "clip.mkv", 8, audio="libopus")
+    make_clip(directory / "clip.mkv", 8, audio="libopus", options=SAME)
 
 
 def three_shots(directory: Path) -> None:
@@ -82,8 +84,8 @@ def three_shots(directory: Path) -> None:
 def several(directory: Path) -> None:
     style(directory)
     (directory / "clips").mkdir()
-    make_clip(directory / "clips" / "a.mkv", 3)
-    make_clip(directory / "clips" / "b.mkv", 4, audio="libopus")
+    make_clip(directory / "clips" / "a.mkv", 3, options=SAME)
+    make_clip(directory / "clips" / "b.mkv", 4, audio="libopus", options=SAME)
     cv2.imwrite(str(directory / "clips" / "c.png"), moving(3))
 
 

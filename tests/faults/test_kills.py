@@ -34,6 +34,27 @@ def test_a_job_that_was_killed_is_gone_on_with(number: int, name: str, tmp_path:
     trial(SCENARIOS[name], reference, tmp_path / "killed", moment, sent, random.Random(number))
 
 
+MADE = """
+import sys
+from pathlib import Path
+from tests.faults.kills import SCENARIOS, left
+SCENARIOS[sys.argv[1]].prepare(Path(sys.argv[2]))
+print(left(Path(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("name", ["one shot", "three shots", "batch"])
+def test_clips_that_are_made_twice_are_the_same(name: str, tmp_path: Path) -> None:
+    """Whatever lies in memory that nobody has set."""
+    found = []
+    for filling in ("1", "170"):
+        (tmp_path / filling).mkdir()
+        command = [sys.executable, "-c", MADE, name, str(tmp_path / filling)]
+        environment = {**os.environ, "MALLOC_PERTURB_": filling}
+        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout)
+    assert found[0] == found[1]
+
+
 DEAF = """
 import hashlib, sys
 from vidstyle.cli.terminal import exit_code

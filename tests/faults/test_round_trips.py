@@ -15,7 +15,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.clips import FONT, make_clip, moving, read_packets, read_times, with_attachment
+from tests.clips import FONT, make_clip, moving, read_cover, read_packets, read_times, with_attachment
 from tests.jobs import write_png
 from vidstyle import stylize
 from vidstyle.frames import Frame
@@ -196,6 +196,10 @@ def comes_back(film: Film, way: Callable[[Path, Path], None]) -> None:
         with av.open(str(output)) as container:
             assert len(container.streams.subtitles) == film.subtitles
             assert [stream.data for stream in container.streams if stream.type == "attachment"] == [FONT] * film.attachment
+            covers = [bool(stream.disposition & av.stream.Disposition.attached_pic) for stream in container.streams.video]
+            assert covers == [False] + [True] * film.cover
+        if film.cover:
+            assert read_cover(source) == read_cover(output)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -18,6 +18,7 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame
 from vidstyle.media import open_sink
 from vidstyle.media.decode import VideoSource
+from vidstyle.media.joints import on_one_clock
 from vidstyle.settings import EncodeSettings, RunSettings
 
 
@@ -50,6 +51,24 @@ class TestFrames:
         assert [frame.index for frame in frames] == list(range(12))
         assert [frame.seconds for frame in frames] == [Fraction(i, 25) for i in range(12)]
         assert all(off(frame, moving(frame.index)) < 5 for frame in frames)
+
+    @pytest.mark.parametrize(
+        ("codec", "options"),
+        [
+            ("libx264", {"bf": "0"}),
+            ("libx264", {"bf": "2"}),
+            ("libx264", {"bf": "8", "x264-params": "b-adapt=0:b-pyramid=2"}),
+            ("mpeg4", {"bf": "2", "global_quality": "236", "flags": "+qscale"}),
+        ],
+    )
+    def test_frames_of_an_avi_that_are_coded_out_of_order_keep_their_times(
+        self, tmp_path: Path, codec: str, options: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """AVI says when packets are read, not when they are shown."""
+        frames = walk(make_clip(tmp_path / "a.avi", 30, codec=codec, options=options, matrix=6 if codec == "mpeg4" else 1))
+        assert [frame.seconds for frame in frames] == [Fraction(number, 25) for number in range(30)]
+        assert all(off(frame, moving(number)) < 6 for number, frame in enumerate(frames))
+        assert not caplog.messages
 
     def test_gif_keeps_each_frames_own_duration(self, tmp_path: Path) -> None:
         pictures = [np.full((20, 30, 3), value, np.uint8) for value in (0, 36, 73, 109)]
@@ -249,11 +268,25 @@ class TestColour:
         walk(path)
         assert "interlaced" in caplog.text
 
-    def test_interlaced_by_the_container_alone_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        walk(make_clip(tmp_path / "plain.mkv", 2, codec="ffv1"))
+    @pytest.mark.parametrize(
+        ("suffix", "codec", "pix_fmt"),
+        [
+            (".mkv", "ffv1", "yuv420p"),
+            (".mkv", "mjpeg", "yuvj420p"),
+            (".mov", "mjpeg", "yuvj420p"),
+            (".mov", "qtrle", "rgb24"),
+            (".mkv", "libx265", "yuv420p"),
+            (".mov", "libx265", "yuv420p"),
+        ],
+    )
+    def test_interlaced_by_the_container_alone_is_said(
+        self, tmp_path: Path, suffix: str, codec: str, pix_fmt: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+        walk(make_clip(tmp_path / f"plain{suffix}", 4, codec=codec, pix_fmt=pix_fmt, options=quiet))
         assert caplog.text == ""
-        walk(make_clip(tmp_path / "tv.mkv", 2, codec="ffv1", options={"field_order": "tt"}))
-        assert "tv.mkv: interlaced" in caplog.text
+        walk(make_clip(tmp_path / f"tv{suffix}", 4, codec=codec, pix_fmt=pix_fmt, options={"field_order": "tt", **quiet}))
+        assert f"tv{suffix}: interlaced" in caplog.text
 
     @pytest.mark.parametrize(
         ("first", "second", "word"),
@@ -522,6 +555,51 @@ class TestDamage:
         path.write_bytes(data[:middle] + data[middle + 188 :])
         assert len(walk(path)) in (11, 12)
         assert "incomplete packets: 1" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("suffix", "first", "second"), [(".ts", 0, 0), (".ts", 0, 36000), (".ts", 36000, 5), (".ts", 50, 40), (".mpg", 0, 0)]
+    )
+    def test_films_laid_end_to_end_follow_one_another(
+        self, tmp_path: Path, suffix: str, first: int, second: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        codec = "libx264" if suffix == ".ts" else "mpeg2video"
+        parts = [
+            make_clip(tmp_path / f"{at}{suffix}", 30, codec=codec, audio="mp2", container_options={"output_ts_offset": str(at)})
+            for at in (first, second)
+        ]
+        path = tmp_path / f"both{suffix}"
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        with VideoSource(path) as source:
+            times = [frame.seconds for frame in source.frames()]
+            assert (source.info.frames, len(times)) == (round(source.info.duration * 25), 60)
+        opening = read_times(parts[0])
+        assert times[:30] == opening
+        assert [b - a for a, b in itertools.pairwise(times[30:])] == [Fraction(1, 25)] * 29
+        assert 0 <= times[30] - times[29] - Fraction(1, 25) <= Fraction(1, 25)  # the first part's sound ends a little later
+        assert len([line for line in caplog.messages if "begins anew" in line]) == 1
+        assert not any("early" in line or "went back" in line for line in caplog.messages)
+
+    def test_a_late_start_lies_in_the_second_of_two_films_laid_end_to_end(self, tmp_path: Path) -> None:
+        part = make_clip(tmp_path / "a.ts", 60, rate=4)
+        (tmp_path / "both.ts").write_bytes(part.read_bytes() * 2)
+        with VideoSource(tmp_path / "both.ts", RunSettings(start="20")) as source:
+            frames = list(source.frames())
+        assert len(frames) == 40
+        np.testing.assert_array_equal(frames[0].rgb, walk(part)[20].rgb)
+
+    def test_a_clock_that_overflows_goes_on(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        path = make_clip(tmp_path / "a.ts", 50, audio="mp2", container_options={"output_ts_offset": str(2**33 / 90_000 - 1)})
+        with VideoSource(path) as source:
+            times = [frame.seconds for frame in source.frames()]
+        assert [b - a for a, b in itertools.pairwise(times)] == [Fraction(1, 25)] * 49
+        assert not caplog.messages
+
+    def test_one_wrong_time_is_no_new_clock(self, tmp_path: Path) -> None:
+        with av.open(str(make_clip(tmp_path / "a.ts", 50, format="mpegts", container_options={"output_ts_offset": "100"}))) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+            packets[20].pts = packets[20].dts = packets[20].dts - 50 * 90_000
+            times = [packet.pts for packet in packets]
+            assert [packet.pts for packet in on_one_clock(packets, container)] == times
 
     def test_transparency_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         walk(make_clip(tmp_path / "opaque.mkv", 2, codec="ffv1", pix_fmt="bgra"))

@@ -245,6 +245,34 @@ class TestColour:
         )
         assert abs((sixteen - eight).mean()) < 0.1
 
+    @pytest.mark.parametrize(
+        ("codec", "pix_fmt", "options"),
+        [
+            *(("ffv1", f"gbrp{bits}le", {}) for bits in (9, 10, 12, 14, 16)),
+            ("ffv1", "rgb48le", {}),
+            ("png", "rgb48be", {}),
+            ("libx265", "gbrp10le", {"x265-params": "lossless=1:log-level=none"}),
+        ],
+    )
+    @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+    def test_deep_rgb_has_its_white_and_every_level(
+        self, tmp_path: Path, codec: str, pix_fmt: str, options: dict[str, str], depth: type
+    ) -> None:
+        picture = np.linspace(0, np.iinfo(depth).max, 64 * 64).round().astype(depth).reshape(64, 64, 1).repeat(3, axis=2)
+        path = write(tmp_path / f"out.{'mov' if codec == 'png' else 'mkv'}", [picture], codec=codec, pix_fmt=pix_fmt, options=options)
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+            bits = frame.format.components[0].bits
+            for plane in frame.planes:
+                levels = np.frombuffer(plane, ">u2" if frame.format.is_big_endian else "<u2")
+                assert (levels.min(), levels.max()) == (0, 2**bits - 1)
+        with VideoSource(path) as source:
+            back = next(source.frames()).rgb.astype(float)
+        if depth is np.uint8:
+            np.testing.assert_array_equal(back, picture)
+        else:  # half a level of 8 bits, and half one of what was coded
+            assert np.abs(back - picture / 257).max() <= 0.5 + 0.5 * 255 / (2**bits - 1) + 1e-6
+
 
 class TestSizes:
     @pytest.mark.parametrize("size", [(67, 45), (64, 45), (67, 48), (2, 2)])

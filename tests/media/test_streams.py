@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 from av.stream import Disposition
+from PIL import Image
 
-from tests.clips import FONT, make_clip, read_packets, read_times, with_attachment
+from tests.clips import FONT, make_clip, quadrants, read_cover, read_packets, read_times, with_attachment
 from vidstyle.media.decode import VideoSource
 from vidstyle.media.encode import VideoSink
 from vidstyle.media.streams import Span
@@ -162,6 +165,25 @@ class TestCopied:
             assert [bool(s.disposition & av.stream.Disposition.attached_pic) for s in container.streams.video] == [False, True]
         assert not caplog.records
 
+    @pytest.mark.parametrize(("suffix", "name"), [(".mp4", "cover.jpg"), (".mkv", "small_cover.jpg")])
+    def test_a_cover_picture_is_an_attachment_of_matroska(
+        self, tmp_path: Path, suffix: str, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As a stream it would be a second film."""
+        before = film(tmp_path / f"in{suffix}", cover=suffix == ".mp4", chapters=None)
+        if suffix == ".mkv":
+            (data := io.BytesIO()).name = name
+            Image.fromarray(quadrants(16, 16)).save(data)
+            before = with_attachment(before, tmp_path / "with.mkv", name, "image/jpeg", data.getvalue())
+        after = rewrite(rewrite(before, tmp_path / "once.mkv"), tmp_path / "out.mkv")
+        with av.open(str(after)) as container:
+            picture, cover = container.streams.video
+            assert (picture.disposition & Disposition.attached_pic, picture.index) == (0, 0)
+            assert cover.disposition & Disposition.attached_pic
+            assert (cover.metadata["filename"], cover.metadata["mimetype"]) == (name, "image/jpeg")
+        assert read_cover(before) == read_cover(after)
+        assert not caplog.records
+
     def test_a_cover_picture_is_named_where_it_is_lost(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         before = film(tmp_path / "in.mp4", cover=True, chapters=None, subtitles=None)
         after = rewrite(before, tmp_path / "out.mov")
@@ -193,6 +215,20 @@ class TestCopied:
         old, new = read_packets(before, "audio"), read_packets(after, "audio")
         moved = read_times(before)[0] - read_times(after)[0]
         assert all(abs(a - b - moved) < Fraction(1, 1000) for (a, _), (b, _) in zip(old, new, strict=True))
+
+    @pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+    def test_films_laid_end_to_end_keep_the_sound_of_each(self, tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+        part = make_clip(tmp_path / f"a{suffix}", 40, audio="mp2", codec="mpeg2video" if suffix == ".mpg" else "libx264")
+        (tmp_path / f"both{suffix}").write_bytes(part.read_bytes() * 2)
+        after = rewrite(tmp_path / f"both{suffix}", tmp_path / "out.mkv")
+        old, new = read_packets(part, "audio"), read_packets(after, "audio")
+        assert [data for _, data in new] == [data for _, data in old] * 2
+        assert max(abs(b - a - Fraction("0.024")) for (a, _), (b, _) in itertools.pairwise(new)) <= Fraction(1, 1000)  # without a break
+        between = read_times(part)[0] - old[0][0]
+        times = read_times(after)
+        for first, sound in ((times[0], new[0][0]), (times[40], new[len(old)][0])):
+            assert abs(first - sound - between) <= Fraction(1, 1000)
+        assert "broken times" not in caplog.text
 
     def test_rotation_is_not_applied_twice(self, tmp_path: Path) -> None:
         before = film(tmp_path / "in.mp4", rotation=90)

@@ -158,6 +158,8 @@ class Command:
     source: Path
     styles: list[Path]
     output: Path
+    into_frames: bool
+    """Whether OUTPUT has a slash at its end: a directory of frames, whatever ending its name has."""
     settings: Settings
     batch: bool
     overwrite: bool
@@ -175,6 +177,11 @@ class Command:
     """INPUT is `-`."""
     goes_piped: bool = False
     """OUTPUT is `-`."""
+
+    @property
+    def named(self) -> Path | str:
+        """OUTPUT as it was given: a path forgets the slash at its end."""
+        return f"{self.output}/" if self.into_frames else self.output
 
 
 # --- from argv to settings -------------------------------------------------------------------------
@@ -312,6 +319,7 @@ def _command(arguments: _Arguments) -> Command:
         source=Path(arguments.source or ""),
         styles=[Path(style) for style in arguments.styles],
         output=Path(output or ""),
+        into_frames=(output or "").endswith("/"),
         settings=settings,
         batch=arguments.batch,
         overwrite=arguments.overwrite,
@@ -477,7 +485,7 @@ def _run(command: Command, quiet: bool, ending: Ending) -> int:
     for style in command.styles:
         check_style(style)
     if not (command.batch or command.goes_piped):
-        output_kind(command.output)
+        output_kind(command.named)
     if command.comes_piped or command.goes_piped:
         return _run_piped(command, quiet, ending)
     return _run_on_files(command, quiet, ending)
@@ -535,7 +543,7 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
     from vidstyle.media import check_apart, check_output, output_kind
     from vidstyle.pipeline import inputs_of, styles_of, stylize
 
-    comparison = None if command.compare is None else comparison_path(command.output, command.compare)
+    comparison = None if command.compare is None else comparison_path(command.named, command.compare)
     styles = styles_of(command.source, command.styles, command.settings)
     read = inputs_of(command.source, styles, command.settings)
     written = {"OUTPUT": command.output, "--log-json": command.log_json, "the comparison": comparison, "--share": command.share,
@@ -555,7 +563,7 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
             if options.log_json is None:  # the curves of its page come from there
                 scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidstyle-")))
                 options = dataclasses.replace(options, log_json=scratch / "log.jsonl")
-        result = stylize(command.source, command.styles, command.output, command.settings, options, progress)
+        result = stylize(command.source, command.styles, command.named, command.settings, options, progress)
         progress.close()
         if not quiet:
             steady = "" if result.steadiness is None else f"; warping error {result.steadiness:.2f} times the source's"

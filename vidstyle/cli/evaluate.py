@@ -92,6 +92,8 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
     if arguments.occlusions and not arguments.ground_truth:
         raise UsageError("--occlusions go with --ground-truth; name the directory of the flow fields too")
     printed = arguments.json == Path("-")
+    if printed and sys.__stdout__ is None:
+        raise UsageError("--json -: the standard output is closed; name a file")
     if arguments.json and not printed:
         _check_json(arguments)
     with logging_to_terminal(logging.ERROR if arguments.quiet else logging.WARNING):
@@ -108,9 +110,10 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
 
 def _check_json(arguments: argparse.Namespace) -> None:
     """Refuses a place for the JSON that is an input, or cannot be written to, before the work."""
-    from vidstyle.media.base import check_place
+    from vidstyle.media.base import check_link, check_place
 
     path: Path = arguments.json
+    check_link(path)
     if path.is_dir():
         raise UsageError(f"--json {path}: is a directory; name the file to write")
     if not path.absolute().parent.is_dir():

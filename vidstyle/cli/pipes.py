@@ -32,10 +32,8 @@ def check_pipes(comes: bool, goes: bool) -> None:
     if comes and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError("INPUT -: nothing is piped in; write ffmpeg … -f matroska - | vidstyle - …, or name a file")
     if goes:
-        try:
-            os.fstat(1)
-        except OSError:
-            raise UsageError("-o -: the standard output is closed; pipe it on, or name a file") from None
+        if sys.__stdout__ is None:
+            raise UsageError("-o -: the standard output is closed; pipe it on, or name a file")
         if os.isatty(1):
             raise UsageError("-o -: is the terminal, which cannot show a film; pipe it on (| ffplay -), or name a file")
 

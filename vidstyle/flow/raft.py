@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -79,6 +80,7 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise UsageError(f"--flow-weights {path}: no such file; check the name")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's, about odd files that are refused in our own words
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever pickle and zip raise
         raise WeightsError(f"--flow-weights {path}: no file of weights ({type(error).__name__}); give a state dict") from None

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import MediaInfo, MediaKind
 from vidstyle.media import video
-from vidstyle.media.base import Sink, Source, check_place
+from vidstyle.media.base import Sink, Source, check_link, check_place, check_unfinished
 from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, SequenceSink, check_remains, natural_order, only_pictures
-from vidstyle.media.images import ImageSink, ImageSource, write_whole
+from vidstyle.media.images import ImageSink, ImageSource, partial_of, write_whole
 from vidstyle.media.places import check_apart
 from vidstyle.media.stills import READABLE, WRITABLE, Header, animation, read_header, read_still, to_8_bit
 from vidstyle.media.webm import WebM
@@ -29,6 +29,7 @@ __all__ = [
     "Source",
     "WebM",
     "check_apart",
+    "check_link",
     "check_output",
     "check_style",
     "is_media_name",
@@ -129,7 +130,7 @@ def output_kind(path: Path | str) -> MediaKind:
         return "video"
     raise UsageError(
         f"{path}: cannot write {suffix} files; videos are {' '.join(video.VIDEO_SUFFIXES)}, pictures {' '.join(WRITABLE)}, "
-        "and a name without an ending is a directory of frames"
+        "and a name without an ending, or with a slash at its end, is a directory of frames"
     )
 
 
@@ -170,22 +171,28 @@ def check_output(path: Path, kind: MediaKind, encode: EncodeSettings, overwrite:
 def _check_free(path: Path, kind: MediaKind, overwrite: bool, info: MediaInfo | None = None) -> None:
     check_place(path)
     sequence = FrameNames.of(path)
+    check_place(path.resolve())  # where a link leads: what lies there is replaced
     if kind == "frames":
-        check_place(path.resolve())  # where a link leads: the directory there is replaced
         check_remains(path)
     if sequence is not None and kind == "frames":
         _check_numbers(sequence, overwrite, info)
         return
+    if kind == "image":
+        check_unfinished(partial_of(path), path)
     if not path.exists():
         return
     if kind != "frames":
         if path.is_dir():
             raise UsageError(f"{path}: is a directory; name the file to write")
+        if not path.is_file():
+            raise UsageError(f"{path}: is no ordinary file and cannot be replaced; give another name")
         if not overwrite:
             raise UsageError(f"{path}: exists already; give -y to overwrite it, or another name")
         return
     if not path.is_dir():
-        raise UsageError(f"{path}: is a file, but a name without an ending is a directory of frames; give another name")
+        raise UsageError(
+            f"{path}: is a file, but a name without an ending, or with a slash at its end, is a directory of frames; give another name"
+        )
     if os.path.ismount(path.resolve()):
         # Nothing can be renamed to it, and its frames would not be there all at once.
         raise UsageError(f"{path}: another disk is mounted there, so that it cannot be replaced; name a directory in it, {path / 'frames'}")
@@ -215,19 +222,23 @@ def _check_numbers(sequence: FrameNames, overwrite: bool, info: MediaInfo | None
         )
 
 
-def open_sink(path: Path, info: MediaInfo, encode: EncodeSettings, source: Path | None, run: RunSettings, overwrite: bool = False) -> Sink:
-    """Opens an output; its kind is told by its name.
+def open_sink(
+    path: Path, info: MediaInfo, encode: EncodeSettings, source: Path | None, run: RunSettings, overwrite: bool = False,
+    kind: MediaKind | None = None,
+) -> Sink:  # fmt: skip
+    """Opens an output.
 
     Args:
         info: of the source.
         source: the input, from which a video takes over sound, subtitles and the rest, and a picture its transparency.
         run: which part of the source the frames are.
+        kind: what it is to be; told by its name if left out (`output_kind`).
 
     Raises:
         UsageError: see `check_output`; what came to stand at `path` since then is not overwritten either.
         MediaError: the output cannot be written.
     """
-    kind = output_kind(path)
+    kind = kind or output_kind(path)
     _check_free(path, kind, overwrite, info)
     if kind == "frames":
         sequence = FrameNames.of(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,7 +16,18 @@ import numpy.typing as npt
 from vidstyle.errors import UsageError
 from vidstyle.frames import Frame, MediaInfo
 
-__all__ = ["MOST_PIXELS", "Picture", "Sink", "Source", "check_place", "even_size", "exact_rate", "longest_side_size"]
+__all__ = [
+    "MOST_PIXELS",
+    "Picture",
+    "Sink",
+    "Source",
+    "check_link",
+    "check_place",
+    "check_unfinished",
+    "even_size",
+    "exact_rate",
+    "longest_side_size",
+]
 
 Picture = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W, 3) RGB, full range, 8 or 16 bits a channel."""
@@ -88,12 +100,26 @@ def longest_side_size(width: int, height: int, size: int | None) -> tuple[int, i
     return max((2 * width * size + longest) // (2 * longest), 1), max((2 * height * size + longest) // (2 * longest), 1)
 
 
+def check_link(path: Path) -> None:
+    """Whether a path, which need not exist, leads somewhere.
+
+    Raises:
+        UsageError: it is a link that leads back to itself, or lies behind one.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError(f"{path}: is a link that leads back to itself; remove it, or give another name") from None
+
+
 def check_place(path: Path) -> None:
     """Whether a file or directory can be made at `path`, apart from what may stand there already.
 
     Raises:
-        UsageError: its directory is missing or cannot be written to.
+        UsageError: it is a link that leads back to itself, or its directory is missing or cannot be written to.
     """
+    check_link(path)
     parent = path.absolute().parent
     if not parent.is_dir():
         raise UsageError(f"{path}: there is no directory {parent}; make it first")
@@ -102,6 +128,16 @@ def check_place(path: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(f"{path}: the directory {parent} cannot be written to ({error.strerror or error}); choose another") from None
+
+
+def check_unfinished(place: Path, path: Path) -> None:
+    """Whether a file can be made at `place`, where what is unfinished of `path` is kept; a file or a link there is deleted.
+
+    Raises:
+        UsageError: a directory stands there.
+    """
+    if place.is_dir() and not place.is_symlink():
+        raise UsageError(f"{place}: is needed to write {path}, but is a directory; move it away, or give another name")
 
 
 def even_size(width: int, height: int, size: int | None) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, cast
@@ -25,6 +26,7 @@ from av.video.stream import VideoStream
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import ColorTags, Frame, MediaInfo
 from vidstyle.media.base import MOST_PIXELS, even_size, exact_rate
+from vidstyle.media.joints import BROADCAST, on_one_clock
 from vidstyle.media.matrix import SDR, UNSPECIFIED, matrix_of, to_rgb
 from vidstyle.media.tonemap import HDR_TRANSFERS, hdr_word
 from vidstyle.settings import Position, RunSettings
@@ -52,7 +54,9 @@ _GAP, _GAPS, _FEW = 0.75, 0.02, 20
 _FRAME_A_PACKET = {"h264", "hevc", "av1", "mpeg2video"}
 _FIELD_PAIRS = {"h264", "mpeg2video"}
 # Codecs whose frames do not say for certain whether they are interlaced, while the container may.
-_FIELDS_UNSAID = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "jpeg2000", "png", "cfhd"}
+_FIELDS_UNSAID = {
+    "ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "jpeg2000", "png", "cfhd", "mjpeg", "qtrle", "hevc", "vp8", "vp9", "av1",
+}  # fmt: skip
 # Kinds of units (NAL) of HEVC: pictures that need what comes before their random access point, such points, those of them that stand
 # where films were joined, and the ends of films.
 _LEADING, _ACCESS, _JOINED, _ENDS = {8, 9}, set(range(16, 24)), {16, 17, 18}, {36, 37}
@@ -91,6 +95,8 @@ class _Walk:
     frames: int = 0
     gaps: list[int] = field(default_factory=list)
     """Ends of frames behind which nothing is shown for most of a frame, though the container says how long each lasts."""
+    joints: list[int] = field(default_factory=list)
+    """Where films were laid end to end in a transport or program stream."""
     last: int | None = None
     reached: Fraction = Fraction(0)
     """Where the film or its sound ends so far, in seconds."""
@@ -234,7 +240,7 @@ class VideoSource:
             upright = upright[::-1]
         self._warn_of_content(frame, tags)
         width, height = even_size(*upright, self._run.size)
-        duration = _duration(container, stream)
+        duration = self._length_of_parts() or _duration(container, stream)
         frames = stream.frames or (None if duration is None else round(duration * self._rate))
         if duration is None and frames:
             duration = frames / self._rate
@@ -246,6 +252,22 @@ class VideoSource:
             time_base=_common_tick(self._tick, 1 / self._fps) if self._fps else self._tick,
             frames=frames, duration=used, tags=SDR if tags.color_trc in HDR_TRANSFERS else tags, streams=others,
         )  # fmt: skip
+
+    def _length_of_parts(self) -> Fraction | None:
+        """Seconds of the picture where its clock begins anew, so that the container announces those of a part; None where it does not.
+
+        All packets are read for it, which takes a small part of the time that decoding them takes.
+        """
+        begin = end = None
+        joints = list[int]()
+        with open_container(self.path) as container:
+            if container.format.name in BROADCAST:
+                for packet in on_one_clock(_packets(container), container, joints):
+                    if packet.stream_index == self._stream_index and packet.pts is not None:
+                        begin = packet.pts if begin is None else min(begin, packet.pts)
+                        end = max(packet.pts + (packet.duration or 0), end or 0)
+        self._joined = bool(joints)
+        return (end - begin) * self._tick if joints and begin is not None and end is not None else None
 
     def _estimate(self, duration: Fraction | None, frames: int | None) -> tuple[Fraction | None, int | None]:
         """Seconds and frames of the span used, as far as the container tells."""
@@ -316,26 +338,38 @@ class VideoSource:
             yield _Timed(sound, pts, duration)
         yield from stand_ins(math.inf)
         self._warn_of_walk(walk)
-        if walk.last is not None:
+        if walk.last is not None and not walk.joints:  # the container announces the length of a part
             self._warn_if_truncated(container, stream, walk.reached)
 
     def _read(self, container: InputContainer, stream: VideoStream, walk: _Walk) -> Iterator[VideoFrame]:
         """What the decoder gives, in its order; notes the damage, and which packets have given no frame."""
         name = stream.codec_context.codec.canonical_name  # that of what decodes it may be another
-        expected = name in _FRAME_A_PACKET and container.format.name != "avi"  # which knows when packets are read, not when they are shown
-        for packet in _packets(container):
+        timeless = container.format.name == "avi"  # which knows when packets are read, not when they are shown
+        key, delay = None, None
+        expected = name in _FRAME_A_PACKET and not timeless
+        for packet in chain(on_one_clock(_packets(container), container, walk.joints), [None]):  # None: what the decoder still holds
             if packet is not None and packet.stream.index != stream.index:
                 walk.reached = max(walk.reached, _end_of(packet))
                 continue
+            if packet is not None and packet.is_keyframe and packet.dts is not None:
+                key = packet.dts
             frames, failed = _decode(stream, packet)
             walk.failures += failed
             walk.torn += packet is not None and packet.is_corrupt and not failed
-            if packet is not None and packet.pts is not None:
+            moment = None if packet is None else packet.dts if timeless else packet.pts
+            if timeless and moment is not None:
+                moment -= delay or 0
+            if packet is not None and moment is not None:
                 if failed:
-                    walk.failed.add(packet.pts)
+                    walk.failed.add(moment)
                 if failed or (expected and not packet.is_discard and _gives_frame(stream, packet, walk)):
-                    walk.awaited.add(packet.pts)
+                    walk.awaited.add(moment)
             for frame in frames:
+                if timeless:
+                    # FFmpeg guesses from the order of decoding. The first frame out is the key frame, and each packet in gives one more.
+                    if delay is None and key is not None and frame.dts is not None:
+                        delay = frame.dts - key
+                    frame.pts = None if frame.dts is None else frame.dts - (delay or 0)
                 pts = frame.pts if frame.pts is not None else frame.dts
                 if frame.interlaced_frame:
                     self._warn_of_fields()
@@ -350,6 +384,12 @@ class VideoSource:
         self._warn_once(f"{self.path}: interlaced; its combs would be painted, deinterlace it first (ffmpeg -i IN -vf bwdif OUT)")
 
     def _warn_of_walk(self, walk: _Walk) -> None:
+        if walk.joints:
+            more = f" and {len(walk.joints) - 1} more times" if len(walk.joints) > 1 else ""
+            self._warn_once(
+                f"{self.path}: its clock begins anew at {float(walk.joints[0] * self._tick):.2f} s{more}, as where films are joined; "
+                "what comes then is put behind what came before, with its sound"
+            )
         if walk.moved:
             self._warn_once(f"{self.path}: {walk.moved} frames had times that stood still or went back; they were moved forward")
         if walk.leapt:
@@ -390,7 +430,7 @@ class VideoSource:
         start = None if self._start.seconds is None else origin + _exact_seconds(self._start.seconds)
         end = None if self._end is None or self._end.seconds is None else origin + _exact_seconds(self._end.seconds)
         items = self._decoded(container)
-        if start is not None and start - origin > _SEEK_FROM and self._end_frames() is None:
+        if start is not None and start - origin > _SEEK_FROM and self._end_frames() is None and not self._joined:
             items = self._sought(container, start)
         for position, item in enumerate(items):
             time = item.pts * self._tick
@@ -599,8 +639,8 @@ def known_packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
             continue
 
 
-def _packets(container: InputContainer) -> Iterator[av.Packet[Stream] | None]:
-    """Packets of all streams, going on behind damage; None at the end, to flush."""
+def _packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
+    """Packets of all streams, going on behind damage."""
     failures = 0
     while failures < _READ_ATTEMPTS:
         try:
@@ -613,7 +653,6 @@ def _packets(container: InputContainer) -> Iterator[av.Packet[Stream] | None]:
             break
         except Exception:  # PyAV has others than FFmpeg's for what it does not understand
             failures += 1
-    yield None
 
 
 def _decode(stream: VideoStream, packet: av.Packet[Stream] | None) -> tuple[list[VideoFrame], int]:

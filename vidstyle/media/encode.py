@@ -27,7 +27,7 @@ from av.video.stream import VideoStream
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.files import sync_directory
 from vidstyle.frames import ColorTags, MediaInfo
-from vidstyle.media.base import Picture, check_place
+from vidstyle.media.base import Picture, check_place, check_unfinished
 from vidstyle.media.decode import open_container
 from vidstyle.media.matrix import from_rgb, written_tags
 from vidstyle.media.streams import Carrier, Span
@@ -156,7 +156,7 @@ class VideoSink:
         self._info, self._source, self._span = info, source, span or Span()
         _check_target(path)
         self._encoder = _choose_encoder(path, encode or EncodeSettings(), info)
-        self._partial = path.with_name(f".{path.stem}.part{path.suffix}")
+        self._partial = _partial(path)
         self._output: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._carrier: Carrier | None = None
@@ -217,6 +217,7 @@ class VideoSink:
         own = self._encoder.codec == "gif" or self._encoder.tick != self._info.time_base
         self._tick = self._encoder.tick if own else time_base
         container = self._encoder.container
+        self._partial.unlink(missing_ok=True)  # it may be a link, to an input even
         self._output = output = av.open(
             f"file:{self._partial}", "w", format=container.format, container_options=container.options, metadata_errors="surrogateescape"
         )
@@ -309,8 +310,8 @@ class VideoSink:
             )
         with self._partial.open("rb+") as file:
             os.fsync(file.fileno())
-        self._partial.replace(self.path)
-        sync_directory(self.path.absolute().parent)
+        self._partial.replace(self.path.resolve())
+        sync_directory(self._partial.parent)
 
     def _last_duration(self, begin: Fraction) -> Fraction:
         known = self._carrier.picture_duration(begin) if self._carrier is not None else None
@@ -363,6 +364,13 @@ def _check_target(path: Path) -> None:
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; give the file to write")
     check_place(path)
+    check_unfinished(_partial(path), path)
+
+
+def _partial(path: Path) -> Path:
+    """Where a film is written until it is whole: beside the file that a link leads to, which it replaces."""
+    path = path.resolve()
+    return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 def _choose_encoder(path: Path, encode: EncodeSettings, info: MediaInfo | None) -> _Encoder:

@@ -17,7 +17,7 @@ from vidstyle.media.base import Picture, even_size, exact_rate, longest_side_siz
 from vidstyle.media.stills import CLIPPED, encode, frame_of, holds_profile, holds_transparency, original_of, read_header, read_still
 from vidstyle.settings import TILE, RunSettings
 
-__all__ = ["DEFAULT_RATE", "ImageSink", "ImageSource", "write_whole"]
+__all__ = ["DEFAULT_RATE", "ImageSink", "ImageSource", "partial_of", "write_whole"]
 
 logger = logging.getLogger(__name__)
 
@@ -113,20 +113,27 @@ class ImageSink:
         write_whole(self._path, self._data)
 
 
+def partial_of(path: Path) -> Path:
+    """Where a picture, or any other file that is written whole, is kept until it is: beside the file that a link leads to."""
+    path = path.resolve()
+    return path.with_name(f".{path.name}.partial")
+
+
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file in one step: what stood there before is there until the new one is on disk.
+    """Writes a file in one step: what stood there before is there until the new one is on disk. A link stays one.
 
     Raises:
         MediaError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     try:
-        with partial.open("wb") as file:
+        partial.unlink(missing_ok=True)  # it may be a link, to an input even
+        with partial.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-        sync_directory(path.absolute().parent)
+        partial.replace(path.resolve())
+        sync_directory(partial.parent)
     except OSError as problem:
         partial.unlink(missing_ok=True)
         raise MediaError(f"{path}: cannot be written: {problem.strerror or problem}") from None

@@ -107,16 +107,14 @@ def _levels(white: int, top: int) -> npt.NDArray[np.uint16]:
 
 def from_rgb(picture: Picture, pix_fmt: str, tags: ColorTags) -> VideoFrame:
     """A picture, (H, W, 3) uint8 or uint16 RGB full range, as a frame of `pix_fmt` coded as `tags` say."""
-    if picture.dtype == np.uint16 and is_rgb(pix_fmt) and VideoFormat(pix_fmt).components[0].bits <= 8:
-        picture = ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)  # swscale would cut off, not round
+    if is_rgb(pix_fmt):
+        return _rounded(picture, VideoFormat(pix_fmt).components[0].bits).reformat(format=pix_fmt, interpolation=_FLAGS)
     if picture.dtype == np.uint16:
-        # swscale takes 16-bit white for 65280 (255 << 8): unscaled, everything comes out 0.5/255 too light.
+        # On the way to YUV swscale takes 16-bit white for 65280 (255 << 8): unscaled, everything comes out 0.5/255 too light.
         scaled = (picture.astype(np.uint32) * 65280 + 32767) // 65535
         frame = VideoFrame.from_ndarray(scaled.astype(np.uint16), format="rgb48le")
     else:
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture, dtype=np.uint8), format="rgb24")
-    if is_rgb(pix_fmt):
-        return frame.reformat(format=pix_fmt, interpolation=_FLAGS)
     matrix = _MATRICES[tags.colorspace]
     frame = frame.reformat(
         format=pix_fmt, interpolation=_FLAGS,
@@ -125,6 +123,18 @@ def from_rgb(picture: Picture, pix_fmt: str, tags: ColorTags) -> VideoFrame:
     frame.colorspace, frame.color_range = tags.colorspace, tags.color_range
     frame.pict_type = av.video.frame.PictureType.NONE
     return frame
+
+
+def _rounded(picture: Picture, bits: int) -> VideoFrame:
+    """A picture as RGB of which swscale makes that of so many bits by cutting off alone: its white is theirs."""
+    if bits <= 8:
+        if picture.dtype == np.uint16:
+            picture = ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return VideoFrame.from_ndarray(np.ascontiguousarray(picture, dtype=np.uint8), format="rgb24")
+    deep = picture.astype(np.uint32) * (257 if picture.dtype == np.uint8 else 1)
+    if bits < 16:
+        deep = (deep * np.uint32((1 << bits) - 1) + np.uint32(32767)) // np.uint32(65535) << np.uint32(16 - bits)
+    return VideoFrame.from_ndarray(deep.astype(np.uint16), format="rgb48le")
 
 
 def written_tags(source: ColorTags, pix_fmt: str) -> ColorTags:

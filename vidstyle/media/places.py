@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vidstyle.errors import UsageError
+from vidstyle.media.base import check_link
 from vidstyle.media.stills import READABLE
 from vidstyle.numbered import FrameNames
 
@@ -20,9 +21,14 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path]) -> Non
         read: files and directories; those that are missing count too. Here and there a sequence (`shot.%04d.png`) stands for its files.
 
     Raises:
-        UsageError: two of them are one, a directory that is replaced holds what is read, a picture would come to lie among those
-            of a directory that is read, or one of them lies where vidstyle keeps what is unfinished of another.
+        UsageError: one is a link that leads back to itself, two of them are one, a directory that is replaced holds what is read, a
+            picture would come to lie among those of a directory that is read, or one of them lies where vidstyle keeps what is
+            unfinished of another.
     """
+    read = list(read)
+    for path in (*written.values(), *read):
+        if path is not None:
+            check_link(path)
     places = [(name, path, path.resolve()) for name, path in written.items() if path is not None]
     inputs = [(path, path.resolve(), _files(path)) for path in read]
     for number, (name, path, place) in enumerate(places):

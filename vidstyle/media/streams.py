@@ -10,9 +10,9 @@ import errno
 import io
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +23,7 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 
 from vidstyle.errors import MediaError
 from vidstyle.media.decode import known_packets, open_container, picture_stream
+from vidstyle.media.joints import on_one_clock
 from vidstyle.settings import RunSettings
 
 __all__ = ["Carrier", "Span"]
@@ -45,6 +46,8 @@ _QUICKTIME_LANGUAGES = {"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", 
 _TEXT_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _SUBTITLE_TICK = Fraction(1, 1000)
 _REORDERED = 64
+# Codec of a cover picture → the ending and media type by which Matroska's readers know it.
+_COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "gif": ("gif", "image/gif"), "tiff": ("tiff", "image/tiff")}
 # The encoder of mov_text writes its sample description from this; players take their own style.
 _SUBTITLE_HEADER = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n\n[Events]\n"
 
@@ -79,7 +82,7 @@ class Carrier:
         self._targets: dict[int, Stream] = {}
         self._rewrapped: dict[int, str] = {}
         self._announced: list[tuple[Stream, int]] = []
-        self._packets: Iterator[av.Packet[Stream]] = known_packets(self._container)
+        self._packets = on_one_clock(known_packets(self._container), self._container)
         self._pending: av.Packet[Stream] | None = None
         self._ended = False
         self._refused = 0
@@ -102,7 +105,7 @@ class Carrier:
         picture.disposition = self._picture.disposition
         self._announced.append((self._picture, picture.index))
         chapters = self._container.chapters()
-        dropped = []
+        dropped, attached = [], 0
         for stream in self._container.streams:
             if stream.index == self._picture.index or (stream.type == "data" and chapters and stream.codec_context is None):
                 continue  # MP4 and MOV keep their chapters in a data stream too
@@ -114,10 +117,12 @@ class Carrier:
             if self._output.format.name == "mov" and "language" in tags:
                 tags["language"] = _QUICKTIME_LANGUAGES.get(tags["language"], tags["language"])
             added.metadata.update(tags)
+            if added.type == "attachment":  # written with the header
+                attached += 1
+                continue
             added.disposition = stream.disposition
-            self._announced.append((stream, added.index))
-            if stream.type != "attachment":
-                self._targets[stream.index] = added
+            self._announced.append((stream, added.index - attached))  # as it is counted when read: attachments come last
+            self._targets[stream.index] = added
         if chapters:
             self._add_chapters(end)
         if dropped:
@@ -198,6 +203,8 @@ class Carrier:
             return None
         if stream.type == "attachment" and kind != "matroska":
             return None
+        if kind == "matroska" and stream.type == "video":
+            return self._attach(stream)
         if kind == "mov" and stream.type == "video":  # FFmpeg's MOV takes a cover picture and leaves it out
             return None
         if stream.type != "attachment" and (stream.type == "data" or stream.codec_context is None):
@@ -216,6 +223,19 @@ class Carrier:
             self._rewrapped[stream.index] = stream.codec_context.name
             return added
         return None
+
+    def _attach(self, cover: Stream) -> Stream | None:
+        """A cover picture as the attachment that it is in Matroska: as a stream it would be a second film."""
+        kind = _COVERS.get(cover.codec_context.name if cover.codec_context is not None else "")
+        with open_container(self._source) as container:
+            packets = islice(known_packets(container), _REORDERED)  # FFmpeg gives covers before all else
+            data = next((bytes(packet) for packet in packets if packet.stream_index == cover.index), None)
+        if kind is None or not data:
+            return None
+        ending, mimetype = kind
+        return self._output.add_attachment(
+            cover.metadata.get("filename", f"cover.{ending}"), cover.metadata.get("mimetype", mimetype), data
+        )
 
     def _add_chapters(self, end: Fraction | None) -> None:
         kept = []
