@@ -29,7 +29,7 @@ def style(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    return make_clip(tmp_path / "clip.mp4", [SCENE.frame(t) for t in range(4)])
+    return make_clip(tmp_path / "clip.mkv", [SCENE.frame(t) for t in range(4)], codec="ffv1")
 
 
 def in_the_way(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
