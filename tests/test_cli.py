@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -594,18 +595,70 @@ def test_a_script_for_completion_knows_the_flags(shell, capsys):
     assert "vidstyle" in script
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_bash_completes_a_flag(tmp_path, capsys):
-    cli.main(["--completion", "bash"])
+SHELLS = {  # how each is started without anybody's settings, and takes a function in place of the command
+    "bash": (["--norc", "--noprofile", "-i"], 'vidstyle() { echo "$@" > said; }; source completion'),
+    "zsh": (["-f", "-i"], 'vidstyle() { echo "$@" > said }; autoload -U compinit; compinit -u -d dump; source ./completion'),
+    "fish": (["--no-config", "-i"], "function vidstyle; echo $argv > said; end; source completion"),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_files_flags_and_their_values(shell, tmp_path, capsys):
+    """Typed into a real one, with the Tab key."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell}")
+    import fcntl  # Windows has none of these
+    import pty
+    import termios
+
+    cli.main(["--completion", shell])
     (tmp_path / "completion").write_text(capsys.readouterr().out)
-    asked = """
-source completion
-COMP_WORDS=(vidstyle --prev); COMP_CWORD=1; COMP_LINE="vidstyle --prev"; COMP_POINT=15
-$(complete -p vidstyle | sed "s/.*-F \\([^ ]*\\).*/\\1/")
-echo "${COMPREPLY[@]}"
-"""
-    found = subprocess.run(["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
-    assert found.stdout.split() == ["--preview"]
+    (tmp_path / "my clip.mp4").touch()
+    flags, beginning = SHELLS[shell]
+    keyboard, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "HOME": str(tmp_path)}
+    running = subprocess.Popen(
+        [shell, *flags], cwd=tmp_path, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # fish insists on a terminal of its own
+    )  # fmt: skip
+    os.close(terminal)
+    threading.Thread(target=drain, args=(keyboard,), daemon=True).start()
+    said = tmp_path / "said"
+    try:
+        for typed, completed in (
+            (beginning + "; vidstyle begun", "begun"),
+            ("vidstyle my\t", "my clip.mp4"),
+            ("vidstyle --prev\t", "--preview"),
+            ("vidstyle x.mp4 --preset dra\t", "--preset draft"),
+            ("vidstyle x.mp4 --preset my\t", "--preset my clip.mp4"),
+            ("vidstyle x.mp4 --compare w\t", "--compare wipe"),
+            ("vidstyle x.mp4 --compare N\t", "--compare N"),  # no None
+        ):
+            said.unlink(missing_ok=True)
+            os.write(keyboard, typed.encode())
+            time.sleep(0.3)  # zsh and fish take what follows a Tab at once for pasted
+            os.write(keyboard, b"\r")
+            until = time.monotonic() + 20
+            while not (said.is_file() and said.read_text().endswith("\n")) and time.monotonic() < until:
+                time.sleep(0.05)
+            assert said.read_text().split("x.mp4")[-1].strip() == completed
+    finally:
+        running.kill()
+        running.wait()
+        os.close(keyboard)
+
+
+def drain(terminal):
+    """Reads what a terminal shows, so that nobody waits until it is read."""
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_no_shell_offers_what_stands_for_nothing(shell, capsys):
+    cli.main(["--completion", shell])
+    assert "None" not in capsys.readouterr().out
 
 
 def test_every_kind_of_error_has_a_number_of_its_own():

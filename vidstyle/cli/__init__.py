@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from tyro.constructors import PrimitiveConstructorSpec
 
 from vidstyle import __version__
+from vidstyle.cli.completion import Flag, script
 from vidstyle.cli.pipes import check_pipes, piped
 from vidstyle.cli.progress import Shown, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
@@ -277,6 +278,25 @@ def _one_line(box: str) -> str:
     return " ".join(said).rstrip(". ") or "the command line cannot be read"
 
 
+def _flags_to_complete() -> list[Flag]:
+    """Every flag as a shell sees it: those of the job, then the settings'."""
+    flags = [Flag(("-h", "--help"), "show the help and exit"), Flag(("--help-all",), "the same with every setting")]
+    hints = typing.get_type_hints(_Arguments, include_extras=True)
+    for field in dataclasses.fields(_Arguments)[2:]:
+        kind, *notes = typing.get_args(hints[field.name])
+        told = next(note for note in notes if hasattr(note, "aliases"))
+        choices = tuple(preset_names()) if field.name == "preset" else _choices(kind)
+        names = (*(told.aliases or ()), f"--{field.name.replace('_', '-')}")
+        flags.append(Flag(names, told.help, kind is not bool, _PAGE in notes, choices, field.name == "preset"))
+    return [*flags, *(Flag((row.flag,), row.text, row.annotation is not bool, choices=_choices(row.annotation)) for row in flag_table())]
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """The words that a value may be; none where it may be others too."""
+    kind = _without_none(annotation)
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+
 def _unknown(words: list[str]) -> str:
     """The message for words that no flag or position took."""
     for word in words:
@@ -454,7 +474,8 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
             say(f"{name:{max(map(len, names))}}  {text}", sys.stdout)
         return 0
     if arguments.completion is not None:
-        _tokens(["--tyro-print-completion", arguments.completion])  # ends with SystemExit
+        say(script(arguments.completion, _flags_to_complete()), sys.stdout, several=True)
+        return 0
     if arguments.quiet and arguments.verbose:
         raise UsageError("-q and -v contradict each other; give one of them")
     level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.WARNING
