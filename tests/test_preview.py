@@ -1,5 +1,6 @@
 """What a preview picks, paints and promises."""
 
+import types
 from pathlib import Path
 
 import cv2
@@ -10,11 +11,15 @@ from tests.clips import make_clip, moving
 from tests.faults.kills import scenes
 from vidstyle import cli, preview
 from vidstyle.errors import UsageError
+from vidstyle.frames import Frame
 from vidstyle.pipeline import JobOptions, estimate_disk, stylize, workspace_path
-from vidstyle.preview import Variant, _of_shots, _Shot, _Walk
+from vidstyle.preview import Preview, Variant, _of_shots, _Shot, _Walk
 from vidstyle.settings import Settings
+from vidstyle.sheet import Row
+from vidstyle.stylizer import Painted, Stylizer, pyramid
 
-SMALL = Settings.from_mapping({"optimize": {"first_iterations": 2, "iterations": 2}})
+QUICK = {"optimize": {"first_iterations": 2, "iterations": 2}}
+SMALL = Settings.from_mapping(QUICK)
 
 
 @pytest.fixture
@@ -121,6 +126,88 @@ class TestSheet:
         with pytest.raises(UsageError, match="exists already"):
             preview.preview(job / "clip.mkv", [job / "style.png"], job / "sheet.png", [Variant("a", SMALL)])
         assert (job / "sheet.png").read_bytes() == b"precious"
+
+    def test_what_repaints_nothing_is_painted_once(self, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Strengths and colours are only what is done to a finished painting."""
+        strengths = [Variant(f"{share:g}", Settings.layered([{"color": {"strength": share}}, QUICK])) for share in (0, 0.5, 1)]
+        calls = counted(monkeypatch)
+        made = preview.preview(job / "clip.mkv", [job / "style.png"], job / "sheet.png", strengths)
+        assert len(calls) == 2 + 6  # the two by which it is measured how long a step takes
+        assert made.said[1].startswith("0.5: would take as much as 0. Set: ")
+        top, *below = (row.pictures for row in self.rows)
+        assert np.abs(top[0].astype(int) - below[0][0]).max() <= 1  # strength 0
+        assert np.abs(below[2][0].astype(int) - below[0][0]).mean() > 1.8 * np.abs(below[1][0].astype(int) - below[0][0]).mean()
+
+    @pytest.fixture(autouse=True)
+    def keep_rows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        drawn = preview.contact_sheet
+
+        def kept(title: str, lines: list[str], rows: list[Row], *others: object) -> np.ndarray:
+            self.rows = rows
+            return drawn(title, lines, rows, *others)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(preview, "contact_sheet", kept)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Steps of every painting to come."""
+    calls, first = [], Stylizer.first
+
+    def painted(stylizer: Stylizer, *others: object) -> Painted:
+        calls.append(stylizer.settings.optimize.first_iterations)
+        return first(stylizer, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Stylizer, "first", painted)
+    return calls
+
+
+class TestClock:
+    """A painter on a clock of its own: the first pictures at one pace, later ones, beside other work, at another."""
+
+    @pytest.fixture
+    def painter(self, monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+        painter = types.SimpleNamespace(now=0.0, a_step=0.05, slower_after=3, slower=1.0, steps=[])
+
+        def first(stylizer: Stylizer, frame: Frame, on_step: object, guidance: object) -> types.SimpleNamespace:
+            painter.steps.append(stylizer.settings.optimize.first_iterations)
+            slower = painter.slower if len(painter.steps) > painter.slower_after else 1
+            painter.now += painter.steps[-1] * painter.a_step * slower
+            return types.SimpleNamespace(picture=frame.rgb)
+
+        monkeypatch.setattr(Stylizer, "first", first)
+        monkeypatch.setattr(preview, "time", types.SimpleNamespace(monotonic=lambda: painter.now))
+        return painter
+
+    def made(self, job: Path, told: list[str]) -> Preview:
+        return preview.preview(job / "clip.mkv", [job / "style.png"], job / "sheet.png", [Variant("a", Settings())], False, told.append)
+
+    def test_alone_every_picture_gets_its_share(self, job: Path, painter: types.SimpleNamespace) -> None:
+        told: list[str] = []
+        made = self.made(job, told)
+        assert painter.steps[2:] == [60] * 6
+        assert told[-6:] == [f"picture {number} of 6" for number in range(1, 7)]
+        assert len(made.frames) == 6
+
+    def test_beside_other_work_later_pictures_get_fewer_steps(self, job: Path, painter: types.SimpleNamespace) -> None:
+        painter.slower = 4
+        made = self.made(job, [])
+        assert painter.steps[-1] < painter.steps[2]
+        assert painter.now < 45
+        assert made.seconds == painter.now
+        pace = painter.now / sum(painter.steps)
+        assert made.estimates[0].seconds[1] == pytest.approx(1.4 * pace * (3 * 150 + 9 * 36 * 64 * 48 / first_cost()), rel=0.1)
+
+    def test_what_there_is_no_time_for_is_left_out_and_told(self, job: Path, painter: types.SimpleNamespace) -> None:
+        painter.slower = 15
+        made = self.made(job, [])
+        assert 2 <= len(made.frames) < 6
+        assert painter.now < 60
+        assert f"Of 6 frames {6 - len(made.frames)} had to be left out: the machine is busy, or slow." in made.said
+        assert [frame.index for frame in made.frames] == sorted(frame.index for frame in made.frames)
+
+
+def first_cost() -> float:
+    return sum(height * width for height, width in pyramid((48, 64)))
 
 
 class TestCommand:

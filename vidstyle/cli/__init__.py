@@ -28,7 +28,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 from vidstyle import __version__
 from vidstyle.cli.completion import Flag, script
 from vidstyle.cli.pipes import check_pipes, piped
-from vidstyle.cli.progress import Shown, progress_of
+from vidstyle.cli.progress import Shown, doing, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import UsageError
 from vidstyle.numbered import FrameNames
@@ -543,7 +543,8 @@ def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
 
     variants = [Variant(label, settings) for label, settings in command.preview.items()]
     own = command.output.name.endswith(_SHEET_ENDING)  # a name that nobody else gives
-    made = preview(command.source, command.styles, command.output, variants, command.overwrite or own)
+    with doing(quiet) as told:
+        made = preview(command.source, command.styles, command.output, variants, command.overwrite or own, told)
     if not quiet:
         for said in made.said:
             say(f"vidstyle: {said}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
@@ -16,7 +18,7 @@ from vidstyle.words import duration
 if TYPE_CHECKING:
     from vidstyle.pipeline import FrameReport
 
-__all__ = ["Shown", "progress_of"]
+__all__ = ["Shown", "doing", "progress_of"]
 
 
 def _say_what_begins(total: int | None, done: float, needs: str) -> None:
@@ -105,6 +107,18 @@ def progress_of(quiet: bool) -> Shown:
     if quiet:
         return _Silent()
     return _Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _Lines()
+
+
+@contextlib.contextmanager
+def doing(quiet: bool) -> Iterator[Callable[[str], object]]:
+    """What is to be called with what is being done: on a terminal one line, which is taken away at the end, elsewhere a line each."""
+    if quiet:
+        yield lambda what: None
+    elif isinstance(progress_of(quiet), _Bar):
+        with tqdm(file=sys.stderr, leave=False, bar_format="vidstyle: {desc} [{elapsed}]") as line:
+            yield line.set_description_str
+    else:
+        yield lambda what: say(f"vidstyle: {what}")
 
 
 def _has_size(terminal: TextIO) -> bool:
