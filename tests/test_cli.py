@@ -579,6 +579,39 @@ def test_any_name_can_be_told_on_any_terminal(encoding, monkeypatch):
     assert ("×" in told) == (encoding != "ascii")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+@pytest.mark.parametrize("asked", ["--help", "--help-all", "--completion=bash"])
+def test_help_comes_on_a_terminal_of_few_letters(encoding, asked):
+    result = subprocess.run(
+        [sys.executable, "-m", "vidstyle", asked],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    text = result.stdout.decode(encoding)
+    assert "--preserve-color" in text
+    assert "\\u" not in text  # nothing that only a number could stand for
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such terminals")
+@pytest.mark.parametrize(("wish", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_the_help_has_colors_on_a_terminal_whose_owner_wants_them(wish, colored):
+    screen, terminal = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")} | {"TERM": "xterm"} | wish
+    running = subprocess.Popen([sys.executable, "-m", "vidstyle", "--help"], stdout=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other side has gone
+        while part := os.read(screen, 4096):
+            shown += part
+    assert running.wait(60) == 0
+    os.close(screen)
+    assert b"--preserve-color" in shown.replace(b"\x1b", b"")
+    assert (b"\x1b[" in shown) == colored
+
+
 def test_presets_are_listed_with_a_line_each(capsys):
     assert cli.main(["--list-presets"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -194,6 +194,8 @@ def parse(argv: Sequence[str]) -> Command:
 def _tokens(argv: Sequence[str]) -> _Arguments:
     """The flags as they were typed; values of settings are still text."""
     complaint = io.StringIO()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # tyro prints the help itself, on terminals of few letters too
     if os.environ.get("NO_COLOR"):
         tyro._experimental_options["ansi_codes"] = False
     is_short = "--help-all" not in argv and not {"-h", "--help"}.isdisjoint(argv)
