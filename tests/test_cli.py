@@ -424,6 +424,22 @@ def test_the_last_line_says_where_how_long_and_how_steady(job, capsys, monkeypat
     assert capsys.readouterr().out == "vidstyle: out.mp4: 3 frames in 3 min 20 s; warping error 1.83 times the source's\n"
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--strength", "0"], "of the painting, before --strength, "),
+        (["--strength", "0.5", "--preserve-color", "linear"], "of the painting, before --strength and --preserve-color, "),
+        (["--mask", "m.png"], "of the painting, before --mask, "),
+        (["--mask-feather", "3", "--strength", "1"], ""),
+    ],
+)
+def test_the_last_line_says_what_is_how_steady(flags, said, job, capsys, monkeypatch):
+    """With --strength 0 the film is the source, whose warping error is its own."""
+    monkeypatch.setattr(sys.modules["vidstyle.pipeline"], "stylize", lambda *given: Result(Path("out.mp4"), 3, 200.2, 1.36))
+    assert cli.main([*JOB, *flags]) == 0
+    assert capsys.readouterr().out.endswith(f"; warping error {said}1.36 times the source's\n")
+
+
 def test_verbose_shows_details(job, capsys):
     job.act = work
     assert cli.main([*JOB, "-v"]) == 0

@@ -108,6 +108,7 @@ class TestPage:
         plain = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
         assert "2 shots" in plain
         assert "2 min 30 s" in plain
+        assert "the command's last line goes by the flow it painted with" in html.unescape(plain)
         assert "content 10 to 10" in plain
         assert "temporal, reference 1 0.5 to 0.5" in plain
         assert "seconds 1 to 16, median 8.5" in plain

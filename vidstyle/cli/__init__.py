@@ -582,7 +582,7 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
         result = stylize(command.source, command.styles, command.output, command.settings, options, progress)
         progress.close()
         if not quiet:
-            steady = "" if result.steadiness is None else f"; warping error {result.steadiness:.2f} times the source's"
+            steady = _steadiness(result.steadiness, command.settings, len(styles))
             where = "-" if command.goes_piped else result.output
             say(f"vidstyle: {where}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
         if comparison is None and command.share is None and command.report is None:
@@ -611,6 +611,16 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
             if made is not None:
                 say(f"vidstyle: {made}", sys.stdout)
     return 0
+
+
+def _steadiness(ratio: float | None, settings: Settings, styles: int) -> str:
+    """How steady the paintings are, and of what: they are judged as they come, whatever of the source is put back into them."""
+    if ratio is None:
+        return ""
+    masked = settings.mask.paths is not None and len(settings.mask.paths) == styles
+    after = {"--strength": settings.color.strength < 1, "--preserve-color": settings.color.preserve != "off", "--mask": masked}
+    flags = " and ".join(flag for flag, changes in after.items() if changes)
+    return f"; warping error{f' of the painting, before {flags},' if flags else ''} {ratio:.2f} times the source's"
 
 
 def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:

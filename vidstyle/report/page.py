@@ -242,9 +242,12 @@ def _figures(subject: Subject, found: Evaluation, size: tuple[int, int]) -> list
     shots = len(summary["shots"])
     rows = [("size", f"{size[1]}×{size[0]}", frames(count) + (f", {shots} shots" if shots > 1 else ""))]
     if gap["ratio"] is not None:
-        rows.append(
-            ("warping error", f"{gap['ratio']:.2f}", "times the source's, from frame to frame along the judge's own flow; 1 is as steady")
+        # The command, whose settings these are, has told another figure.
+        other = (
+            "" if subject.settings is None else "; the command's last line goes by the flow it painted with, before colours and strength"
         )
+        means = f"times the source's, from frame to frame along the judge's own flow; 1 is as steady{other}"
+        rows.append(("warping error", f"{gap['ratio']:.2f}", means))
     if gap["norm"] is not None:
         rows.append(("norm", f"{gap['norm']:.2f}", "the same over how much sharper the painting is; lower is steadier"))
     sharper = summary["sharpness"]["ratio"]
