@@ -193,8 +193,16 @@ class TestCommand:
         page = tmp_path / "out.html"
         assert evaluate([source, result, "--style", style, "--no-losses", "--report", str(page), "-q"]) == 0
         assert '<article class="pair" aria-label="frame 5"' in page.read_text()
+        assert "<h3>Losses" not in page.read_text()
         assert evaluate([source, result, "--no-losses", "--report", str(page), "-q"]) == 2
         assert evaluate([source, result, "--no-losses", "--report", str(page), "-q", "-y"]) == 0
+
+    def test_the_evaluations_losses_are_drawn(self, films: tuple[Path, Path, Path], tmp_path: Path) -> None:
+        """They take most of its time, and stood nowhere on its page."""
+        page = tmp_path / "out.html"
+        assert evaluate([*map(str, films[:2]), "--style", str(films[2]), "--judge-every", "8", "--report", str(page), "-q"]) == 0
+        losses = page.read_text().split("<h3>Losses")[1].split("</figure>")[0]
+        assert re.findall(r"</svg> (\w+) <", losses) == ["content", "style"]
 
 
 class TestChart:

@@ -179,6 +179,8 @@ def _content(subject: Subject, found: Evaluation, seen: _Seen, flows: Flows) -> 
     """What the template shows."""
     columns = {name: np.asarray(column, np.float64) for name, column in found.frames.items()}
     lines = _lines(subject.log, len(columns["shot_start"]))
+    if not lines["terms"]:  # no job has told any: those of the judge, if there was one
+        lines["terms"] = {name: columns[name] for name in ("content", "style") if np.isfinite(columns[name]).any()}
     cuts = [shot[0] for shot in found.summary["shots"]]
     charts = [
         chart(
