@@ -235,6 +235,19 @@ class TestChart:
         assert found is not None
         assert [line["label"] for line in found["lines"]] == ["one"]
 
+    def test_what_is_below_the_axis_is_said_and_not_drawn_along_its_edge(self) -> None:
+        high, low, both = np.full(3, 1e6), np.full(3, 1e-3), np.array([1e5, 1e-3, 1e5])
+        found = chart("x", [Line("high", high), Line("low", low), Line("both", both)], [], logarithmic=True)
+        assert found is not None
+        assert [line["said"].partition(", median")[2].partition(", ")[2] for line in found["lines"]] == [
+            "",
+            "below the axis",
+            "partly below the axis",
+        ]
+        assert found["lines"][1]["path"] == ""
+        assert found["lines"][2]["path"].count("M") == 2
+        assert chart("x", [Line("a", np.full(5000, 1e6)), Line("b", np.full(5000, 1e-3))], [], logarithmic=True) is not None
+
     def test_values_that_are_all_the_same_are_drawn(self) -> None:
         for logarithmic in (False, True):
             found = chart("x", [Line("x", np.full(3, 5.0))], [], logarithmic=logarithmic)
