@@ -388,6 +388,7 @@ class TestBrowser:
         for tab in tabs:
             assert tab.evaluate("document.documentElement.scrollWidth") <= 360, "one has to scroll sideways"
             assert tab.locator("#play").bounding_box()["height"] >= 44, "too small for a finger"
+            assert tab.locator(".stacked td.faint").first.bounding_box()["width"] > 280, "two or three words a line"
         light, dark = map(shot_of, tabs)
         assert np.median(light) > 230
         assert np.median(dark) < 40
