@@ -245,6 +245,20 @@ def test_version(capsys):
         ([*JOB, "--preset", "darft"], "there is no preset darft; did you mean draft?"),
         ([*JOB, "--config", "none.toml"], "none.toml: no such settings file"),
         ([*JOB, "-q", "-v"], "contradict"),
+        ([*JOB, "--compare", "top"], "--compare top: there are side, wipe, stack"),
+        ([*JOB, "--compare"], "--compare: a value must follow"),
+        ([*JOB, "-o"], "--output: a value must follow"),
+        (["--completion", "csh"], "--completion csh: there are bash, zsh, fish"),
+        (["--report", *JOB], "INPUT and STYLE missing (--report took clip.mp4 style.jpg: put it last)"),
+        (["--mask", "m.png", *JOB], "INPUT and STYLE missing (--mask took m.png clip.mp4 style.jpg: put it last)"),
+        ([*JOB, "--report", "page.html", "other.html"], "--report takes one FILE and was given page.html other.html"),
+        (["--preview"], "INPUT and STYLE missing: vidstyle INPUT STYLE [STYLE ...] --preview"),
+        ([*JOB, "--preset", "draft,fine"], "--preset draft,fine: several go with --preview"),
+        ([*JOB, "--strength", "0.5,1"], "--strength 0.5,1: several go with --preview"),
+        (
+            ["clip.mp4", "style.jpg", "--preview", "--preset", "draft,,fine"],
+            "--preset draft,,fine: nothing stands beside one of the commas",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_2(argv, said, job, capsys):

@@ -77,14 +77,34 @@ def _flag(text: str, *aliases: str, name: str | None = None, metavar: str | None
     return tyro.conf.arg(help=text, aliases=aliases or None, name=name, metavar=metavar, help_behavior_hint="")
 
 
-_PAGE: PrimitiveConstructorSpec[str | None] = PrimitiveConstructorSpec(
+_PAGE: PrimitiveConstructorSpec[list[str] | None] = PrimitiveConstructorSpec(
     nargs=(0, 1),
     metavar="[FILE]",
-    instance_from_str=lambda words: words[0] if words else "",
-    is_instance=lambda value: value is None or isinstance(value, str),
-    str_from_instance=lambda value: [value] if value else [],
+    instance_from_str=list,
+    is_instance=lambda value: value is None or isinstance(value, list),
+    str_from_instance=lambda value: value or [],
 )
-"""A name that may be left out, which is the empty one then."""
+"""A name that may be left out. The parser takes whatever follows; `_command` refuses what is too much."""
+
+
+def _choice(flag: str, choices: tuple[str, ...]) -> PrimitiveConstructorSpec[Any]:
+    """One of a few words, refused in this program's own."""
+
+    def chosen(words: list[str]) -> str:
+        if words[0] not in choices:
+            raise UsageError(f"{flag} {words[0]}: there are {', '.join(choices)}")
+        return words[0]
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="|".join(choices),
+        instance_from_str=chosen,
+        is_instance=lambda value: value is None or value in choices,
+        str_from_instance=lambda value: [value],
+    )
+
+
+_Shell = Literal["bash", "zsh", "fish"]
 
 
 @dataclasses.dataclass
@@ -124,6 +144,7 @@ class _Arguments:
     ] = False
     compare: Annotated[
         Comparison | None,
+        _choice("--compare", typing.get_args(Comparison)),
         _flag(
             "write source and result in one film too, beside OUTPUT",
             metavar="side|wipe|stack",
@@ -134,7 +155,7 @@ class _Arguments:
         _flag("write the first seconds, small, as an animated .gif or .webp too (with --compare, of that)", metavar="FILE"),
     ] = None
     report: Annotated[
-        str | None,
+        list[str] | None,
         _PAGE,
         _flag("write a page about the result (default: OUTPUT.html)", metavar="[FILE]"),
     ] = None
@@ -147,7 +168,9 @@ class _Arguments:
     verbose: Annotated[bool, _flag("tell more, with a traceback for errors", "-v")] = False
     list_presets: Annotated[bool, _flag("show what every preset is for, and exit")] = False
     completion: Annotated[
-        Literal["bash", "zsh", "fish"] | None, _flag("print what completes the flags in that shell, and exit", metavar="bash|zsh|fish")
+        _Shell | None,
+        _choice("--completion", typing.get_args(_Shell)),
+        _flag("print what completes the flags in that shell, and exit", metavar="bash|zsh|fish"),
     ] = None
     version: Annotated[bool, _flag("show the version and exit")] = False
 
@@ -276,8 +299,9 @@ def _one_line(box: str) -> str:
     """The sentence inside the box that tyro draws round its complaints."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
     lines = [line.strip(" │|") for line in plain.splitlines() if line.strip(" │|") and not re.match(r"^[\s│|]*[╭╰─+\-]{2}", line)]
-    said = [line for line in lines if not line.startswith(("For full helptext", "Traceback"))]
-    return " ".join(said).rstrip(". ") or "the command line cannot be read"
+    said = " ".join(line for line in lines if not line.startswith(("For full helptext", "Traceback")))
+    said = re.sub(r"Missing value for argument '(?:-./)?(--[^']+)'\. Expected 1 values", r"\1: a value must follow", said)
+    return said.rstrip(". ") or "the command line cannot be read"
 
 
 def _flags_to_complete() -> list[Flag]:
@@ -312,6 +336,10 @@ def _unknown(words: list[str]) -> str:
 
 
 def _command(arguments: _Arguments) -> Command:
+    if not arguments.preview:
+        for flag, text in (("--preset", arguments.preset), ("--strength", vars(arguments)["color"].strength)):
+            if text is not None and "," in text and not Path(text).is_file():
+                raise UsageError(f"{flag} {text}: several go with --preview, which shows them side by side; add it, or give one")
     ways = _ways(arguments) if arguments.preview else {}
     settings = next(iter(ways.values())) if ways else _settings(arguments)
     needs_style = bool(settings.style_layers) and settings.content.weight > 0 and settings.style.schedule is None
@@ -326,10 +354,13 @@ def _command(arguments: _Arguments) -> Command:
     comes_piped, goes_piped = arguments.source == "-", arguments.output == "-"
     if comes_piped or goes_piped:
         _check_piped(arguments)
-    given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output}
+    given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output or arguments.preview}
     missing = [name for name, value in given.items() if not value]
     if missing:
-        raise UsageError(f"{' and '.join(missing)} missing: vidstyle INPUT STYLE [STYLE ...] -o OUTPUT; see vidstyle --help")
+        shape = f"vidstyle INPUT STYLE [STYLE ...] {'--preview' if arguments.preview else '-o OUTPUT'}"
+        raise UsageError(f"{' and '.join(missing)} missing{_taken(arguments)}: {shape}; see vidstyle --help")
+    if arguments.report is not None and len(arguments.report) > 1:
+        raise UsageError(f"--report takes one FILE and was given {' '.join(arguments.report)}; put INPUT and STYLE before it")
     return Command(
         source=Path(arguments.source or ""),
         styles=[Path(style) for style in arguments.styles],
@@ -350,9 +381,18 @@ def _command(arguments: _Arguments) -> Command:
     )
 
 
-def _page_name(name: str | None, output: Path) -> Path | None:
+def _taken(arguments: _Arguments) -> str:
+    """Which flag may have taken the words that are missing, because it takes several and stands before them."""
+    several = {row.flag: value for row in flag_table() if isinstance(value := getattr(getattr(arguments, row.section), row.key), list)}
+    for flag, words in {"--report": arguments.report, **several}.items():
+        if words:
+            return f" ({flag} took {' '.join(words)}: put it last)"
+    return ""
+
+
+def _page_name(words: list[str] | None, output: Path) -> Path | None:
     """Where the report goes; None where none is asked for."""
-    return None if name is None else Path(name) if name else output.with_name(f"{output.name}.html")
+    return None if words is None else Path(words[0]) if words else output.with_name(f"{output.name}.html")
 
 
 def _check_piped(arguments: _Arguments) -> None:
@@ -388,10 +428,14 @@ def _sheet_name(output: str | None, source: str | None) -> str | None:
 def _ways(arguments: _Arguments) -> dict[str, Settings]:
     """What it is called -> settings, for every preset and every strength that is named, each with each."""
     strengths = vars(arguments)["color"].strength
-    presets = _listed(arguments.preset) if arguments.preset is not None and not Path(arguments.preset).is_file() else [arguments.preset]
+    presets = (
+        _listed("--preset", arguments.preset)
+        if arguments.preset is not None and not Path(arguments.preset).is_file()
+        else [arguments.preset]
+    )
     ways = {}
     for preset in presets:
-        for strength in [None] if strengths is None else _listed(strengths):
+        for strength in [None] if strengths is None else _listed("--strength", strengths):
             color = dataclasses.replace(vars(arguments)["color"], strength=strength)
             name = preset or "balanced"
             label = name if strengths is None else f"strength {strength}" if len(presets) == 1 else f"{name}, strength {strength}"
@@ -405,8 +449,11 @@ _MOST_WAYS = 6
 _SHEET_ENDING = ".preview.png"
 
 
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
+def _listed(flag: str, text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise UsageError(f"{flag} {text}: nothing stands beside one of the commas; write a,b")
+    return parts
 
 
 def _settings(arguments: _Arguments) -> Settings:
