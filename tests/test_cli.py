@@ -57,6 +57,7 @@ class Result:
 class BatchResult:
     done: list
     failed: list
+    seconds: float = 200.2
 
 
 @pytest.fixture
@@ -364,7 +365,7 @@ def fail_one_of_two(progress):
     return [(Path("clips/b.mp4"), error)]
 
 
-@pytest.mark.parametrize(("flags", "summary"), [([], "vidstyle: painted: 1 done, 1 failed\n"), (["-q"], "")])
+@pytest.mark.parametrize(("flags", "summary"), [([], "vidstyle: painted: 1 done, 1 failed in 3 min 20 s [V60]\n"), (["-q"], "")])
 def test_a_batch_counts_its_failures_and_says_each_once(flags, summary, job, capsys):
     job.act = fail_one_of_two
     assert cli.main(["clips", "style.jpg", "-o", "painted", "--batch", *flags]) == 1

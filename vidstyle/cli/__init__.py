@@ -30,7 +30,7 @@ from vidstyle.cli.completion import Flag, script
 from vidstyle.cli.pipes import check_pipes, piped
 from vidstyle.cli.progress import Shown, doing, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
-from vidstyle.errors import UsageError
+from vidstyle.errors import BatchError, UsageError
 from vidstyle.numbered import FrameNames
 from vidstyle.settings import (
     Comparison,
@@ -677,5 +677,7 @@ def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bo
     result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress)
     progress.close()
     if not quiet:
-        say(f"vidstyle: {command.output}: {len(result.done)} done, {len(result.failed)} failed", sys.stdout)
+        kind = f" [V{BatchError.number}]" if result.failed else ""
+        counted = f"{len(result.done)} done, {len(result.failed)} failed"
+        say(f"vidstyle: {command.output}: {counted} in {duration(result.seconds)}{kind}", sys.stdout)
     return 1 if result.failed else 0
