@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 import vidstyle
 from vidstyle import cli, errors
@@ -423,6 +424,23 @@ def test_shots_are_expected_to_come_as_often_as_so_far():
 def test_every_pass_counts():
     assert outlook([100, 10, 10, 10], share=1 / 3).seconds_for(2) == pytest.approx(6 * 10)
     assert outlook([10, 10, 10], share=1 / 3, passed=2).seconds_for(2) == pytest.approx(6 * 10)  # which begins a pass, no shot
+
+
+@pytest.mark.parametrize(("columns", "has_loss"), [(60, False), (80, True), (None, True)])
+def test_a_narrow_terminal_has_a_bar_and_no_loss(columns, has_loss, monkeypatch):
+    bar, written = vidstyle.ProgressBar(), io.StringIO()
+    monkeypatch.setattr(
+        bar, "_made", lambda total, done: tqdm(total=total, ncols=columns, file=written, bar_format=bar.FORMAT, mininterval=0, ascii=" #")
+    )
+    bar.start(20, 0, "")
+    for index in range(8):
+        bar.frame(Report(index, seconds=75.0, shot_start=index == 0))
+    last = written.getvalue().split("\r")[-1]
+    bar.close()
+    assert "8.0/20 frames" in last
+    assert "about 15 min left" in last
+    assert ("loss" in last) == has_loss
+    assert columns is None or "###" in last
 
 
 def test_a_job_that_goes_on_says_so(job, capsys):
