@@ -121,6 +121,15 @@ class TestSheet:
         assert len(made.frames) == 1
         assert made.estimates[0].shots == 1
 
+    def test_strokes_are_finer_only_at_a_larger_size(self, job: Path) -> None:
+        make_clip(job / "large.mkv", 2, size=(256, 192))
+        for clip, said in (
+            ("clip.mkv", "Painted (64×48), with few steps, each frame by itself."),
+            ("large.mkv", "at 256×192 strokes are finer."),
+        ):
+            made = preview.preview(job / clip, [job / "style.png"], job / f"{clip}.png", [Variant("a", SMALL)])
+            assert any(line.endswith(said) for line in made.said)
+
     def test_it_does_not_replace_a_file_by_itself(self, job: Path) -> None:
         (job / "sheet.png").write_bytes(b"precious")
         with pytest.raises(UsageError, match="exists already"):

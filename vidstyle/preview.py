@@ -228,9 +228,8 @@ def preview(
     estimates = [_estimate(info, len(walk.shots) / walk.share, variant.settings, of_row[row].pace) for row, variant in enumerate(variants)]
     lines = [_said(variant, estimates[row], info, next(iter(of_row[row].variants.values()))) for row, variant in enumerate(variants)]
     title = f"{source.name} in the manner of {', '.join(path.name for path in paths) or 'itself'}"
-    lines.append(
-        f"Painted small ({width}×{height}), with few steps, each frame by itself; at {info.width}×{info.height} strokes are finer."
-    )
+    finer = f"; at {info.width}×{info.height} strokes are finer" if info.width > width else ""
+    lines.append(f"Painted{' small' if finer else ''} ({width}×{height}), with few steps, each frame by itself{finer}.")
     if left_out:
         lines.append(f"Of {len(picked) + left_out} frames {left_out} had to be left out: the machine is busy, or slow.")
     if walk.share < 1:
