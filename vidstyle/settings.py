@@ -228,7 +228,7 @@ class TemporalSettings(_Section):
     passes: int = _setting(
         1,
         "--passes",
-        "times every shot is gone over, forward, backward and so on; 3 with a third of the --iterations flicker less",
+        "times every shot is gone over, to and fro; 3 with a third of the --iterations flicker less in some films",
         ge=1,
         le=20,
     )
