@@ -302,6 +302,7 @@ def _paint(ways: Sequence[_Way], picked: Sequence[_Picked], told: Callable[[str]
     What a frame gets of the time that is left goes by how long the ones before have taken.
     """
     began = time.monotonic()
+    told("preparing the styles")
     for way in ways:
         way.paint(picked[0], 1)  # prepares the style and the filters
         way.seconds = way.worked = 0.0
