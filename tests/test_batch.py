@@ -65,8 +65,8 @@ def test_progress_is_told_whose_job_begins(style: Path, tmp_path: Path) -> None:
     told = []
 
     class Listener(Recorder):
-        def start(self, total: int | None, done: float, needs: str) -> None:
-            told.append(needs.split(": ")[0])
+        def job(self, name: str) -> None:
+            told.append(name)
 
     stylize_batch(two_pictures(tmp_path), [style], tmp_path / "out", QUICK, progress=Listener())
     assert told == ["a.png (1 of 2)", "b.png (2 of 2)"]

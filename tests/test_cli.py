@@ -426,6 +426,19 @@ def test_every_pass_counts():
     assert outlook([10, 10, 10], share=1 / 3, passed=2).seconds_for(2) == pytest.approx(6 * 10)  # which begins a pass, no shot
 
 
+def test_a_log_file_of_a_batch_names_the_job_in_every_line(job, capsys):
+    def act(progress):
+        progress.job("a.mp4 (1 of 2)")
+        progress.start(2, 1, "320×180 pixels")
+        progress.frame(Report(1))
+
+    job.act = act
+    assert cli.main(["clips", "style.jpg", "-o", "painted", "--batch"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "vidstyle: a.mp4 (1 of 2): 320×180 pixels"
+    assert lines[-1] == "vidstyle: a.mp4 (1 of 2): frame 2 of 2, loss 1.5e+06"
+
+
 @pytest.mark.parametrize(("columns", "has_loss"), [(60, False), (80, True), (None, True)])
 def test_a_narrow_terminal_has_a_bar_and_no_loss(columns, has_loss, monkeypatch):
     bar, written = vidstyle.ProgressBar(), io.StringIO()

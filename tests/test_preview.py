@@ -1,5 +1,6 @@
 """What a preview picks, paints and promises."""
 
+import os
 import types
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.clips import make_clip, moving
 from tests.faults.kills import scenes
 from vidstyle import cli, preview
+from vidstyle.cli.progress import doing
 from vidstyle.errors import UsageError
 from vidstyle.frames import Frame
 from vidstyle.pipeline import JobOptions, estimate_disk, stylize, workspace_path
@@ -230,6 +232,25 @@ class TestCommand:
         assert "12 frames in about 3 shots of 64×48 would take" in said.err
         assert "GB of memory" in said.err
         assert sorted(path.name for path in job.iterdir()) == ["clip.mkv", "clip.preview.png", "style.png"]
+
+    def test_it_says_which_picture_it_paints(self, job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.run("--first-iterations", "2") == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if " picture " in line]
+        assert lines == [f"vidstyle: picture {number} of 6" for number in range(1, 7)]
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no such terminals")
+    def test_on_a_terminal_it_says_so_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        screen, terminal = os.openpty()
+        with os.fdopen(terminal, "w") as stream:
+            monkeypatch.setattr("sys.stderr", stream)
+            monkeypatch.setenv("TERM", "xterm")
+            with doing(quiet=False) as told:
+                told("picture 3 of 6")
+            stream.flush()
+            shown = os.read(screen, 4096).decode()
+        os.close(screen)
+        assert "\rvidstyle: picture 3 of 6 [00:00]" in shown
+        assert "\n" not in shown
 
     @pytest.mark.parametrize(
         ("output", "sheet"), [("painted.mp4", "painted.preview.png"), ("look.jpg", "look.jpg"), ("out", "out.preview.png")]

@@ -15,7 +15,7 @@ from vidstyle.joblog import check_log, drop_lines, same_output
 from vidstyle.media import check_apart, is_media_name, output_name
 from vidstyle.media.stills import READABLE
 from vidstyle.numbered import FrameNames
-from vidstyle.pipeline import FrameReport, JobOptions, PathLike, Progress, inputs_of, stylize, workspace_path
+from vidstyle.pipeline import JobOptions, PathLike, Progress, inputs_of, stylize, workspace_path
 from vidstyle.settings import Settings
 from vidstyle.workspace import remove_remains
 
@@ -55,7 +55,7 @@ def stylize_batch(
         output: directory for the results; made if missing.
         settings: as for `stylize`.
         options: as for `stylize`; `log_json` gets the lines of every job, one after the other, and keeps those about results that are left.
-        progress: as for `stylize`; `start` is called once a job, whose name it is told before what the job needs.
+        progress: as for `stylize`; `start` is called once a job. If it has a method `job`, that is called before with the job's name.
 
     Raises:
         UsageError: `source` is no directory or holds nothing to paint, or `output` or the log cannot be used.
@@ -102,23 +102,6 @@ def _numbered(job: Path, wanted: str) -> Path:
 def _picture_names(directory: Path) -> list[str]:
     """Names of the files in a directory that are pictures by their name."""
     return [entry.name for entry in directory.iterdir() if entry.suffix.lower() in READABLE and not entry.name.startswith(".")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """Progress that is told which job begins."""
-
-    progress: Progress
-    name: str
-
-    def start(self, total: int | None, done: float, needs: str) -> None:
-        self.progress.start(total, done, f"{self.name}: {needs}")
-
-    def step(self, fraction: float, objective: float) -> None:
-        self.progress.step(fraction, objective)
-
-    def frame(self, report: FrameReport) -> None:
-        self.progress.frame(report)
 
 
 def _target(job: Path, output: Path) -> Path | None:
@@ -169,8 +152,9 @@ def _paint_all(
                 )
                 logger.warning("%s: exists already and is left as it is; give -y to make it anew%s", target, more)
             else:
-                told = progress and _Named(progress, f"{job.name} ({number} of {len(jobs)})")
-                stylize(read, styles, target, settings, options, told)
+                if (names_job := getattr(progress, "job", None)) is not None:
+                    names_job(f"{job.name} ({number} of {len(jobs)})")
+                stylize(read, styles, target, settings, options, progress)
             result.done.append(target)
         except VidstyleError as error:
             logger.error("%s [V%d]", error, error.number)
