@@ -12,6 +12,7 @@ import cv2
 import pytest
 
 from tests.clips import make_clip
+from tests.jobs import Recorder
 from tests.scenes import Scene, procedural_picture
 from vidstyle.batch import plan_batch, stylize_batch
 from vidstyle.errors import UsageError
@@ -51,6 +52,60 @@ def test_one_failure_does_not_stop_the_rest(everything: Path, style: Path, tmp_p
     assert [path.name for path, _ in result.failed] == ["broken.mp4"]
     assert not (output / "broken.mp4").exists()
     assert "left out" in caplog.text  # the notes
+
+
+def test_a_failure_has_its_number(everything: Path, style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    result = stylize_batch(everything, [style], tmp_path / "out", QUICK)
+    ((_, error),) = result.failed
+    assert f"{error} [V{error.number}]" in caplog.messages
+    assert result.seconds > 0
+
+
+def test_progress_is_told_whose_job_begins(style: Path, tmp_path: Path) -> None:
+    told = []
+
+    class Listener(Recorder):
+        def job(self, name: str) -> None:
+            told.append(name)
+
+    stylize_batch(two_pictures(tmp_path), [style], tmp_path / "out", QUICK, progress=Listener())
+    assert told == ["a.png (1 of 2)", "b.png (2 of 2)"]
+
+
+def numbered_shots(directory: Path) -> Path:
+    """Two shots, frames 1001 to 1003 each."""
+    for shot in ("sh010", "sh020"):
+        (directory / "shots" / shot).mkdir(parents=True)
+        for number in range(1001, 1004):
+            cv2.imwrite(str(directory / "shots" / shot / f"{shot}.{number}.png"), SCENE.frame(number - 1001))
+    return directory / "shots"
+
+
+FRAMES = Settings.layered([{"optimize": {"iterations": 1, "first_iterations": 2}, "run": {"frames": "1002-1003"}}])
+
+
+def test_a_range_of_frames_goes_by_the_numbers_in_every_directory(style: Path, tmp_path: Path) -> None:
+    result = stylize_batch(numbered_shots(tmp_path), [style], tmp_path / "out", FRAMES)
+    assert not result.failed
+    for shot in ("sh010", "sh020"):
+        assert sorted(path.name for path in (tmp_path / "out" / shot).iterdir()) == [f"{shot}.1002.png", f"{shot}.1003.png"]
+
+
+def test_a_range_of_frames_of_what_has_no_numbers_is_refused_before_the_work(style: Path, tmp_path: Path) -> None:
+    shots = numbered_shots(tmp_path)
+    cv2.imwrite(str(shots / "sh020" / "other.png"), SCENE.frame(0))
+    with pytest.raises(UsageError, match=r"--frames 1002-1003: .*sh020 is no directory of pictures numbered alike"):
+        stylize_batch(shots, [style], tmp_path / "out", FRAMES)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_numbered_pictures_beside_each_other_are_told_apart_from_a_film(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.1001.png", "a.1002.png", "b.png", "c.1.png", "c.7.png", "clip1.mp4", "clip2.mp4"):
+        (tmp_path / name).touch()
+    plan_batch(tmp_path)
+    (said,) = caplog.messages
+    assert "2 files numbered like the frames of a film are painted one by one" in said
+    assert str(tmp_path / "a.%04d.png") in said
 
 
 def test_what_is_there_already_is_left(everything: Path, style: Path, tmp_path: Path) -> None:

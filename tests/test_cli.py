@@ -8,12 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 import vidstyle
 from tests.clips import make_clip, moving, read_times
@@ -58,6 +60,7 @@ class Result:
 class BatchResult:
     done: list
     failed: list
+    seconds: float = 200.2
 
 
 @pytest.fixture
@@ -186,7 +189,7 @@ def test_the_short_help_has_what_is_turned_most_often_and_names_the_long_one(hel
     for row in flag_table():
         assert (f" {row.flag} " in text) == (row.flag in cli.COMMON), row.flag
     assert f"vidstyle --help-all shows {len(flag_table()) - len(cli.COMMON)} further settings" in text
-    assert text.count("\n") < 0.6 * help_text.count("\n")
+    assert text.count("\n") < 2 / 3 * help_text.count("\n")
     assert "--help-all shows" not in help_text
 
 
@@ -246,6 +249,20 @@ def test_version(capsys):
         ([*JOB, "--preset", "darft"], "there is no preset darft; did you mean draft?"),
         ([*JOB, "--config", "none.toml"], "none.toml: no such settings file"),
         ([*JOB, "-q", "-v"], "contradict"),
+        ([*JOB, "--compare", "top"], "--compare top: there are side, wipe, stack"),
+        ([*JOB, "--compare"], "--compare: a value must follow"),
+        ([*JOB, "-o"], "--output: a value must follow"),
+        (["--completion", "csh"], "--completion csh: there are bash, zsh, fish"),
+        (["--report", *JOB], "INPUT and STYLE missing (--report took clip.mp4 style.jpg: put it last)"),
+        (["--mask", "m.png", *JOB], "INPUT and STYLE missing (--mask took m.png clip.mp4 style.jpg: put it last)"),
+        ([*JOB, "--report", "page.html", "other.html"], "--report takes one FILE and was given page.html other.html"),
+        (["--preview"], "INPUT and STYLE missing: vidstyle INPUT STYLE [STYLE ...] --preview"),
+        ([*JOB, "--preset", "draft,fine"], "--preset draft,fine: several go with --preview"),
+        ([*JOB, "--strength", "0.5,1"], "--strength 0.5,1: several go with --preview"),
+        (
+            ["clip.mp4", "style.jpg", "--preview", "--preset", "draft,,fine"],
+            "--preset draft,,fine: nothing stands beside one of the commas",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_2(argv, said, job, capsys):
@@ -351,7 +368,7 @@ def fail_one_of_two(progress):
     return [(Path("clips/b.mp4"), error)]
 
 
-@pytest.mark.parametrize(("flags", "summary"), [([], "vidstyle: painted: 1 done, 1 failed\n"), (["-q"], "")])
+@pytest.mark.parametrize(("flags", "summary"), [([], "vidstyle: painted: 1 done, 1 failed in 3 min 20 s [V60]\n"), (["-q"], "")])
 def test_a_batch_counts_its_failures_and_says_each_once(flags, summary, job, capsys):
     job.act = fail_one_of_two
     assert cli.main(["clips", "style.jpg", "-o", "painted", "--batch", *flags]) == 1
@@ -411,6 +428,36 @@ def test_every_pass_counts():
     assert outlook([10, 10, 10], share=1 / 3, passed=2).seconds_for(2) == pytest.approx(6 * 10)  # which begins a pass, no shot
 
 
+def test_a_log_file_of_a_batch_names_the_job_in_every_line(job, capsys):
+    def act(progress):
+        progress.job("a.mp4 (1 of 2)")
+        progress.start(2, 1, "320×180 pixels")
+        progress.frame(Report(1))
+
+    job.act = act
+    assert cli.main(["clips", "style.jpg", "-o", "painted", "--batch"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "vidstyle: a.mp4 (1 of 2): 320×180 pixels"
+    assert lines[-1] == "vidstyle: a.mp4 (1 of 2): frame 2 of 2, loss 1.5e+06"
+
+
+@pytest.mark.parametrize(("columns", "has_loss"), [(60, False), (80, True), (None, True)])
+def test_a_narrow_terminal_has_a_bar_and_no_loss(columns, has_loss, monkeypatch):
+    bar, written = vidstyle.ProgressBar(), io.StringIO()
+    monkeypatch.setattr(
+        bar, "_made", lambda total, done: tqdm(total=total, ncols=columns, file=written, bar_format=bar.FORMAT, mininterval=0, ascii=" #")
+    )
+    bar.start(20, 0, "")
+    for index in range(8):
+        bar.frame(Report(index, seconds=75.0, shot_start=index == 0))
+    last = written.getvalue().split("\r")[-1]
+    bar.close()
+    assert "8.0/20 frames" in last
+    assert "about 15 min left" in last
+    assert ("loss" in last) == has_loss
+    assert columns is None or "###" in last
+
+
 def test_a_job_that_goes_on_says_so(job, capsys):
     job.act = lambda progress: progress.start(900, 412, "320×180 pixels")
     assert cli.main(JOB) == 0
@@ -423,6 +470,22 @@ def test_the_last_line_says_where_how_long_and_how_steady(job, capsys, monkeypat
     monkeypatch.setattr(sys.modules["vidstyle.pipeline"], "stylize", lambda *given: Result(Path("out.mp4"), 3, 200.2, 1.834))
     assert cli.main(JOB) == 0
     assert capsys.readouterr().out == "vidstyle: out.mp4: 3 frames in 3 min 20 s; warping error 1.83 times the source's\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--strength", "0"], "of the painting, before --strength, "),
+        (["--strength", "0.5", "--preserve-color", "linear"], "of the painting, before --strength and --preserve-color, "),
+        (["--mask", "m.png"], "of the painting, before --mask, "),
+        (["--mask-feather", "3", "--strength", "1"], ""),
+    ],
+)
+def test_the_last_line_says_what_is_how_steady(flags, said, job, capsys, monkeypatch):
+    """With --strength 0 the film is the source, whose warping error is its own."""
+    monkeypatch.setattr(sys.modules["vidstyle.pipeline"], "stylize", lambda *given: Result(Path("out.mp4"), 3, 200.2, 1.36))
+    assert cli.main([*JOB, *flags]) == 0
+    assert capsys.readouterr().out.endswith(f"; warping error {said}1.36 times the source's\n")
 
 
 def test_verbose_shows_details(job, capsys):
@@ -617,6 +680,39 @@ def test_any_name_can_be_told_on_any_terminal(encoding, monkeypatch):
     assert ("×" in told) == (encoding != "ascii")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+@pytest.mark.parametrize("asked", ["--help", "--help-all", "--completion=bash"])
+def test_help_comes_on_a_terminal_of_few_letters(encoding, asked):
+    result = subprocess.run(
+        [sys.executable, "-m", "vidstyle", asked],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    text = result.stdout.decode(encoding)
+    assert "--preserve-color" in text
+    assert "\\u" not in text  # nothing that only a number could stand for
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such terminals")
+@pytest.mark.parametrize(("wish", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_the_help_has_colors_on_a_terminal_whose_owner_wants_them(wish, colored):
+    screen, terminal = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")} | {"TERM": "xterm"} | wish
+    running = subprocess.Popen([sys.executable, "-m", "vidstyle", "--help"], stdout=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other side has gone
+        while part := os.read(screen, 4096):
+            shown += part
+    assert running.wait(60) == 0
+    os.close(screen)
+    assert b"--preserve-color" in shown.replace(b"\x1b", b"")
+    assert (b"\x1b[" in shown) == colored
+
+
 def test_presets_are_listed_with_a_line_each(capsys):
     assert cli.main(["--list-presets"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -633,18 +729,70 @@ def test_a_script_for_completion_knows_the_flags(shell, capsys):
     assert "vidstyle" in script
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_bash_completes_a_flag(tmp_path, capsys):
-    cli.main(["--completion", "bash"])
+SHELLS = {  # how each is started without anybody's settings, and takes a function in place of the command
+    "bash": (["--norc", "--noprofile", "-i"], 'vidstyle() { echo "$@" > said; }; source completion'),
+    "zsh": (["-f", "-i"], 'vidstyle() { echo "$@" > said }; autoload -U compinit; compinit -u -d dump; source ./completion'),
+    "fish": (["--no-config", "-i"], "function vidstyle; echo $argv > said; end; source completion"),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_files_flags_and_their_values(shell, tmp_path, capsys):
+    """Typed into a real one, with the Tab key."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell}")
+    import fcntl  # Windows has none of these
+    import pty
+    import termios
+
+    cli.main(["--completion", shell])
     (tmp_path / "completion").write_text(capsys.readouterr().out)
-    asked = """
-source completion
-COMP_WORDS=(vidstyle --prev); COMP_CWORD=1; COMP_LINE="vidstyle --prev"; COMP_POINT=15
-$(complete -p vidstyle | sed "s/.*-F \\([^ ]*\\).*/\\1/")
-echo "${COMPREPLY[@]}"
-"""
-    found = subprocess.run(["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
-    assert found.stdout.split() == ["--preview"]
+    (tmp_path / "my clip.mp4").touch()
+    flags, beginning = SHELLS[shell]
+    keyboard, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "HOME": str(tmp_path)}
+    running = subprocess.Popen(
+        [shell, *flags], cwd=tmp_path, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # fish insists on a terminal of its own
+    )  # fmt: skip
+    os.close(terminal)
+    threading.Thread(target=drain, args=(keyboard,), daemon=True).start()
+    said = tmp_path / "said"
+    try:
+        for typed, completed in (
+            (beginning + "; vidstyle begun", "begun"),
+            ("vidstyle my\t", "my clip.mp4"),
+            ("vidstyle --prev\t", "--preview"),
+            ("vidstyle x.mp4 --preset dra\t", "--preset draft"),
+            ("vidstyle x.mp4 --preset my\t", "--preset my clip.mp4"),
+            ("vidstyle x.mp4 --compare w\t", "--compare wipe"),
+            ("vidstyle x.mp4 --compare N\t", "--compare N"),  # no None
+        ):
+            said.unlink(missing_ok=True)
+            os.write(keyboard, typed.encode())
+            time.sleep(0.3)  # zsh and fish take what follows a Tab at once for pasted
+            os.write(keyboard, b"\r")
+            until = time.monotonic() + 20
+            while not (said.is_file() and said.read_text().endswith("\n")) and time.monotonic() < until:
+                time.sleep(0.05)
+            assert said.read_text().split("x.mp4")[-1].strip() == completed
+    finally:
+        running.kill()
+        running.wait()
+        os.close(keyboard)
+
+
+def drain(terminal):
+    """Reads what a terminal shows, so that nobody waits until it is read."""
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_no_shell_offers_what_stands_for_nothing(shell, capsys):
+    cli.main(["--completion", shell])
+    assert "None" not in capsys.readouterr().out
 
 
 def test_every_kind_of_error_has_a_number_of_its_own():

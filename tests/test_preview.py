@@ -1,5 +1,7 @@
 """What a preview picks, paints and promises."""
 
+import os
+import types
 from pathlib import Path
 
 import cv2
@@ -9,12 +11,17 @@ import pytest
 from tests.clips import make_clip, moving
 from tests.faults.kills import scenes
 from vidstyle import cli, preview
+from vidstyle.cli.progress import doing
 from vidstyle.errors import UsageError
+from vidstyle.frames import Frame
 from vidstyle.pipeline import JobOptions, estimate_disk, stylize, workspace_path
-from vidstyle.preview import Variant, _of_shots, _Shot, _Walk
+from vidstyle.preview import Preview, Variant, _of_shots, _Shot, _Walk
 from vidstyle.settings import Settings
+from vidstyle.sheet import Row
+from vidstyle.stylizer import Painted, Stylizer, pyramid
 
-SMALL = Settings.from_mapping({"optimize": {"first_iterations": 2, "iterations": 2}})
+QUICK = {"optimize": {"first_iterations": 2, "iterations": 2}}
+SMALL = Settings.from_mapping(QUICK)
 
 
 @pytest.fixture
@@ -116,11 +123,102 @@ class TestSheet:
         assert len(made.frames) == 1
         assert made.estimates[0].shots == 1
 
+    def test_strokes_are_finer_only_at_a_larger_size(self, job: Path) -> None:
+        make_clip(job / "large.mkv", 2, size=(256, 192))
+        for clip, said in (
+            ("clip.mkv", "Painted (64×48), with few steps, each frame by itself."),
+            ("large.mkv", "at 256×192 strokes are finer."),
+        ):
+            made = preview.preview(job / clip, [job / "style.png"], job / f"{clip}.png", [Variant("a", SMALL)])
+            assert any(line.endswith(said) for line in made.said)
+
     def test_it_does_not_replace_a_file_by_itself(self, job: Path) -> None:
         (job / "sheet.png").write_bytes(b"precious")
         with pytest.raises(UsageError, match="exists already"):
             preview.preview(job / "clip.mkv", [job / "style.png"], job / "sheet.png", [Variant("a", SMALL)])
         assert (job / "sheet.png").read_bytes() == b"precious"
+
+    def test_what_repaints_nothing_is_painted_once(self, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Strengths and colours are only what is done to a finished painting."""
+        strengths = [Variant(f"{share:g}", Settings.layered([{"color": {"strength": share}}, QUICK])) for share in (0, 0.5, 1)]
+        calls = counted(monkeypatch)
+        made = preview.preview(job / "clip.mkv", [job / "style.png"], job / "sheet.png", strengths)
+        assert len(calls) == 2 + 6  # the two by which it is measured how long a step takes
+        assert made.said[1].startswith("0.5: would take as much as 0. Set: ")
+        top, *below = (row.pictures for row in self.rows)
+        assert np.abs(top[0].astype(int) - below[0][0]).max() <= 1  # strength 0
+        assert np.abs(below[2][0].astype(int) - below[0][0]).mean() > 1.8 * np.abs(below[1][0].astype(int) - below[0][0]).mean()
+
+    @pytest.fixture(autouse=True)
+    def keep_rows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        drawn = preview.contact_sheet
+
+        def kept(title: str, lines: list[str], rows: list[Row], *others: object) -> np.ndarray:
+            self.rows = rows
+            return drawn(title, lines, rows, *others)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(preview, "contact_sheet", kept)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Steps of every painting to come."""
+    calls, first = [], Stylizer.first
+
+    def painted(stylizer: Stylizer, *others: object) -> Painted:
+        calls.append(stylizer.settings.optimize.first_iterations)
+        return first(stylizer, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Stylizer, "first", painted)
+    return calls
+
+
+class TestClock:
+    """A painter on a clock of its own: the first pictures at one pace, later ones, beside other work, at another."""
+
+    @pytest.fixture
+    def painter(self, monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+        painter = types.SimpleNamespace(now=0.0, a_step=0.05, slower_after=3, slower=1.0, steps=[])
+
+        def first(stylizer: Stylizer, frame: Frame, on_step: object, guidance: object) -> types.SimpleNamespace:
+            painter.steps.append(stylizer.settings.optimize.first_iterations)
+            slower = painter.slower if len(painter.steps) > painter.slower_after else 1
+            painter.now += painter.steps[-1] * painter.a_step * slower
+            return types.SimpleNamespace(picture=frame.rgb)
+
+        monkeypatch.setattr(Stylizer, "first", first)
+        monkeypatch.setattr(preview, "time", types.SimpleNamespace(monotonic=lambda: painter.now))
+        return painter
+
+    def made(self, job: Path, told: list[str]) -> Preview:
+        return preview.preview(job / "clip.mkv", [job / "style.png"], job / "sheet.png", [Variant("a", Settings())], False, told.append)
+
+    def test_alone_every_picture_gets_its_share(self, job: Path, painter: types.SimpleNamespace) -> None:
+        told: list[str] = []
+        made = self.made(job, told)
+        assert painter.steps[2:] == [60] * 6
+        assert told[-6:] == [f"picture {number} of 6" for number in range(1, 7)]
+        assert len(made.frames) == 6
+
+    def test_beside_other_work_later_pictures_get_fewer_steps(self, job: Path, painter: types.SimpleNamespace) -> None:
+        painter.slower = 4
+        made = self.made(job, [])
+        assert painter.steps[-1] < painter.steps[2]
+        assert painter.now < 45
+        assert made.seconds == painter.now
+        pace = painter.now / sum(painter.steps)
+        assert made.estimates[0].seconds[1] == pytest.approx(1.4 * pace * (3 * 150 + 9 * 36 * 64 * 48 / first_cost()), rel=0.1)
+
+    def test_what_there_is_no_time_for_is_left_out_and_told(self, job: Path, painter: types.SimpleNamespace) -> None:
+        painter.slower = 15
+        made = self.made(job, [])
+        assert 2 <= len(made.frames) < 6
+        assert painter.now < 60
+        assert f"Of 6 frames {6 - len(made.frames)} had to be left out: the machine is busy, or slow." in made.said
+        assert [frame.index for frame in made.frames] == sorted(frame.index for frame in made.frames)
+
+
+def first_cost() -> float:
+    return sum(height * width for height, width in pyramid((48, 64)))
 
 
 class TestCommand:
@@ -134,6 +232,25 @@ class TestCommand:
         assert "12 frames in about 3 shots of 64×48 would take" in said.err
         assert "GB of memory" in said.err
         assert sorted(path.name for path in job.iterdir()) == ["clip.mkv", "clip.preview.png", "style.png"]
+
+    def test_it_says_which_picture_it_paints(self, job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.run("--first-iterations", "2") == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if " picture " in line]
+        assert lines == [f"vidstyle: picture {number} of 6" for number in range(1, 7)]
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no such terminals")
+    def test_on_a_terminal_it_says_so_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        screen, terminal = os.openpty()
+        with os.fdopen(terminal, "w") as stream:
+            monkeypatch.setattr("sys.stderr", stream)
+            monkeypatch.setenv("TERM", "xterm")
+            with doing(quiet=False) as told:
+                told("picture 3 of 6")
+            stream.flush()
+            shown = os.read(screen, 4096).decode()
+        os.close(screen)
+        assert "\rvidstyle: picture 3 of 6 [00:00]" in shown
+        assert "\n" not in shown
 
     @pytest.mark.parametrize(
         ("output", "sheet"), [("painted.mp4", "painted.preview.png"), ("look.jpg", "look.jpg"), ("out", "out.preview.png")]

@@ -108,6 +108,7 @@ class TestPage:
         plain = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
         assert "2 shots" in plain
         assert "2 min 30 s" in plain
+        assert "the command's last line goes by the flow it painted with" in html.unescape(plain)
         assert "content 10 to 10" in plain
         assert "temporal, reference 1 0.5 to 0.5" in plain
         assert "seconds 1 to 16, median 8.5" in plain
@@ -192,8 +193,16 @@ class TestCommand:
         page = tmp_path / "out.html"
         assert evaluate([source, result, "--style", style, "--no-losses", "--report", str(page), "-q"]) == 0
         assert '<article class="pair" aria-label="frame 5"' in page.read_text()
+        assert "<h3>Losses" not in page.read_text()
         assert evaluate([source, result, "--no-losses", "--report", str(page), "-q"]) == 2
         assert evaluate([source, result, "--no-losses", "--report", str(page), "-q", "-y"]) == 0
+
+    def test_the_evaluations_losses_are_drawn(self, films: tuple[Path, Path, Path], tmp_path: Path) -> None:
+        """They take most of its time, and stood nowhere on its page."""
+        page = tmp_path / "out.html"
+        assert evaluate([*map(str, films[:2]), "--style", str(films[2]), "--judge-every", "8", "--report", str(page), "-q"]) == 0
+        losses = page.read_text().split("<h3>Losses")[1].split("</figure>")[0]
+        assert re.findall(r"</svg> (\w+) <", losses) == ["content", "style"]
 
 
 class TestChart:
@@ -225,6 +234,19 @@ class TestChart:
         found = chart("x", [Line("zero", np.zeros(2)), Line("one", np.ones(2))], [], logarithmic=True)
         assert found is not None
         assert [line["label"] for line in found["lines"]] == ["one"]
+
+    def test_what_is_below_the_axis_is_said_and_not_drawn_along_its_edge(self) -> None:
+        high, low, both = np.full(3, 1e6), np.full(3, 1e-3), np.array([1e5, 1e-3, 1e5])
+        found = chart("x", [Line("high", high), Line("low", low), Line("both", both)], [], logarithmic=True)
+        assert found is not None
+        assert [line["said"].partition(", median")[2].partition(", ")[2] for line in found["lines"]] == [
+            "",
+            "below the axis",
+            "partly below the axis",
+        ]
+        assert found["lines"][1]["path"] == ""
+        assert found["lines"][2]["path"].count("M") == 2
+        assert chart("x", [Line("a", np.full(5000, 1e6)), Line("b", np.full(5000, 1e-3))], [], logarithmic=True) is not None
 
     def test_values_that_are_all_the_same_are_drawn(self) -> None:
         for logarithmic in (False, True):
@@ -366,6 +388,7 @@ class TestBrowser:
         for tab in tabs:
             assert tab.evaluate("document.documentElement.scrollWidth") <= 360, "one has to scroll sideways"
             assert tab.locator("#play").bounding_box()["height"] >= 44, "too small for a finger"
+            assert tab.locator(".stacked td.faint").first.bounding_box()["width"] > 280, "two or three words a line"
         light, dark = map(shot_of, tabs)
         assert np.median(light) > 230
         assert np.median(dark) < 40

@@ -37,6 +37,22 @@ def test_long_words_make_the_page_longer():
     assert long.shape[1] == short.shape[1]
 
 
+def test_a_long_title_makes_the_page_no_wider():
+    long, short = (contact_sheet(title, ["words"], [Row("one", [RED] * 4)], [""] * 4, [GREEN]) for title in (f"{'x' * 300}.mp4 again", "x"))
+    assert long.shape[1] == short.shape[1]
+    assert long.shape[0] > short.shape[0]
+    for page in (long, short):
+        assert (page[:, -20:] == page[0, 0]).all()
+
+
+def test_the_first_line_is_bright_where_it_is_wrapped_too():
+    def bright(*lines):
+        page = contact_sheet("t", lines, [Row("one", [RED])], [""])
+        return np.flatnonzero((page == 236).any(axis=(1, 2)) & (page[:, :, 0] > 230).any(axis=1)).max()
+
+    assert bright("word " * 60, "more") > bright("word", "more " * 60) + 20
+
+
 @pytest.mark.parametrize("text", ["1920×1080", "1–2 …"])
 def test_what_the_font_has_not_is_written_otherwise(text):
     """A glyph that is missing would be a box."""

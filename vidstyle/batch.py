@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from vidstyle.errors import UsageError, VidstyleError
 from vidstyle.joblog import check_log, drop_lines, same_output
 from vidstyle.media import check_apart, check_link, is_media_name, output_name
+from vidstyle.media.stills import READABLE
+from vidstyle.numbered import FrameNames
 from vidstyle.pipeline import JobOptions, PathLike, Progress, inputs_of, stylize, workspace_path
 from vidstyle.settings import Settings
 from vidstyle.workspace import remove_remains
@@ -28,6 +32,7 @@ class BatchResult:
     """Outputs that were made, or were there already."""
     failed: list[tuple[Path, VidstyleError]] = field(default_factory=list)
     """Inputs that failed, and why."""
+    seconds: float = 0.0
 
 
 def stylize_batch(
@@ -44,17 +49,19 @@ def stylize_batch(
     interrupted goes on where it was.
 
     Args:
-        source: directory of videos, pictures and directories of frames.
+        source: directory of videos, pictures and directories of frames. Where `settings.run.frames` names numbers they must all be such
+            directories, of numbered files.
         styles: as for `stylize`.
         output: directory for the results; made if missing.
         settings: as for `stylize`.
         options: as for `stylize`; `log_json` gets the lines of every job, one after the other, and keeps those about results that are left.
-        progress: as for `stylize`; `start` is called once a job.
+        progress: as for `stylize`; `start` is called once a job. If it has a method `job`, that is called before with the job's name.
 
     Raises:
         UsageError: `source` is no directory or holds nothing to paint, or `output` or the log cannot be used.
         MediaError: the log cannot be read or written.
     """
+    began = time.monotonic()
     options = options or JobOptions()
     source, output = Path(source), Path(output)
     check_link(output)
@@ -67,13 +74,35 @@ def stylize_batch(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{output}: cannot be made: {error.strerror or error}; choose another directory") from None
+    read = {job: job if settings is None or settings.run.frames is None else _numbered(job, settings.run.frames) for job in jobs}
     pictures = [Path(style) for style in ([styles] if isinstance(styles, str | Path) else styles or ())]
     check_apart({"--log-json": options.log_json}, [*jobs, *inputs_of(source, pictures, settings or Settings())])
     with ExitStack() as stack:
         if options.log_json is not None:
             _begin_log(options.log_json, [target for job in jobs if (target := _target(job, output)) is not None], stack)
             options = replace(options, append_log=True)
-        return _paint_all(jobs, styles, output, settings, options, progress)
+        result = _paint_all(read, styles, output, settings, options, progress)
+    return replace(result, seconds=time.monotonic() - began)
+
+
+def _numbered(job: Path, wanted: str) -> Path:
+    """The sequence that a directory's files are, by its name.
+
+    Raises:
+        UsageError: it is no such directory.
+    """
+    found = FrameNames.sequences(job, _picture_names(job)) if job.is_dir() else {}
+    if len(found) != 1 or len(next(iter(found.values()))) < len(_picture_names(job)):
+        raise UsageError(
+            f"--frames {wanted}: goes by the numbers in file names, and {job} is no directory of pictures numbered alike; "
+            "use --start and --end, or give the inputs one by one, such as shot.%04d.png"
+        )
+    return Path(str(*found))
+
+
+def _picture_names(directory: Path) -> list[str]:
+    """Names of the files in a directory that are pictures by their name."""
+    return [entry.name for entry in directory.iterdir() if entry.suffix.lower() in READABLE and not entry.name.startswith(".")]
 
 
 def _target(job: Path, output: Path) -> Path | None:
@@ -98,17 +127,18 @@ def _begin_log(log: Path, targets: Sequence[Path], stack: ExitStack) -> None:
 
 
 def _paint_all(
-    jobs: Sequence[Path],
+    jobs: Mapping[Path, Path],
     styles: PathLike | Sequence[PathLike] | None,
     output: Path,
     settings: Settings | None,
     options: JobOptions,
     progress: Progress | None,
 ) -> BatchResult:
+    """Paints what stands for every job."""
     result = BatchResult()
     own = {job.name for job in jobs}
     taken: set[str] = set()
-    for job in jobs:
+    for number, (job, read) in enumerate(jobs.items(), start=1):
         try:
             name = output_name(job)
             if name in taken or (name != job.name and name in own):  # who keeps its name comes before who changes it
@@ -123,11 +153,13 @@ def _paint_all(
                 )
                 logger.warning("%s: exists already and is left as it is; give -y to make it anew%s", target, more)
             else:
+                if (names_job := getattr(progress, "job", None)) is not None:
+                    names_job(f"{job.name} ({number} of {len(jobs)})")
                 # A slash, for the name of a directory may have a dot in it.
-                stylize(job, styles, f"{target}/" if job.is_dir() else target, settings, options, progress)
+                stylize(read, styles, f"{target}/" if job.is_dir() else target, settings, options, progress)
             result.done.append(target)
         except VidstyleError as error:
-            logger.error("%s", error)
+            logger.error("%s [V%d]", error, error.number)
             result.failed.append((job, error))
     return result
 
@@ -154,4 +186,10 @@ def plan_batch(directory: Path, leave_out: Path | None = None) -> list[Path]:
             directory,
             ", ".join(sorted({path.name for path in entries} - {path.name for path in jobs})),
         )
+    for names, numbers in FrameNames.sequences(directory, [job.name for job in jobs if job.suffix.lower() in READABLE]).items():
+        if any(after - before == 1 for before, after in pairwise(numbers)):
+            logger.warning(
+                "%s: %d files numbered like the frames of a film are painted one by one; for a film give %s as INPUT, without --batch",
+                directory, len(numbers), names,
+            )  # fmt: skip
     return jobs

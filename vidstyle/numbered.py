@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,8 @@ from vidstyle.errors import MediaError, UsageError
 __all__ = ["FrameNames", "FrameRange"]
 
 _NUMBER = re.compile(r"%(?:0(?P<digits>[1-9][0-9]*))?d|(?P<marks>##+)")
+_NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)(?P<after>\.[^.]+)")
+"""A file name with a number before its ending."""
 _MOST_NAMED = 5
 """Gaps that a message names; the others are counted."""
 
@@ -63,6 +66,20 @@ class FrameNames:
         (number,) = found
         digits = len(number["marks"]) if number["marks"] else int(number["digits"] or 1)
         return cls(path.parent, path.name[: number.start()], digits, path.name[number.end() :])
+
+    @classmethod
+    def sequences(cls, directory: Path, files: Iterable[str]) -> dict[Self, list[int]]:
+        """The sequences that file names of a directory belong to, and the numbers of each; other names are left out."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for name in files:
+            if (match := _NUMBERED.fullmatch(name)) is not None:
+                found.setdefault((match["before"], match["after"]), []).append(match["number"])
+        sequences = {}
+        for (before, after), numbers in found.items():
+            names = cls(directory, before, min(map(len, numbers)), after)
+            if all(names.name(int(number)) == f"{before}{number}{after}" for number in numbers) and cls.of(Path(str(names))) == names:
+                sequences[names] = sorted(map(int, numbers))
+        return sequences
 
     @property
     def stem(self) -> str:

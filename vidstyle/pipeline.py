@@ -61,6 +61,7 @@ __all__ = [
     "inputs_of",
     "make_stylizer",
     "paint_alone",
+    "shown",
     "styles_of",
     "stylize",
     "stylize_image",
@@ -346,8 +347,12 @@ def paint_alone(stylizer: Stylizer, frame: Frame, guidance: Guidance, on_step: O
     Raises:
         NumericalError: the loss was not finite, twice.
     """
-    painted = stylizer.first(frame, on_step, guidance).picture
-    picture = from_tensor(_finished(to_tensor(painted), to_tensor(frame.rgb), stylizer.settings, guidance))
+    return shown(stylizer.first(frame, on_step, guidance).picture, frame, stylizer.settings, guidance)
+
+
+def shown(painted: npt.NDArray[np.uint16], frame: Frame, settings: Settings, guidance: Guidance) -> npt.NDArray[np.uint8]:
+    """A painting of `frame` as the output would show it, with the colours and the strength of `settings`: (H, W, 3) uint8 RGB."""
+    picture = from_tensor(_finished(to_tensor(painted), to_tensor(frame.rgb), settings, guidance))
     return picture.astype(np.uint8, copy=False)
 
 

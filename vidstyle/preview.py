@@ -1,24 +1,28 @@
 """What a job would look like, before its night's work: some frames of every shot, painted small, on one contact sheet.
 
 The frames are painted by themselves, with fewer steps and at a size at which all of them take about half a minute, so that the
-sheet shows the look and where it changes from shot to shot, not how the film holds together. Strokes keep their size in
+sheet shows the look and where it changes from shot to shot, not how the film holds together. The clock is looked at after every
+frame: on a machine that other work slows down later frames get fewer steps, and the last ones are left out. Strokes keep their size in
 pixels, more or less, and so are smaller beside the things in the picture when the film is painted at its full size.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_apart, check_output, open_source, output_kind, read_style, write_picture
 from vidstyle.memory import WHOLE, allowed_memory, estimate_memory, way_within
-from vidstyle.pipeline import estimate_disk, flows_of, inputs_of, make_stylizer, paint_alone, styles_of
+from vidstyle.pipeline import estimate_disk, flows_of, inputs_of, make_stylizer, shown, styles_of
 from vidstyle.settings import Position, Settings, flag_table
 from vidstyle.sheet import Row, contact_sheet
 from vidstyle.shots import split_shots
@@ -27,10 +31,15 @@ from vidstyle.words import duration, gigabytes
 
 __all__ = ["Estimate", "Preview", "Variant", "preview"]
 
+Picture = npt.NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+
 _SIZE = 192
 """Longest side of the pictures on the sheet, in pixels."""
 _PAINTING = 32.0
-"""Seconds that painting may take."""
+"""Seconds that painting is to take."""
+_PAINTING_AT_MOST = 50.0
+"""Seconds after which no picture is begun that would end later still; before, the steps get fewer."""
 _SEARCHING = 12.0
 """Seconds that looking for shots may take; what is left of the film is sampled at even distances."""
 _COLUMNS = 6
@@ -38,7 +47,7 @@ _MOST_PICTURES = 12
 _LEAST_STEPS, _MOST_STEPS = 12, 60
 """Steps a picture: with fewer the style has hardly taken, with more it hardly changes at this size."""
 _TRIED = 2
-"""Steps by which a step's time is measured."""
+"""Steps by which a step's time is measured before the first picture; from then on the pictures themselves tell."""
 _FEWEST_STEPS_FIRST = 0.7
 """Share of `--first-iterations` that a first frame takes at least until it has settled: a guess on the safe side."""
 _FEWEST_STEPS = 0.25
@@ -76,7 +85,7 @@ class Preview:
 
     sheet: Path
     frames: tuple[Frame, ...]
-    """The frames that were picked, small."""
+    """The frames that are on it, small."""
     estimates: tuple[Estimate, ...]
     """One a variant."""
     said: tuple[str, ...]
@@ -126,7 +135,48 @@ class _Walk:
     """The same, of the whole."""
 
 
-def preview(source: Path, styles: Sequence[Path], sheet: Path, variants: Sequence[Variant], overwrite: bool = False) -> Preview:
+@dataclass(slots=True)
+class _Way:
+    """Variants that differ in nothing but what is done to a finished painting, and so are painted as one."""
+
+    variants: dict[int, Variant]
+    """By their row."""
+    settings: Settings
+    """Of the small pictures."""
+    stylizer: Stylizer
+    seconds: float = 0.0
+    """That its paintings have taken."""
+    worked: float = 0.0
+    """Pixels that their steps have looked at."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds that a pixel takes in a step, on this machine, beside whatever else it does."""
+        return self.seconds / self.worked
+
+    def cost(self, steps: float) -> float:
+        """Pixels that so many steps of a frame look at."""
+        return min(steps, self.settings.optimize.first_iterations) * _first_cost(self.stylizer.size)
+
+    def paint(self, picked: _Picked, steps: int) -> dict[int, Picture]:
+        """A frame as every variant shows it, by their row."""
+        steps = min(steps, self.settings.optimize.first_iterations)
+        began = time.monotonic()
+        self.stylizer.settings = _in_steps(self.settings, steps)
+        painted = self.stylizer.first(picked.frame, None, picked.guidance).picture
+        self.seconds += time.monotonic() - began
+        self.worked += self.cost(steps)
+        return {row: shown(painted, picked.frame, variant.settings, picked.guidance) for row, variant in self.variants.items()}
+
+
+def preview(
+    source: Path,
+    styles: Sequence[Path],
+    sheet: Path,
+    variants: Sequence[Variant],
+    overwrite: bool = False,
+    told: Callable[[str], object] = lambda what: None,
+) -> Preview:
     """Paints some frames small, one row a variant under the source's, and says what the whole job would take.
 
     Args:
@@ -135,6 +185,7 @@ def preview(source: Path, styles: Sequence[Path], sheet: Path, variants: Sequenc
         sheet: the picture to write.
         variants: ways to paint that differ in how, not in which part of the source is painted.
         overwrite: replace what stands at `sheet`.
+        told: is called with what is being done, such as "picture 3 of 6".
 
     Raises:
         UsageError: paths or settings are wrong.
@@ -153,29 +204,35 @@ def preview(source: Path, styles: Sequence[Path], sheet: Path, variants: Sequenc
         info = medium.info
     run = settings.run.model_copy(update={"size": min(_SIZE, max(info.width, info.height))})
     small = settings.model_copy(update={"run": run})
+    told("looking for shots")
     walk = _walk(source, small, len(paths))
     if not walk.shots:
         raise MediaError(f"{source}: holds no frame")
-    columns = max(min(_COLUMNS, _MOST_PICTURES // len(variants)), 2)
+    alike: dict[str, dict[int, Variant]] = {}
+    for row, variant in enumerate(variants):
+        alike.setdefault(variant.settings.fingerprint(), {})[row] = variant
+    columns = max(min(_COLUMNS, _MOST_PICTURES // len(alike)), 2)
     walked = max(round(columns * walk.share), 1)
     picked = [*_of_shots(walk, walked), *_of_the_rest(walk, columns - walked, source, info, small, len(paths))]
     height, width = picked[0].frame.rgb.shape[:2]
+    told("reading the network")
+    ways: list[_Way] = []
+    for several in alike.values():
+        own = next(iter(several.values())).settings.model_copy(update={"run": run})
+        ways.append(_Way(several, own, make_stylizer(own, paths, replace(info, width=width, height=height))))
+        ways[-1].stylizer.network = ways[0].stylizer.network  # most of the memory, and all run alike
+    painted = _paint(ways, picked, told)
+    left_out, picked = len(picked) - len(painted), [picked[number] for number in sorted(painted)]
     rows = [Row("the source", [one.frame.rgb for one in picked])]
-    estimates: list[Estimate] = []
-    pace = None
-    for variant in variants:
-        own = variant.settings.model_copy(update={"run": run})
-        stylizer = make_stylizer(own, paths, replace(info, width=width, height=height))
-        pace = pace or _pace(stylizer, picked[0])
-        steps = round(_PAINTING / (len(variants) * len(picked) * _first_cost((height, width)) * pace))
-        stylizer.settings = _in_steps(own, min(max(steps, _LEAST_STEPS), _MOST_STEPS, own.optimize.first_iterations))
-        rows.append(Row(variant.label, [paint_alone(stylizer, one.frame, one.guidance) for one in picked]))
-        estimates.append(_estimate(info, len(walk.shots) / walk.share, variant.settings, pace))
+    rows += [Row(variant.label, [painted[number][row] for number in sorted(painted)]) for row, variant in enumerate(variants)]
+    of_row = {row: way for way in ways for row in way.variants}
+    estimates = [_estimate(info, len(walk.shots) / walk.share, variant.settings, of_row[row].pace) for row, variant in enumerate(variants)]
+    lines = [_said(variant, estimates[row], info, next(iter(of_row[row].variants.values()))) for row, variant in enumerate(variants)]
     title = f"{source.name} in the manner of {', '.join(path.name for path in paths) or 'itself'}"
-    lines = [_said(variant, estimate, info) for variant, estimate in zip(variants, estimates, strict=True)]
-    lines.append(
-        f"Painted small ({width}×{height}), with few steps, each frame by itself; at {info.width}×{info.height} strokes are finer."
-    )
+    finer = f"; at {info.width}×{info.height} strokes are finer" if info.width > width else ""
+    lines.append(f"Painted{' small' if finer else ''} ({width}×{height}), with few steps, each frame by itself{finer}.")
+    if left_out:
+        lines.append(f"Of {len(picked) + left_out} frames {left_out} had to be left out: the machine is busy, or slow.")
     if walk.share < 1:
         lines.append(f"Shots were looked for in the first {walk.share:.0%} of the film.")
     page = contact_sheet(title, lines, rows, [_head(one, info) for one in picked], [read_style(path) for path in paths])
@@ -240,14 +297,30 @@ def _first_cost(size: tuple[int, int]) -> float:
     return float(sum(height * width for height, width in pyramid(size)))
 
 
-def _pace(stylizer: Stylizer, picked: _Picked) -> float:
-    """Seconds that a pixel takes in a step, on this machine at this moment."""
-    settings = stylizer.settings
-    for steps in (1, _TRIED):  # the first one prepares the style and the filters too
-        stylizer.settings = _in_steps(settings, steps)
-        began = time.monotonic()
-        paint_alone(stylizer, picked.frame, picked.guidance)
-    return (time.monotonic() - began) / (_TRIED * _first_cost(stylizer.size))
+def _paint(ways: Sequence[_Way], picked: Sequence[_Picked], told: Callable[[str], object]) -> dict[int, dict[int, Picture]]:
+    """Number of a frame -> row -> picture, of as many frames as there is time for, each of them in every way.
+
+    What a frame gets of the time that is left goes by how long the ones before have taken.
+    """
+    began = time.monotonic()
+    told("preparing the styles")
+    for way in ways:
+        way.paint(picked[0], 1)  # prepares the style and the filters
+        way.seconds = way.worked = 0.0
+        way.paint(picked[0], _TRIED)
+    painted: dict[int, dict[int, Picture]] = {}
+    for number in sorted(range(len(picked)), key=lambda number: number % 2):  # what may be left out is spread over the film
+        taken = time.monotonic() - began
+        if painted and taken + sum(way.pace * way.cost(_LEAST_STEPS) for way in ways) > _PAINTING_AT_MOST:
+            break
+        share = (_PAINTING - taken) / (len(picked) - len(painted))
+        steps = min(max(round(share / sum(way.pace * way.cost(1) for way in ways)), _LEAST_STEPS), _MOST_STEPS)
+        told_before = len(painted) * len(ways)
+        painted[number] = {}
+        for nth, way in enumerate(ways, start=1):
+            told(f"picture {told_before + nth} of {len(picked) * len(ways)}")
+            painted[number] |= way.paint(picked[number], steps)
+    return painted
 
 
 def _estimate(info: MediaInfo, shots: float, settings: Settings, pace: float) -> Estimate:
@@ -262,25 +335,29 @@ def _estimate(info: MediaInfo, shots: float, settings: Settings, pace: float) ->
         (afresh * first + following) * (_MOST_OVERHEAD if frames > 1 else 1),
     )
     disk = estimate_disk(info.height, info.width, frames, settings)
-    way = way_within(info.height, info.width, settings, allowed_memory(settings)) or WHOLE
-    return Estimate(info.frames, afresh, seconds, estimate_memory(info.height, info.width, settings, way), disk)
+    film = info.kind != "image"
+    way = way_within(info.height, info.width, settings, allowed_memory(settings), film) or WHOLE
+    return Estimate(info.frames, afresh, seconds, estimate_memory(info.height, info.width, settings, way, film), disk)
 
 
-def _said(variant: Variant, estimate: Estimate, info: MediaInfo) -> str:
-    """What a variant is, and what all of it would take."""
+def _said(variant: Variant, estimate: Estimate, info: MediaInfo, like: Variant) -> str:
+    """What a variant is, and what all of it would take, or that it is the same as that of another one, which is painted alike."""
     default = Settings()
     given = [
         f"{row.flag} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
         for row in flag_table()
         if (value := getattr(getattr(variant.settings, row.section), row.key)) != getattr(getattr(default, row.section), row.key)
     ]
+    chosen = f". Set: {', '.join(given)}" if given else ""
+    if variant is not like:
+        return f"{variant.label}: would take as much as {like.label}{chosen}"
     least, most = (duration(seconds, exactly=False) for seconds in estimate.seconds)
     of = "the picture" if info.kind == "image" else "a frame" if estimate.frames is None else f"{estimate.frames} frames"
     if info.kind != "image":
         of += f" in about {round(estimate.shots)} shots" if estimate.shots >= 1.5 else " in one shot"
     return (
         f"{variant.label}: {of} of {info.width}×{info.height} would take {least} to {most}, "
-        f"{gigabytes(estimate.memory)} of memory and {gigabytes(estimate.disk)} of disk" + (f". Set: {', '.join(given)}" if given else "")
+        f"{gigabytes(estimate.memory)} of memory and {gigabytes(estimate.disk)} of disk{chosen}"
     )
 
 

@@ -56,6 +56,8 @@ class ProgressBar:
     """
 
     FORMAT = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total_fmt} frames [{elapsed}{postfix}]"
+    ROOM_FOR_ALL = 80
+    """Columns of a terminal below which the loss is left out, so that there is a bar."""
     ENDS_WITH_THE_LAST = True
 
     def __init__(self) -> None:
@@ -96,6 +98,8 @@ class ProgressBar:
         if self._bar is None:
             return
         left = None if self._bar.total is None else self._outlook.seconds_for(max(self._bar.total - reached, 0))
-        about = "" if left is None else f"about {duration(left, exactly=False)} left, "
-        self._bar.set_postfix_str(f"{about}loss {objective:.4g}", refresh=False)
+        words = [] if left is None else [f"about {duration(left, exactly=False)} left"]
+        if (self._bar.format_dict["ncols"] or self.ROOM_FOR_ALL) >= self.ROOM_FOR_ALL:
+            words.append(f"loss {objective:.4g}")
+        self._bar.set_postfix_str(", ".join(words), refresh=False)
         self._bar.update(max(reached - self._bar.n, 0))

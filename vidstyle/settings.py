@@ -250,7 +250,7 @@ class TemporalSettings(_Section):
     passes: int = _setting(
         1,
         "--passes",
-        "times every shot is gone over, forward, backward and so on; 3 with a third of the --iterations flicker less",
+        "times every shot is gone over, to and fro; 3 with a third of the --iterations flicker less in some films",
         ge=1,
         le=20,
     )
@@ -355,7 +355,7 @@ class RunSettings(_Section):
     fps: float | None = _setting(None, "--fps", "frames a second to work at (default: the input's own times)", ge=0.001, le=1000)
     weights: str = _setting("embedded", "--weights", "VGG-19's weights: embedded, torchvision, or a file")
     pooling: Literal["max", "avg"] = _setting("max", "--pooling", "pooling inside VGG-19")
-    device: str = _setting("auto", "--device", "auto, cpu, cuda, cuda:0 … or mps")
+    device: str = _setting("auto", "--device", "auto, cpu, cuda, cuda:1, or mps")
     precision: Precision = _setting("auto", "--precision", "number format of the network; auto: tf32 on a GPU, float32 on a CPU")
     memory: MemoryText = _setting(
         None, "--memory", "most memory to take, as 4GB; large pictures are worked on in strips then (default: nine tenths of what is free)"

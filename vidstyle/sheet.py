@@ -39,8 +39,8 @@ def contact_sheet(
     """Lays pictures out on a dark page.
 
     Args:
-        title: above everything.
-        lines: what there is to say, below the pictures, wrapped where they are too long.
+        title: above everything, wrapped where it is too long.
+        lines: what there is to say, below the pictures, wrapped too; the first one is bright.
         rows: from top to bottom, with as many pictures each as there are `heads`, all of one size.
         heads: above the columns.
         thumbnails: small pictures beside the title, such as the styles.
@@ -54,14 +54,16 @@ def contact_sheet(
     line = round(_TEXT * _LEADING)
     small = [_thumbnail(picture) for picture in thumbnails]
     beside = sum(one.width + _GAP for one in small)
-    across = max(len(heads) * (width + _GAP) - _GAP, round(head_font.getlength(title)) + beside, _LEAST_ACROSS)
-    wrapped = [part for text in lines for part in _wrapped(text, font, across)]
-    top = max([round(_TITLE * _LEADING), *(one.height for one in small)])
+    across = max(len(heads) * (width + _GAP) - _GAP, beside + _LEAST_TITLE, _LEAST_ACROSS)
+    titles, title_line = _wrapped(title, head_font, across - beside), round(_TITLE * _LEADING)
+    wrapped = [(part, _FAINT if number else _INK) for number, text in enumerate(lines) for part in _wrapped(text, font, across)]
+    top = max([title_line * len(titles), *(one.height for one in small)])
     pictures_from = _MARGIN + top + _GAP + line
     words_from = pictures_from + len(rows) * (line + height + _GAP) + _GAP
     page = Image.new("RGB", (across + 2 * _MARGIN, words_from + len(wrapped) * line + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((_MARGIN + beside, _MARGIN), title, _INK, head_font)
+    for number, text in enumerate(titles):
+        draw.text((_MARGIN + beside, _MARGIN + number * title_line), text, _INK, head_font)
     place = _MARGIN
     for one in small:
         page.paste(one, (place, _MARGIN))
@@ -73,8 +75,8 @@ def contact_sheet(
         draw.text((_MARGIN, y), row.label, _INK, font)
         for column, picture in enumerate(row.pictures):
             page.paste(Image.fromarray(picture), (_MARGIN + column * (width + _GAP), y + line))
-    for number, text in enumerate(wrapped):
-        draw.text((_MARGIN, words_from + number * line), text, _INK if text == lines[0] else _FAINT, font)
+    for number, (text, ink) in enumerate(wrapped):
+        draw.text((_MARGIN, words_from + number * line), text, ink, font)
     return np.asarray(page, dtype=np.uint8)
 
 
@@ -82,6 +84,8 @@ _INSTEAD = str.maketrans({"×": "x", "–": "-", "…": "..."})
 """What the font has not, and something like it that it has."""
 _LEAST_ACROSS = 560
 """Pixels of a page at least, so that words beside a single small picture are not a column of syllables."""
+_LEAST_TITLE = 300
+"""Pixels for the title beside the thumbnails."""
 
 
 def _thumbnail(picture: Picture) -> Image.Image:
@@ -91,14 +95,17 @@ def _thumbnail(picture: Picture) -> Image.Image:
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, across: int) -> list[str]:
-    """The text in lines no wider than `across`, but for words that are wider by themselves."""
+    """The text in lines no wider than `across`; a word that is wider by itself, such as a long file name, is broken anywhere."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font.getlength(longer) > across:
-            lines.append(word)
-        else:
-            lines[-1] = longer
+            lines.append("")
+            longer = word
+        while len(fits := _shortened(longer, font, across)) < len(longer) and fits:
+            lines[-1:] = [fits, ""]
+            longer = longer[len(fits) :]
+        lines[-1] = longer
     return lines
 
 

@@ -147,7 +147,19 @@ def test_the_worst_pairs_are_named() -> None:
     worst = evaluated(FILM, film).summary["worst_pairs"]
     assert {worst[0]["frame"], worst[1]["frame"]} == {6, 7}
     assert len(worst) == 10
-    assert [pair["result"] for pair in worst] == sorted((pair["result"] for pair in worst), reverse=True)
+    beyond = [pair["result"] - pair["source"] for pair in worst]
+    assert beyond == sorted(beyond, reverse=True)
+
+
+def test_what_the_source_does_too_is_not_the_results_unsteadiness() -> None:
+    """Both flicker in frame 4; what the result alone does in frame 9 is less, and the worst all the same."""
+    source = [picture.copy() for picture in FILM]
+    source[4] = source[4] // 2
+    film = [picture.copy() for picture in source]
+    film[9] = np.clip(film[9].astype(int) + 20, 0, 255).astype(np.uint8)
+    worst = evaluated(source, film).summary["worst_pairs"]
+    assert {worst[0]["frame"], worst[1]["frame"]} == {9, 10}
+    assert max(pair["result"] for pair in worst) > 2 * worst[0]["result"]
 
 
 def test_nothing_is_compared_across_a_cut() -> None:

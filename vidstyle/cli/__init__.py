@@ -26,10 +26,11 @@ from pydantic import ValidationError
 from tyro.constructors import PrimitiveConstructorSpec
 
 from vidstyle import __version__
+from vidstyle.cli.completion import Flag, script
 from vidstyle.cli.pipes import check_pipes, piped
-from vidstyle.cli.progress import Shown, progress_of
+from vidstyle.cli.progress import Shown, doing, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
-from vidstyle.errors import UsageError
+from vidstyle.errors import BatchError, UsageError
 from vidstyle.numbered import FrameNames
 from vidstyle.settings import (
     Comparison,
@@ -76,14 +77,34 @@ def _flag(text: str, *aliases: str, name: str | None = None, metavar: str | None
     return tyro.conf.arg(help=text, aliases=aliases or None, name=name, metavar=metavar, help_behavior_hint="")
 
 
-_PAGE: PrimitiveConstructorSpec[str | None] = PrimitiveConstructorSpec(
+_PAGE: PrimitiveConstructorSpec[list[str] | None] = PrimitiveConstructorSpec(
     nargs=(0, 1),
     metavar="[FILE]",
-    instance_from_str=lambda words: words[0] if words else "",
-    is_instance=lambda value: value is None or isinstance(value, str),
-    str_from_instance=lambda value: [value] if value else [],
+    instance_from_str=list,
+    is_instance=lambda value: value is None or isinstance(value, list),
+    str_from_instance=lambda value: value or [],
 )
-"""A name that may be left out, which is the empty one then."""
+"""A name that may be left out. The parser takes whatever follows; `_command` refuses what is too much."""
+
+
+def _choice(flag: str, choices: tuple[str, ...]) -> PrimitiveConstructorSpec[Any]:
+    """One of a few words, refused in this program's own."""
+
+    def chosen(words: list[str]) -> str:
+        if words[0] not in choices:
+            raise UsageError(f"{flag} {words[0]}: there are {', '.join(choices)}")
+        return words[0]
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="|".join(choices),
+        instance_from_str=chosen,
+        is_instance=lambda value: value is None or value in choices,
+        str_from_instance=lambda value: [value],
+    )
+
+
+_Shell = Literal["bash", "zsh", "fish"]
 
 
 @dataclasses.dataclass
@@ -123,6 +144,7 @@ class _Arguments:
     ] = False
     compare: Annotated[
         Comparison | None,
+        _choice("--compare", typing.get_args(Comparison)),
         _flag(
             "write source and result in one film too, beside OUTPUT",
             metavar="side|wipe|stack",
@@ -133,7 +155,7 @@ class _Arguments:
         _flag("write the first seconds, small, as an animated .gif or .webp too (with --compare, of that)", metavar="FILE"),
     ] = None
     report: Annotated[
-        str | None,
+        list[str] | None,
         _PAGE,
         _flag("write a page about the result (default: OUTPUT.html)", metavar="[FILE]"),
     ] = None
@@ -146,7 +168,9 @@ class _Arguments:
     verbose: Annotated[bool, _flag("tell more, with a traceback for errors", "-v")] = False
     list_presets: Annotated[bool, _flag("show what every preset is for, and exit")] = False
     completion: Annotated[
-        Literal["bash", "zsh", "fish"] | None, _flag("print what completes the flags in that shell, and exit", metavar="bash|zsh|fish")
+        _Shell | None,
+        _choice("--completion", typing.get_args(_Shell)),
+        _flag("print what completes the flags in that shell, and exit", metavar="bash|zsh|fish"),
     ] = None
     version: Annotated[bool, _flag("show the version and exit")] = False
 
@@ -200,6 +224,8 @@ def parse(argv: Sequence[str]) -> Command:
 def _tokens(argv: Sequence[str]) -> _Arguments:
     """The flags as they were typed; values of settings are still text."""
     complaint = io.StringIO()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # tyro prints the help itself, on terminals of few letters too
     if os.environ.get("NO_COLOR"):
         tyro._experimental_options["ansi_codes"] = False
     is_short = "--help-all" not in argv and not {"-h", "--help"}.isdisjoint(argv)
@@ -280,8 +306,28 @@ def _one_line(box: str) -> str:
     """The sentence inside the box that tyro draws round its complaints."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
     lines = [line.strip(" │|") for line in plain.splitlines() if line.strip(" │|") and not re.match(r"^[\s│|]*[╭╰─+\-]{2}", line)]
-    said = [line for line in lines if not line.startswith(("For full helptext", "Traceback"))]
-    return " ".join(said).rstrip(". ") or "the command line cannot be read"
+    said = " ".join(line for line in lines if not line.startswith(("For full helptext", "Traceback")))
+    said = re.sub(r"Missing value for argument '(?:-./)?(--[^']+)'\. Expected 1 values", r"\1: a value must follow", said)
+    return said.rstrip(". ") or "the command line cannot be read"
+
+
+def _flags_to_complete() -> list[Flag]:
+    """Every flag as a shell sees it: those of the job, then the settings'."""
+    flags = [Flag(("-h", "--help"), "show the help and exit"), Flag(("--help-all",), "the same with every setting")]
+    hints = typing.get_type_hints(_Arguments, include_extras=True)
+    for field in dataclasses.fields(_Arguments)[2:]:
+        kind, *notes = typing.get_args(hints[field.name])
+        told = next(note for note in notes if hasattr(note, "aliases"))
+        choices = tuple(preset_names()) if field.name == "preset" else _choices(kind)
+        names = (*(told.aliases or ()), f"--{field.name.replace('_', '-')}")
+        flags.append(Flag(names, told.help, kind is not bool, _PAGE in notes, choices, field.name == "preset"))
+    return [*flags, *(Flag((row.flag,), row.text, row.annotation is not bool, choices=_choices(row.annotation)) for row in flag_table())]
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """The words that a value may be; none where it may be others too."""
+    kind = _without_none(annotation)
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
 
 def _unknown(words: list[str]) -> str:
@@ -297,6 +343,10 @@ def _unknown(words: list[str]) -> str:
 
 
 def _command(arguments: _Arguments) -> Command:
+    if not arguments.preview:
+        for flag, text in (("--preset", arguments.preset), ("--strength", vars(arguments)["color"].strength)):
+            if text is not None and "," in text and not Path(text).is_file():
+                raise UsageError(f"{flag} {text}: several go with --preview, which shows them side by side; add it, or give one")
     ways = _ways(arguments) if arguments.preview else {}
     settings = next(iter(ways.values())) if ways else _settings(arguments)
     needs_style = bool(settings.style_layers) and settings.content.weight > 0 and settings.style.schedule is None
@@ -311,10 +361,13 @@ def _command(arguments: _Arguments) -> Command:
     comes_piped, goes_piped = arguments.source == "-", arguments.output == "-"
     if comes_piped or goes_piped:
         _check_piped(arguments)
-    given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output}
+    given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output or arguments.preview}
     missing = [name for name, value in given.items() if not value]
     if missing:
-        raise UsageError(f"{' and '.join(missing)} missing: vidstyle INPUT STYLE [STYLE ...] -o OUTPUT; see vidstyle --help")
+        shape = f"vidstyle INPUT STYLE [STYLE ...] {'--preview' if arguments.preview else '-o OUTPUT'}"
+        raise UsageError(f"{' and '.join(missing)} missing{_taken(arguments)}: {shape}; see vidstyle --help")
+    if arguments.report is not None and len(arguments.report) > 1:
+        raise UsageError(f"--report takes one FILE and was given {' '.join(arguments.report)}; put INPUT and STYLE before it")
     return Command(
         source=Path(arguments.source or ""),
         styles=[Path(style) for style in arguments.styles],
@@ -336,9 +389,18 @@ def _command(arguments: _Arguments) -> Command:
     )
 
 
-def _page_name(name: str | None, output: Path) -> Path | None:
+def _taken(arguments: _Arguments) -> str:
+    """Which flag may have taken the words that are missing, because it takes several and stands before them."""
+    several = {row.flag: value for row in flag_table() if isinstance(value := getattr(getattr(arguments, row.section), row.key), list)}
+    for flag, words in {"--report": arguments.report, **several}.items():
+        if words:
+            return f" ({flag} took {' '.join(words)}: put it last)"
+    return ""
+
+
+def _page_name(words: list[str] | None, output: Path) -> Path | None:
     """Where the report goes; None where none is asked for."""
-    return None if name is None else Path(name) if name else output.with_name(f"{output.name}.html")
+    return None if words is None else Path(words[0]) if words else output.with_name(f"{output.name}.html")
 
 
 def _check_piped(arguments: _Arguments) -> None:
@@ -374,10 +436,14 @@ def _sheet_name(output: str | None, source: str | None) -> str | None:
 def _ways(arguments: _Arguments) -> dict[str, Settings]:
     """What it is called -> settings, for every preset and every strength that is named, each with each."""
     strengths = vars(arguments)["color"].strength
-    presets = _listed(arguments.preset) if arguments.preset is not None and not Path(arguments.preset).is_file() else [arguments.preset]
+    presets = (
+        _listed("--preset", arguments.preset)
+        if arguments.preset is not None and not Path(arguments.preset).is_file()
+        else [arguments.preset]
+    )
     ways = {}
     for preset in presets:
-        for strength in [None] if strengths is None else _listed(strengths):
+        for strength in [None] if strengths is None else _listed("--strength", strengths):
             color = dataclasses.replace(vars(arguments)["color"], strength=strength)
             name = preset or "balanced"
             label = name if strengths is None else f"strength {strength}" if len(presets) == 1 else f"{name}, strength {strength}"
@@ -391,8 +457,11 @@ _MOST_WAYS = 6
 _SHEET_ENDING = ".preview.png"
 
 
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
+def _listed(flag: str, text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise UsageError(f"{flag} {text}: nothing stands beside one of the commas; write a,b")
+    return parts
 
 
 def _settings(arguments: _Arguments) -> Settings:
@@ -462,7 +531,8 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
             say(f"{name:{max(map(len, names))}}  {text}", sys.stdout)
         return 0
     if arguments.completion is not None:
-        _tokens(["--tyro-print-completion", arguments.completion])  # ends with SystemExit
+        say(script(arguments.completion, _flags_to_complete()), sys.stdout, several=True)
+        return 0
     if arguments.quiet and arguments.verbose:
         raise UsageError("-q and -v contradict each other; give one of them")
     level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.WARNING
@@ -530,7 +600,8 @@ def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
 
     variants = [Variant(label, settings) for label, settings in command.preview.items()]
     own = command.output.name.endswith(_SHEET_ENDING)  # a name that nobody else gives
-    made = preview(command.source, command.styles, command.output, variants, command.overwrite or own)
+    with doing(quiet) as told:
+        made = preview(command.source, command.styles, command.output, variants, command.overwrite or own, told)
     if not quiet:
         for said in made.said:
             say(f"vidstyle: {said}")
@@ -566,7 +637,7 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
         result = stylize(command.source, command.styles, command.named, command.settings, options, progress)
         progress.close()
         if not quiet:
-            steady = "" if result.steadiness is None else f"; warping error {result.steadiness:.2f} times the source's"
+            steady = _steadiness(result.steadiness, command.settings, len(styles))
             where = "-" if command.goes_piped else result.output
             say(f"vidstyle: {where}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
         if comparison is None and command.share is None and command.report is None:
@@ -597,6 +668,16 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
     return 0
 
 
+def _steadiness(ratio: float | None, settings: Settings, styles: int) -> str:
+    """How steady the paintings are, and of what: they are judged as they come, whatever of the source is put back into them."""
+    if ratio is None:
+        return ""
+    masked = settings.mask.paths is not None and len(settings.mask.paths) == styles
+    after = {"--strength": settings.color.strength < 1, "--preserve-color": settings.color.preserve != "off", "--mask": masked}
+    flags = " and ".join(flag for flag, changes in after.items() if changes)
+    return f"; warping error{f' of the painting, before {flags},' if flags else ''} {ratio:.2f} times the source's"
+
+
 def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
     from vidstyle.batch import stylize_batch
 
@@ -604,5 +685,7 @@ def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bo
     result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress)
     progress.close()
     if not quiet:
-        say(f"vidstyle: {command.output}: {len(result.done)} done, {len(result.failed)} failed", sys.stdout)
+        kind = f" [V{BatchError.number}]" if result.failed else ""
+        counted = f"{len(result.done)} done, {len(result.failed)} failed"
+        say(f"vidstyle: {command.output}: {counted} in {duration(result.seconds)}{kind}", sys.stdout)
     return 1 if result.failed else 0

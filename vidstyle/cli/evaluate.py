@@ -276,7 +276,7 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
             yield f"{f'{name} loss':24}{'':12}{report[name]:12.4g}"
     if report["worst_pairs"]:
         worst = ", ".join(f"{pair['frame'] - 1}-{pair['frame']}" for pair in report["worst_pairs"])
-        yield f"least steady: frames {worst}"
+        yield f"least steady (result less source): frames {worst}"
 
 
 def _figure(value: float | None, width: int, digits: int) -> str:

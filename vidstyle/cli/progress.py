@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
@@ -16,11 +18,11 @@ from vidstyle.words import duration
 if TYPE_CHECKING:
     from vidstyle.pipeline import FrameReport
 
-__all__ = ["Shown", "progress_of"]
+__all__ = ["Shown", "doing", "progress_of"]
 
 
-def _say_what_begins(total: int | None, done: float, needs: str) -> None:
-    say(f"vidstyle: {needs}")
+def _say_what_begins(total: int | None, done: float, needs: str, of: str) -> None:
+    say(f"vidstyle: {of}{needs}")
     if done >= 1:
         which, verb = ("frame 1", "is") if int(done) == 1 else (f"frames 1–{int(done)}", "are")
         say(f"vidstyle: {which}{'' if total is None else f' of {total}'} {verb} done, going on")
@@ -30,22 +32,31 @@ class _Bar(ProgressBar):
     """Progress on a terminal, taken away at the end."""
 
     ENDS_WITH_THE_LAST = False
+    _of = ""
+
+    def job(self, name: str) -> None:
+        """Which job of a batch begins."""
+        self._of = f"{name}: "
 
     def start(self, total: int | None, done: float, needs: str) -> None:
         """A job begins; `done` of its `total` frames lie in the workspace already."""
         self.close()
-        _say_what_begins(total, done, needs)
+        _say_what_begins(total, done, needs, self._of)
         super().start(total, done, needs)
 
     def _made(self, total: int | None, done: float) -> tqdm[Any]:
-        width: dict[str, Any] = {"dynamic_ncols": True} if _has_size(sys.stderr) else {"ncols": 80, "nrows": 24}
-        return tqdm(total=total, initial=done, file=sys.stderr, leave=False, bar_format=self.FORMAT, **width)
+        return tqdm(total=total, initial=done, file=sys.stderr, leave=False, bar_format=self.FORMAT, **_width())
 
 
 class _Lines:
     """Progress into a file or pipe: a plain line at the first frame, once the time that is left is known, and every half minute."""
 
     EVERY = 30.0
+    _of = ""
+
+    def job(self, name: str) -> None:
+        """Which job of a batch begins."""
+        self._of = f"{name}: "
 
     def __init__(self) -> None:
         self._total: int | None = None
@@ -55,7 +66,7 @@ class _Lines:
 
     def start(self, total: int | None, done: float, needs: str) -> None:
         """A job begins; `done` of its `total` frames lie in the workspace already."""
-        _say_what_begins(total, done, needs)
+        _say_what_begins(total, done, needs, self._of)
         self._total, self._done, self._said, self._foretold = total, done, float("-inf"), None
         self._outlook = Outlook()
 
@@ -75,7 +86,7 @@ class _Lines:
             return
         self._said, self._foretold = now, seconds
         left = "" if last or seconds is None or not to_do else f", about {duration(seconds, exactly=False)} left"
-        say(f"vidstyle: frame {round(self._done, 1):g} of {self._total or '?'}, loss {report.objective:.4g}{left}")
+        say(f"vidstyle: {self._of}frame {round(self._done, 1):g} of {self._total or '?'}, loss {report.objective:.4g}{left}")
 
     def close(self) -> None:
         """Nothing to take away."""
@@ -105,6 +116,22 @@ def progress_of(quiet: bool) -> Shown:
     if quiet:
         return _Silent()
     return _Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _Lines()
+
+
+@contextlib.contextmanager
+def doing(quiet: bool) -> Iterator[Callable[[str], object]]:
+    """What is to be called with what is being done: on a terminal one line, which is taken away at the end, elsewhere a line each."""
+    if quiet:
+        yield lambda what: None
+    elif isinstance(progress_of(quiet), _Bar):
+        with tqdm(file=sys.stderr, leave=False, bar_format="vidstyle: {desc} [{elapsed}]", **_width()) as line:
+            yield line.set_description_str
+    else:
+        yield lambda what: say(f"vidstyle: {what}")
+
+
+def _width() -> dict[str, Any]:
+    return {"dynamic_ncols": True} if _has_size(sys.stderr) else {"ncols": 80, "nrows": 24}
 
 
 def _has_size(terminal: TextIO) -> bool:

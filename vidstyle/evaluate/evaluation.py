@@ -111,7 +111,7 @@ def evaluate(
     frames = {name: array("f") for name in columns}
     flicker = FlickerMeter(rate)
     seen: deque[_Seen] = deque(maxlen=max(gaps))
-    worst: list[tuple[float, int, float]] = []
+    worst: list[tuple[float, int, float, float]] = []
 
     for frame, picture, shot_start in _paired(source, result):
         if frame.rgb.shape != picture.shape:
@@ -140,7 +140,8 @@ def evaluate(
                 row[f"warping_result_{gap}"] = warping_error(picture, before.result, flow, trust)
                 row[f"reliable_{gap}"] = float(trust.mean())
         if row["warping_result_1"] == row["warping_result_1"]:
-            pair = (row["warping_result_1"], frame.index, row["warping_source_1"])
+            own, painted = row["warping_source_1"], row["warping_result_1"]
+            pair = (painted - own, frame.index, painted, own)  # what the source does too, as in a flash, is none of the painting's doing
             (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, pair)
         if truth is not None and seen and (field := truth(seen[-1].frame.index)) is not None:
             flow, known = resized_where_known(*field, frame.rgb.shape[:2])
@@ -177,7 +178,7 @@ def _paired(source: Iterable[Frame], result: Iterable[Frame]) -> Iterator[tuple[
 
 
 def _summary(
-    frames: dict[str, array[float]], gaps: Sequence[int], flicker: FlickerMeter, worst: list[tuple[float, int, float]]
+    frames: dict[str, array[float]], gaps: Sequence[int], flicker: FlickerMeter, worst: list[tuple[float, int, float, float]]
 ) -> dict[str, Any]:
     columns = {name: np.asarray(column, np.float64) for name, column in frames.items()}
     sharper = _over(_mean(columns["sharpness_result"]), _mean(columns["sharpness_source"]))
@@ -209,7 +210,7 @@ def _summary(
         "above_hz": FLICKER_FROM, "source": measured[0][0], "result": measured[0][1],
         "bands_from_hz": list(BANDS), "bands_source": measured[1][0], "bands_result": measured[1][1],
     }  # fmt: skip
-    summary["worst_pairs"] = [{"frame": index, "result": painted, "source": own} for painted, index, own in worst]
+    summary["worst_pairs"] = [{"frame": index, "result": painted, "source": own} for _, index, painted, own in worst]
     return summary
 
 

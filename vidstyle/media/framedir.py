@@ -106,7 +106,7 @@ def _pictures(path: Path) -> list[str]:
         raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from None
     names = [entry.name for entry in entries if _is_picture(entry)]
     if not names:
-        raise MediaError(f"{path}: no picture in this directory; frames are PNG, JPEG, WebP, TIFF or BMP files")
+        raise MediaError(f"{path}: no picture in this directory; frames are PNG, JPEG, WebP, TIFF, BMP or EXR files")
     others = sorted(entry.name for entry in entries if not _is_picture(entry))
     if others:
         logger.warning("%s: %d of %d entries are no pictures and are ignored (%s%s)",

@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 1000, 100
 """The box that the lines are drawn in; the page stretches it."""
 _MOST_POINTS = 1000
 _DECADES = 6
-"""A logarithmic axis shows no more of them: a term near 0 would press all others together."""
+"""A logarithmic axis shows no more of them: a term near 0 would press all others together. What lies below is said, not drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,12 @@ def chart(title: str, lines: Sequence[Line], cuts: Sequence[int], *, unit: str =
         return None
     count = len(lines[0].values)
     low, high = (float(found([found(line.values) for line in lines])) for found in (np.nanmin, np.nanmax))
+    drawn = [line.values for line in lines]
     if logarithmic:
         high = math.ceil(math.log10(high) + 1e-9)
         low = max(min(math.floor(math.log10(low)), high - 1), high - _DECADES)
         ticks = [(float(power), f"{10.0**power:g}") for power in range(low, high + 1)]
+        drawn = [np.log10(np.where(values < 10.0**low, np.nan, values)) for values in drawn]
     else:
         low, high = min(low, 0.0), max(high, 0.0)
         ticks = [(value, f"{value:g}") for value in _round_values(low, high)]
@@ -60,10 +62,10 @@ def chart(title: str, lines: Sequence[Line], cuts: Sequence[int], *, unit: str =
         "lines": [
             {
                 "label": line.label,
-                "path": _path((high - (np.log10(line.values) if logarithmic else line.values)) / (high - low)),
-                "said": _in_words(line.values),
+                "path": _path((high - values) / (high - low)),
+                "said": _in_words(line.values) + _below(line.values, values),
             }
-            for line in lines
+            for line, values in zip(lines, drawn, strict=True)
         ],
     }
 
@@ -96,6 +98,13 @@ def _path(depths: npt.NDArray[np.float64]) -> str:
             words.append("h0.01")  # a value between two gaps is a dot
         pen_up = False
     return "".join(words)
+
+
+def _below(values: npt.NDArray[np.float64], drawn: npt.NDArray[np.float64]) -> str:
+    """Whether something is not drawn because it lies below the axis."""
+    if not (np.isnan(drawn) & np.isfinite(values)).any():
+        return ""
+    return ", partly below the axis" if np.isfinite(drawn).any() else ", below the axis"
 
 
 def _in_words(values: npt.NDArray[np.float64]) -> str:

@@ -179,6 +179,8 @@ def _content(subject: Subject, found: Evaluation, seen: _Seen, flows: Flows) -> 
     """What the template shows."""
     columns = {name: np.asarray(column, np.float64) for name, column in found.frames.items()}
     lines = _lines(subject.log, len(columns["shot_start"]))
+    if not lines["terms"]:  # no job has told any: those of the judge, if there was one
+        lines["terms"] = {name: columns[name] for name in ("content", "style") if np.isfinite(columns[name]).any()}
     cuts = [shot[0] for shot in found.summary["shots"]]
     charts = [
         chart(
@@ -242,9 +244,12 @@ def _figures(subject: Subject, found: Evaluation, size: tuple[int, int]) -> list
     shots = len(summary["shots"])
     rows = [("size", f"{size[1]}×{size[0]}", frames(count) + (f", {shots} shots" if shots > 1 else ""))]
     if gap["ratio"] is not None:
-        rows.append(
-            ("warping error", f"{gap['ratio']:.2f}", "times the source's, from frame to frame along the judge's own flow; 1 is as steady")
+        # The command, whose settings these are, has told another figure.
+        other = (
+            "" if subject.settings is None else "; the command's last line goes by the flow it painted with, before colours and strength"
         )
+        means = f"times the source's, from frame to frame along the judge's own flow; 1 is as steady{other}"
+        rows.append(("warping error", f"{gap['ratio']:.2f}", means))
     if gap["norm"] is not None:
         rows.append(("norm", f"{gap['norm']:.2f}", "the same over how much sharper the painting is; lower is steadier"))
     sharper = summary["sharpness"]["ratio"]
