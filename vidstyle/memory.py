@@ -22,10 +22,16 @@ __all__ = ["WHOLE", "Way", "allowed_memory", "estimate_memory", "least_memory", 
 
 _RESIDENT = 950e6
 """Memory of a job of one pixel: the process, its libraries and the network; the filters of large pictures are counted apart."""
-_A_PIXEL = {1: 4800.0, 3: 2600.0, 6: 1100.0}
+_A_PIXEL = {1: 4800.0, 3: 2000.0, 6: 470.0}
 """Further memory a pixel, float32, by the block from which on everything stands in memory: what is kept of the network, its gradients, and
-the pictures; fitted to what benchmarks/ measured."""
-_A_STRIP_PIXEL = 2300.0
+the pictures; fitted to what benchmarks/ measured. In strips, at sizes up to two megapixels."""
+_A_PIXEL_IN_HALF = 250.0
+"""The same in strips, where what is freed goes back to the system at once."""
+_GAPS, _GAPS_IN_HALF = {1: 0.0, 3: 0.0, 6: 460e6}, 100e6
+"""What the C library keeps of what was freed and nothing fits into any more, at most."""
+_A_GAP_PIXEL = 650.0
+"""The same a pixel, of small pictures."""
+_A_STRIP_PIXEL = 1100.0
 """Memory a pixel of a strip."""
 _A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
@@ -102,7 +108,7 @@ WHOLE = Way()
 def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOLE, film: bool = True) -> int:
     """Bytes that a job on frames of this size needs at its peak, measured on CPUs (benchmarks/); `film` tells it from one picture."""
     whole_from = way.fold.whole_from
-    a_pixel = _A_PIXEL[whole_from]
+    a_pixel, gaps = (_A_PIXEL_IN_HALF, _GAPS_IN_HALF) if way.half else (_A_PIXEL[whole_from], _GAPS[whole_from])
     if settings.optimize.optimizer == "lbfgs":
         remembered = 0.5 * way.pairs(settings) if way.half else way.pairs(settings)
         a_pixel += _A_PAIR * (remembered + (way.carried(settings) if film else 0))
@@ -115,7 +121,13 @@ def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOL
         of_style = _A_STYLE_PIXEL.get(settings.style.loss, _A_STYLE_PIXEL_ELSE) if whole_from == 1 else _A_STYLE_PIXEL_IN_STRIPS
         a_pixel = max(a_pixel, max(settings.style.scale) ** 2 * of_style)
     strip = 0.0 if whole_from == 1 else _A_STRIP_PIXEL * min(way.fold.pixels, height * width)
-    return round(_RESIDENT + filter_bytes(height, width, settings.layers) + height * width * a_pixel + strip)
+    return round(
+        _RESIDENT
+        + filter_bytes(height, width, settings.layers)
+        + height * width * a_pixel
+        + min(gaps, height * width * _A_GAP_PIXEL)
+        + strip
+    )
 
 
 def allowed_memory(settings: Settings) -> int | None:

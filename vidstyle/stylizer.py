@@ -168,8 +168,8 @@ class Stylizer:
         self.size = size
         self.way = way
         self.device = resolve_device(settings.run.device)
-        if self.device.type == "cpu" and way.fold.whole_from == 1:  # strips of many sizes would leave gaps that nothing fits into
-            keep_freed_memory()
+        if self.device.type == "cpu" and (way.half or way.fold.whole_from == 1):
+            keep_freed_memory(not way.half)
         self._layers = settings.layers
         self._styles = tuple(styles)
         if settings.optimize.init == "style" and not styles:
