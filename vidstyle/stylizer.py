@@ -170,6 +170,8 @@ class Stylizer:
         self.device = resolve_device(settings.run.device)
         if self.device.type == "cpu" and (way.half or way.fold.whole_from == 1):
             keep_freed_memory(not way.half)
+        # The first Fourier transform of a process came out other by a rounding, one time in twenty, where another thread computed (MKL).
+        fade_detail(torch.zeros(1, 3, 8, 8, device=self.device))
         self._layers = settings.layers
         self._styles = tuple(styles)
         if settings.optimize.init == "style" and not styles:
