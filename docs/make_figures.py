@@ -139,6 +139,14 @@ def row(figure: Any, grid: Any, pictures: dict[str, Picture]) -> None:
         axes.set_yticks([])
 
 
+def pictures_above_axes(pictures: dict[str, np.ndarray], height: float) -> tuple[Any, Any]:
+    """A figure of 8 inches by `height`, pictures in a row in its upper part, and the axes in its lower one."""
+    figure = plt.figure(figsize=(8, height), layout="constrained")
+    grid = figure.add_gridspec(2, 1, height_ratios=[1, 1.6])
+    row(figure, grid[0], pictures)
+    return figure, figure.add_subplot(grid[1])
+
+
 def saved(figure: Any, name: str) -> None:
     """Writes a figure with photographs in it, as a JPEG of a size for a page."""
     figure.savefig(ROOT / "docs" / "images" / name, dpi=150, pil_kwargs={"quality": 82, "optimize": True, "progressive": True})
@@ -165,10 +173,7 @@ def steps() -> None:
         settings = Settings.layered([plain, {"optimize": {"first_iterations": count}}])
         painted = make_stylizer(settings, [SAMPLES / "style.jpg"], info).first(source, note if count == shown[-1] else None)
         pictures[f"{count} steps"] = (painted.picture >> 8).astype(np.uint8)
-    figure = plt.figure(figsize=(8, 3.6), layout="constrained")
-    grid = figure.add_gridspec(2, 1, height_ratios=[1, 1.6])
-    row(figure, grid[0], pictures)
-    axes = figure.add_subplot(grid[1])
+    figure, axes = pictures_above_axes(pictures, 3.6)
     for name, curve in curves.items():
         axes.semilogy(range(1, len(curve) + 1), curve, label=f"{name} loss, weighted")
     for count in shown:
@@ -257,10 +262,7 @@ def start() -> None:
     }
     alone = stylizer.first(now, noting("from the source"))
     pictures[f"{count} from the source"] = (alone.picture >> 8).astype(np.uint8)
-    figure = plt.figure(figsize=(8, 3.4), layout="constrained")
-    grid = figure.add_gridspec(2, 1, height_ratios=[1, 1.6])
-    row(figure, grid[0], pictures)
-    axes = figure.add_subplot(grid[1])
+    figure, axes = pictures_above_axes(pictures, 3.4)
     for name, curve in curves.items():
         axes.semilogy(range(1, len(curve) + 1), [value / 1e6 for value in curve], label=name)
     axes.set_yticks(ticks := [3, 5, 10, 20, 50], [str(tick) for tick in ticks])

@@ -136,7 +136,7 @@ class _Walk:
 
 
 @dataclass(slots=True)
-class _Way:
+class _Alike:
     """Variants that differ in nothing but what is done to a finished painting, and so are painted as one."""
 
     variants: dict[int, Variant]
@@ -216,10 +216,10 @@ def preview(
     picked = [*_of_shots(walk, walked), *_of_the_rest(walk, columns - walked, source, info, small, len(paths))]
     height, width = picked[0].frame.rgb.shape[:2]
     told("reading the network")
-    ways: list[_Way] = []
+    ways: list[_Alike] = []
     for several in alike.values():
         own = next(iter(several.values())).settings.model_copy(update={"run": run})
-        ways.append(_Way(several, own, make_stylizer(own, paths, replace(info, width=width, height=height))))
+        ways.append(_Alike(several, own, make_stylizer(own, paths, replace(info, width=width, height=height))))
         ways[-1].stylizer.network = ways[0].stylizer.network  # most of the memory, and all run alike
     painted = _paint(ways, picked, told)
     left_out, picked = len(picked) - len(painted), [picked[number] for number in sorted(painted)]
@@ -297,7 +297,7 @@ def _first_cost(size: tuple[int, int]) -> float:
     return float(sum(height * width for height, width in pyramid(size)))
 
 
-def _paint(ways: Sequence[_Way], picked: Sequence[_Picked], told: Callable[[str], object]) -> dict[int, dict[int, Picture]]:
+def _paint(ways: Sequence[_Alike], picked: Sequence[_Picked], told: Callable[[str], object]) -> dict[int, dict[int, Picture]]:
     """Number of a frame -> row -> picture, of as many frames as there is time for, each of them in every way.
 
     What a frame gets of the time that is left goes by how long the ones before have taken.

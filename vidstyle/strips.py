@@ -17,12 +17,11 @@ from itertools import pairwise
 
 import torch
 
-from vidstyle.errors import UsageError
 from vidstyle.losses import overflow_loss
 from vidstyle.objective import OVERFLOW_WEIGHT, Evaluation, Objective
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.terms import LayerLoss, Rows, Term
-from vidstyle.vgg import VGG19, begins_block, minimum_side
+from vidstyle.vgg import VGG19, begins_block, check_side
 
 __all__ = ["PLAIN", "Fold", "Gathered", "StripwiseObjective", "look_at", "objective_of"]
 
@@ -33,6 +32,9 @@ _LIGHTER = {1: 1, 3: 2, 4: 4, 5: 8}
 
 Visit = Callable[[str, torch.Tensor, Rows], None]
 """Is given a layer, the activations of some of its rows, (1, C, rows, W), and which rows these are; the rows come in order, each once."""
+
+_Found = tuple[str, torch.Tensor, Rows]
+"""What a `Visit` is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,8 @@ class _Walk:
 
     def stages(self, height: int, width: int) -> list[_Stage]:
         """The stages that are gone through in strips, of a picture of this size."""
-        if self._names and min(height, width) < minimum_side(self._layers):
-            raise UsageError(
-                f"a picture of {width}×{height} is too small for the network; its sides need {minimum_side(self._layers)} pixels"
-            )
+        if self._names:
+            check_side(height, width, self._layers)
         found = []
         for blocks in _STAGES:
             names = tuple(name for name in self._names if int(name[4]) in blocks)
@@ -150,16 +150,16 @@ class _Walk:
         """The rows of a strip that reaches beyond the edge of a picture that wraps."""
         return torch.arange(*strip.sees, device=device) % stage.heights[0]
 
-    def through(self, stage: _Stage, strip: _Strip, x: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    def through(self, stage: _Stage, strip: _Strip, x: torch.Tensor) -> tuple[list[_Found], torch.Tensor | None]:
         """The rows that the strip owns of every layer that is looked at, and those that it hands on, from what it looks at."""
-        found = {}
+        found: list[_Found] = []
         given, begins = x.dtype, strip.sees[0]
-        for name, (first, last) in zip(stage.names, strip.owns, strict=True):
+        for name, height, (first, last) in zip(stage.names, stage.heights, strip.owns, strict=True):
             if begins_block(name) and name != stage.names[0]:
                 x, begins = self._network.pooled(x), begins // 2
             x = self._network.layer(name, x, self._wraps)
             if name in self._layers:
-                found[name] = x[:, :, first - begins : last - begins].to(given)
+                found.append((name, x[:, :, first - begins : last - begins].to(given), Rows(first, last, height)))
         if not stage.hands_on:
             return found, None
         first, last = strip.hands_on
@@ -177,9 +177,8 @@ class _Walk:
                 for strip in stage.strips:
                     rows = self.rows_of(stage, strip, handed[-1])
                     found, on = self.through(stage, strip, rows.clamp(0, 1) if len(handed) == 1 else rows)
-                    for name, features in found.items():
-                        number = stage.names.index(name)
-                        visit(name, features, Rows(*strip.owns[number], stage.heights[number]))
+                    for layer, features, owned in found:
+                        visit(layer, features, owned)
                     if on is not None:
                         if parts is None:
                             shape = (1, on.shape[1], stage.strips[-1].hands_on[1], on.shape[3])
@@ -290,9 +289,7 @@ class StripwiseObjective:
             rows = self._walk.rows_of(stage, strip, handed).detach().requires_grad_()
             found, on = self._walk.through(stage, strip, rows.clamp(0, 1) if first else rows)
             outcomes, gradients = [], []
-            for layer, features in found.items():
-                number = stage.names.index(layer)
-                owned = Rows(*strip.owns[number], stage.heights[number])
+            for layer, features, owned in found:
                 for term, slope in zip(self._at[layer], slopes[layer], strict=True):
                     assert isinstance(term.loss, LayerLoss)
                     outcomes.append(term.loss.gather(features, owned, centres[layer]))

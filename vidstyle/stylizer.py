@@ -514,10 +514,9 @@ class Stylizer:
             return []
         s, y = (torch.as_tensor(state[name], device=self.device) for name in ("s", "y"))
         if flow is not None and self.way.half:
-            one_by_one = [partial(warp, pictures[number : number + 1], flow, "bilinear") for number in range(len(s)) for pictures in (s, y)]
-            return _Made([partial(_both, *both) for both in zip(one_by_one[::2], one_by_one[1::2], strict=True)])
+            return _Made([partial(_moved_pair, s[number : number + 1], y[number : number + 1], flow) for number in range(len(s))])
         if flow is not None:
-            s, y = warp(s, flow, "bilinear"), warp(y, flow, "bilinear")
+            s, y = _moved_pair(s, y, flow)
         return [(s[number : number + 1], y[number : number + 1]) for number in range(len(s))]
 
 
@@ -534,8 +533,9 @@ class _Made(Sequence[CurvaturePair]):
         return [make() for make in self._makers[number]] if isinstance(number, slice) else self._makers[number]()
 
 
-def _both(s: Callable[[], torch.Tensor], y: Callable[[], torch.Tensor]) -> CurvaturePair:
-    return s(), y()
+def _moved_pair(s: torch.Tensor, y: torch.Tensor, flow: FlowField) -> CurvaturePair:
+    """Pictures of one pair or of several, (pairs, 3, H, W) each, where their pixels are now."""
+    return warp(s, flow, "bilinear"), warp(y, flow, "bilinear")
 
 
 def pyramid(size: tuple[int, int], multiple: int = 1) -> list[tuple[int, int]]:

@@ -42,6 +42,7 @@ __all__ = [
     "begins_block",
     "bordered",
     "calibration_picture",
+    "check_side",
     "filter_bytes",
     "load_vgg19",
     "minimum_side",
@@ -129,9 +130,7 @@ class VGG19(nn.Module):
         Raises:
             UsageError: the image is smaller than the deepest layer can see (`minimum_side`).
         """
-        if min(image.shape[-2:]) < minimum_side(layers):
-            height, width = image.shape[-2:]
-            raise UsageError(f"a picture of {width}×{height} is too small for the network; its sides need {minimum_side(layers)} pixels")
+        check_side(image.shape[-2], image.shape[-1], layers)
         x = image.contiguous(memory_format=torch.channels_last)  # the layout that oneDNN convolves fastest
         return {"input": image, **self._features(x, VGG_LAYERS, layers, wraps)}
 
@@ -194,6 +193,16 @@ def begins_block(name: str) -> bool:
 def minimum_side(layers: Collection[str]) -> int:
     """Shortest side in pixels that leaves the deepest of `layers` at least one position."""
     return 1 << max((int(name[4]) - 1 for name in layers), default=0)
+
+
+def check_side(height: int, width: int, layers: Collection[str]) -> None:
+    """Whether a picture is large enough for the deepest of `layers`.
+
+    Raises:
+        UsageError: it is smaller than `minimum_side`.
+    """
+    if min(height, width) < minimum_side(layers):
+        raise UsageError(f"a picture of {width}×{height} is too small for the network; its sides need {minimum_side(layers)} pixels")
 
 
 def filter_bytes(height: int, width: int, layers: Collection[str]) -> int:
