@@ -604,7 +604,10 @@ def _way_of(info: MediaInfo, settings: Settings) -> Way:
 
 def _gone_on_with(workspace: Workspace, chosen: Way, info: MediaInfo, settings: Settings) -> Way:
     """The way that the workspace was begun with, so that nothing changes on the way; the chosen one where that does not fit any more."""
-    begun = Way.read(workspace.manner)
+    try:
+        begun = Way.read(workspace.manner)
+    except ValueError:
+        raise WorkspaceError(f"{workspace.directory / 'job.json'}: damaged; run again with --fresh to begin anew") from None
     allowed = allowed_memory(settings)
     if begun == chosen or allowed is None or _needed(info, settings, begun) <= allowed:
         return begun
