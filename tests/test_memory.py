@@ -162,7 +162,7 @@ def test_a_way_that_cannot_be_read_is_told(style: Path, clip: Path, tmp_path: Pa
         stylize(clip, [style], tmp_path / "out", chosen, progress=Recorder(stop_after=1))
     job = workspace_path(tmp_path / "out") / "job.json"
     job.write_text(json.dumps({**json.loads(job.read_text()), "manner": '{"fold": 7}'}))
-    with pytest.raises(WorkspaceError, match="job.json: damaged; run again with --fresh"):
+    with pytest.raises(WorkspaceError, match=r"job\.json: damaged; run again with --fresh"):
         stylize(clip, [style], tmp_path / "out", chosen)
     stylize(clip, [style], tmp_path / "out", chosen, JobOptions(fresh=True))
 
