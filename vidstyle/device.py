@@ -21,6 +21,7 @@ __all__ = ["available_memory", "keep_freed_memory", "machine", "matrix_units", "
 
 _MOST_THREADS = 16
 """A frame that is looked ahead to keeps 150 bytes a pixel in memory."""
+_A_GIBIBYTE = 1 << 30
 
 
 def resolve_device(name: str) -> torch.device:
@@ -97,21 +98,20 @@ def machine() -> dict[str, Any]:
     }
 
 
-def keep_freed_memory(keep: bool = True) -> None:
-    """Has the process keep what its tensors give back, for the next ones, instead of returning it to the system each time; or not.
+def keep_freed_memory(largest: int = _A_GIBIBYTE) -> None:
+    """Has the process keep what tensors of up to `largest` bytes give back, for the next ones; what is larger goes back to the system.
 
-    By default the C library of Linux maps every large tensor afresh, so that each of its pages is faulted in, at every step: a fifth
-    of a step's time. But what is kept has gaps that tensors of other sizes do not fit into: in strips, half as much memory again is taken.
-    Elsewhere nothing is done.
+    By default the C library of Linux maps every large tensor afresh, so that each of its pages is cleared and faulted in, at every step:
+    a fifth of a step's time, in strips a third of it. But what is kept has gaps that tensors of other sizes do not fit into. Elsewhere
+    nothing is done.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            mallopt(parameter, _A_GIBIBYTE if keep else _A_MEBIBYTE)
+        mallopt(_M_MMAP_THRESHOLD, min(largest, _A_GIBIBYTE))
+        mallopt(_M_TRIM_THRESHOLD, _A_GIBIBYTE)
 
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 """From <malloc.h>: bytes from which on a block is mapped by itself, and that lie free at the end before they are returned."""
-_A_GIBIBYTE, _A_MEBIBYTE = 1 << 30, 1 << 20
 
 
 def available_memory(device: torch.device) -> int | None:

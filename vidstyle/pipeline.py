@@ -275,7 +275,7 @@ def stylize(
         stylizer = make_stylizer(settings, style_paths, medium.info, way)
         fingerprint = _fingerprint(source, style_paths, settings)
         workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh, way.text))
-        stylizer.way = _gone_on_with(workspace, way, medium.info, settings)
+        stylizer.work_in(_gone_on_with(workspace, way, medium.info, settings))
         stack.callback(_remove_empty, workspace)
         passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
         told = _Told(progress, passes, on_image, every)
@@ -401,7 +401,7 @@ def _paint(
         for passed in range(2, passes + 1):
             done = sum((passed, index) in at for index in shot.indices)
             began = time.monotonic()
-            for beside in ahead(sweep(shot, flows, passed % 2 == 0, comes_round, done)):
+            for beside in ahead(sweep(shot, flows, passed % 2 == 0, comes_round, done), not stylizer.way.half):
                 own = stored(passed - 1, beside.frame.index)
                 neighbour = None
                 if beside.behind is not None:  # of this pass, but where a loop has come round
@@ -419,7 +419,8 @@ def _paint(
     began = time.monotonic()
     with KeptShot(workspace.directory) as shot:
         threads = spare_threads(stylizer.device)
-        for step in ahead(plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()), threads)):
+        steps = plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()), threads)
+        for step in ahead(steps, not stylizer.way.half):
             frame, guidance = step.frame, step.guidance
             if step.shot_start:
                 passed = time.monotonic()
@@ -439,10 +440,16 @@ def _paint(
             elif temporal.framewise:
                 painted = stylizer.smoothed(frame, step.motions[0], stored(1, frame.index - 1), told.of(frame.index), guidance)
             else:
-                earlier = {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions}
                 closing = None if step.towards_first is None else Closing(step.towards_first[0], newest(0), step.towards_first[1])
                 painted = stylizer.follow(
-                    frame, step.motions, earlier, workspace.state(), told.of(frame.index), guidance, closing, step.answers
+                    frame,
+                    step.motions,
+                    {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions},
+                    workspace.state(),
+                    told.of(frame.index),
+                    guidance,
+                    closing,
+                    step.answers,
                 )
             if not step.shot_start and looked_at(frame):
                 errors = _warping_errors(frame, step.motions[0], painted.picture, stored(1, frame.index - 1))

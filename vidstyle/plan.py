@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -103,6 +103,7 @@ def plan(
             if loop is not None and loop.first is None:
                 loop.first = frame
             answers = tuple(answering(known)) if known and frame.index >= len(painted) else ()
+            known = [*known[:1], *(replace(motion, change=None) for motion in known[1:])]  # of older ones nobody asks for it
             yield Step(frame, tuple(known), guidance, shot_start, towards_first, held, answers)
 
 
@@ -148,8 +149,15 @@ def _with_motions(
             pool.shutdown(cancel_futures=True)
 
 
-def ahead(items: Generator[Item]) -> Iterator[Item]:
-    """The same items in the same order, the next of which is worked out in a thread of its own while the caller is busy with one."""
+def ahead(items: Generator[Item], one: bool = True) -> Iterator[Item]:
+    """The same items in the same order, the next of which is worked out in a thread of its own while the caller is busy with one.
+
+    Where memory is short, not `one`: then only when it is asked for.
+    """
+    if not one:
+        with closing(items):
+            yield from items
+        return
     end = object()
     with closing(items), ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, end)
