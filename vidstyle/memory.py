@@ -36,6 +36,8 @@ _A_STRIP_PIXEL = 1100.0
 """Memory a pixel of a strip."""
 _A_NETWORK = 80e6
 """Memory of the network once more, without those filters."""
+_A_STRIP_PIXEL_BESIDE = 2800.0
+"""Memory a pixel of a strip that a further CPU device has in work, whose thread keeps gaps of its own as well; fitted to three trials."""
 _A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
 _A_FILM_PIXEL = 600.0
@@ -115,7 +117,6 @@ def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOL
 
     Of several GPUs they are those of the first, which has the picture and what L-BFGS remembers; the others have the network and a strip.
     """
-    here = max(settings.run.devices.count("cpu"), 1)  # networks in one memory, each with a strip
     whole_from = way.fold.whole_from
     a_pixel, gaps = (_A_PIXEL_IN_HALF, _GAPS_IN_HALF) if way.half else (_A_PIXEL[whole_from], _GAPS[whole_from])
     if settings.optimize.optimizer == "lbfgs":
@@ -129,13 +130,16 @@ def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOL
     if settings.style_layers:
         of_style = _A_STYLE_PIXEL.get(settings.style.loss, _A_STYLE_PIXEL_ELSE) if whole_from == 1 else _A_STYLE_PIXEL_IN_STRIPS
         a_pixel = max(a_pixel, max(settings.style.scale) ** 2 * of_style)
-    strip = 0.0 if whole_from == 1 else _A_STRIP_PIXEL * min(way.fold.pixels, math.ceil(height * width / way.fold.shares))
+    strip = 0 if whole_from == 1 else min(way.fold.pixels, math.ceil(height * width / way.fold.shares))
+    gaps, filters = min(gaps, height * width * _A_GAP_PIXEL), filter_bytes(height, width, settings.layers)
+    others = max(min(settings.run.devices.count("cpu"), way.fold.shares) - 1, 0)  # devices with a network and a strip in the same memory
     return round(
         _RESIDENT
-        + (here - 1) * _A_NETWORK
-        + here * (filter_bytes(height, width, settings.layers) + strip)
+        + filters
         + height * width * a_pixel
-        + min(gaps, height * width * _A_GAP_PIXEL)
+        + gaps
+        + _A_STRIP_PIXEL * strip
+        + others * (_A_NETWORK + filters + gaps + _A_STRIP_PIXEL_BESIDE * strip)
     )
 
 
