@@ -27,7 +27,7 @@ import torch
 from vidstyle import __version__
 from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
-from vidstyle.device import matrix_units, resolve_device, spare_threads
+from vidstyle.device import matrix_units, resolve_devices, spare_threads
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
@@ -270,7 +270,7 @@ def stylize(
         check_output(output, kind, settings.encode, options.overwrite, medium.info)
         _tell_what_does_nothing(settings, medium.info.kind, style_paths)
         # For the whole job: RAFT computes in a thread ahead, and would round or not by whether a step happened to be under way.
-        stack.enter_context(matrix_units(settings.run.precision, resolve_device(settings.run.device)))
+        stack.enter_context(matrix_units(settings.run.precision, resolve_devices(settings.run.devices)[0]))
         guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, flows))
         stylizer = make_stylizer(settings, style_paths, medium.info, way)
         fingerprint = _fingerprint(source, style_paths, settings)
@@ -571,7 +571,7 @@ def flows_of(settings: Settings) -> Flows:
         UsageError: there is no such estimator, or it cannot be had.
     """
     weights = settings.flow.weights
-    device = resolve_device(settings.run.device)
+    device = resolve_devices(settings.run.devices)[0]
     return make_flows(settings.flow.estimator, None if weights is None else Path(weights), str(device), 1 + spare_threads(device))
 
 
@@ -761,7 +761,7 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
         ("--least-gain", "with --optimizer adam",
          settings.optimize.least_gain != default.optimize.least_gain and settings.optimize.optimizer == "adam"),
         ("--precision tf32", "without a CUDA device",
-         settings.run.precision == "tf32" and resolve_device(settings.run.device).type != "cuda"),
+         settings.run.precision == "tf32" and resolve_devices(settings.run.devices)[0].type != "cuda"),
         ("--averaging", "without --optimizer adam", settings.optimize.averaging > 0 and settings.optimize.optimizer != "adam"),
     ]  # fmt: skip
     for flag, when, does_nothing in idle:

@@ -14,6 +14,7 @@ Dosovitskiy & Brox 2016, arXiv 1604.08610). Beyond the paper:
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ import torch
 from torch.nn import functional
 
 from vidstyle.color import preserve_linear
-from vidstyle.device import keep_freed_memory, matrix_units, network_format, resolve_device
+from vidstyle.device import keep_freed_memory, matrix_units, network_format, resolve_devices
 from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_detail, warp
 from vidstyle.frames import FlowField, Frame
@@ -39,6 +40,7 @@ from vidstyle.passes import Beside
 from vidstyle.pixels import from_tensor, resized, to_plane, to_tensor
 from vidstyle.recording import Recorder, graphs
 from vidstyle.settings import TILE, Settings
+from vidstyle.spread import Spread
 from vidstyle.strips import PLAIN, Fold, objective_of
 from vidstyle.targets import content_targets, style_statistics
 from vidstyle.terms import Reference, Region, StyleTargets, blended, build_terms
@@ -186,7 +188,7 @@ class Stylizer:
         check_size(settings, size)
         self.settings = settings
         self.size = size
-        self.device = resolve_device(settings.run.device)
+        self.device, *others = resolve_devices(settings.run.devices)
         self.work_in(way)
         # The first Fourier transform of a process came out other by a rounding, one time in twenty, where another thread computed (MKL).
         fade_detail(torch.zeros(1, 3, 8, 8, device=self.device))
@@ -201,7 +203,9 @@ class Stylizer:
         if detail is not None and not set(settings.style.detail_layers) & set(settings.style_layers):
             raise UsageError(f"--detail-layers {' '.join(settings.style.detail_layers)}: none of them is a style layer; see --style-layers")
         self.network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device, network_format(settings.run.precision))
-        self._recorder = Recorder(graphs(self.device)) if self.device.type == "cuda" else None
+        # What is painted at once, small pictures and coarse ones, the first device does alone.
+        self._spread = Spread([self.network, *(copy.deepcopy(self.network).to(device) for device in others[: way.fold.shares - 1])])
+        self._recorder = Recorder(graphs(self.device)) if self.device.type == "cuda" and not others else None
         self._colors: Picture | None = None
         self._statistics: dict[tuple[tuple[int, int], int], list[StyleTargets]] = {}
         self._targets: dict[tuple[tuple[int, int], tuple[float, ...]], StyleTargets] = {}
@@ -464,7 +468,8 @@ class Stylizer:
             for scale in scales:
                 factor = scale * math.sqrt(size[0] * size[1] / (height * width))
                 new = max(round(height * factor), shortest), max(round(width * factor), shortest)
-                found.append(style_statistics(self.network, to_tensor(resized(picture, new), self.device), self.settings, self.way.fold))
+                at_size = to_tensor(resized(picture, new), self.device)
+                found.append(style_statistics(self.network, at_size, self.settings, self.way.fold, self._spread))
             self._statistics[size, number] = found
         return self._statistics[size, number]
 
@@ -505,7 +510,7 @@ class Stylizer:
             fold = self._fold(work.size)
             terms = build_terms(self.settings, work.content, self._regions(work.size, work.guidance), work.references, work.expected)
             hold = _HOLD if self.device.type == "cpu" else 1
-            objective: ObjectiveFunction = objective_of(self.network, terms, fold, self.settings.run.tileable, hold)
+            objective: ObjectiveFunction = objective_of(self.network, terms, fold, self.settings.run.tileable, hold, self._spread)
             if self._recorder is not None and fold.whole_from == 1:
                 objective = self._recorder(objective, tuple(term.name for term in terms))
             optimize = self.settings.optimize
@@ -538,7 +543,7 @@ class Stylizer:
     def _kept(self, source: torch.Tensor) -> Features:
         """What the content loss keeps of the source, (1, 3, H, W)."""
         with matrix_units(self.settings.run.precision, self.device):
-            return content_targets(self.network, source, self.settings, self._fold((source.shape[-2], source.shape[-1])))
+            return content_targets(self.network, source, self.settings, self._fold((source.shape[-2], source.shape[-1])), self._spread)
 
     def _fold(self, size: tuple[int, int]) -> Fold:
         """How the network is gone through for a picture of `size`: at once where it is so small that nothing is gained."""

@@ -107,7 +107,10 @@ class LayerLoss(ABC):
 
     @abstractmethod
     def gather(self, features: torch.Tensor, rows: Rows, centre: torch.Tensor) -> torch.Tensor:
-        """What some rows of the layer, (1, C, rows, W), contribute; `centre`, (C,), is near the layer's mean, the same for all parts."""
+        """What some rows of the layer, (1, C, rows, W), contribute; `centre`, (C,), is near the layer's mean, the same for all parts.
+
+        Both are on one device, which need not be that of the targets, and what is gathered is there too.
+        """
 
     @abstractmethod
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
@@ -127,7 +130,7 @@ class ContentOf(LayerLoss):
 
     def gather(self, features: torch.Tensor, rows: Rows, centre: torch.Tensor) -> torch.Tensor:
         """Their share of the mean."""
-        return (features - self.target[..., rows.slice, :]).square().sum() / self.target.numel()
+        return (features - self.target[..., rows.slice, :].to(features.device)).square().sum() / self.target.numel()
 
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
         """The sum of the shares, which it is."""
@@ -157,7 +160,7 @@ class StyleOf(LayerLoss):
         if self.loss.sums is None:
             return features
         weights = self.region.at(rows.height, features.shape[-1], features.dtype)
-        return self.loss.sums.gather(features, None if weights is None else weights[..., rows.slice, :], centre)
+        return self.loss.sums.gather(features, None if weights is None else weights[..., rows.slice, :].to(features.device), centre)
 
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
         """The distance of the statistic that the sums make."""
