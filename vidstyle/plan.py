@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -124,7 +125,7 @@ def _with_motions(
     frames: Iterable[Frame], flows: Flows, references: Sequence[int], first: int, threads: int
 ) -> Generator[tuple[Frame, list[Motion]]]:
     """The frames of a shot in order, each with its motions to earlier ones of it, from the frame `first` of the film on."""
-    earlier: deque[Frame] = deque(maxlen=max(references))
+    earlier = _Earlier(max(references))
     coming: deque[tuple[Frame, list[Callable[[], Motion]]]] = deque()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if threads else None
 
@@ -147,6 +148,31 @@ def _with_motions(
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
+
+
+class _Earlier(Sequence[Frame]):
+    """The last so many frames of a shot; large ones packed without loss, as the oldest that is looked up may lie 40 frames back."""
+
+    def __init__(self, count: int) -> None:
+        self._kept: deque[tuple[Frame, npt.NDArray[np.uint8] | None]] = deque(maxlen=count)
+
+    def append(self, frame: Frame) -> None:
+        packed = None
+        if frame.rgb.size > _LARGE:
+            _, packed = cv2.imencode(".png", frame.rgb, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        self._kept.append((replace(frame, rgb=frame.rgb if packed is None else _NOTHING, deep=None), packed))
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, position: Any) -> Any:
+        frame, packed = self._kept[position]
+        return frame if packed is None else replace(frame, rgb=np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), dtype=np.uint8))
+
+
+_LARGE = 3 << 21
+"""Numbers of a picture from which on it is packed: two megapixels. It takes a fifth of a second, and such a frame minutes."""
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
 
 
 def ahead(items: Generator[Item], one: bool = True) -> Iterator[Item]:
