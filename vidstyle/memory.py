@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from bisect import bisect_right
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -35,10 +34,6 @@ _A_GAP_PIXEL = 650.0
 """The same a pixel, of small pictures."""
 _A_STRIP_PIXEL = 1100.0
 """Memory a pixel of a strip."""
-_LARGEST_OF_A_STRIP = 512
-"""Bytes a pixel of the largest tensor of a strip, with what it reaches into its neighbours."""
-_SMALL = 12 << 20
-"""Bytes of the largest tensor that is made over and over within a layer (`winograd`)."""
 _A_NETWORK = 80e6
 """Memory of the network once more, without those filters."""
 _A_STRIP_PIXEL_BESIDE = 2800.0
@@ -73,8 +68,6 @@ class Way:
     """Pairs that L-BFGS remembers at most; None: as many as the settings say."""
     half: bool = False
     """Whether it keeps them in half precision."""
-    gives_back: bool = False
-    """Whether what a strip frees goes back to the system at once: slower, and without the gaps that are left otherwise."""
 
     def pairs(self, settings: Settings) -> int:
         """How many pairs L-BFGS remembers."""
@@ -83,13 +76,6 @@ class Way:
     def carried(self, settings: Settings) -> int:
         """How many of them go along to the next frame."""
         return min(settings.optimize.carried, HANDED_ON_IN_HALF) if self.half else settings.optimize.carried
-
-    @property
-    def made_over_and_over(self) -> int:
-        """Bytes up to which tensors are kept when they are freed, to be used again: in strips those of a strip, not whole pictures."""
-        if self.fold.whole_from == 1:
-            return sys.maxsize
-        return _SMALL if self.gives_back else _LARGEST_OF_A_STRIP * self.fold.pixels
 
     @property
     def text(self) -> str:

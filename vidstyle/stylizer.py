@@ -213,8 +213,8 @@ class Stylizer:
     def work_in(self, way: Way) -> None:
         """Says how frames are worked on from here on."""
         self.way = way
-        if self.device.type == "cpu":
-            keep_freed_memory(way.made_over_and_over)
+        if self.device.type == "cpu" and (way.half or way.fold.whole_from == 1):
+            keep_freed_memory(not way.half)
 
     def begin_shot(self, frame: Frame) -> None:
         """Says which frame a shot begins with; `first` does so itself. Only `--recolor-style` wants to know."""
