@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from types import EllipsisType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 __all__ = ["Rectangle"]
 
 
@@ -30,10 +33,23 @@ class Rectangle:
         """Some rows, from end to end."""
         return cls(first, last, 0, width, height, width)
 
+    @classmethod
+    def bounding(cls, mask: npt.NDArray[np.bool_]) -> Self | None:
+        """The smallest one that has all that is true of a mask, (H, W); None where nothing is."""
+        (rows,), (columns,) = np.nonzero(mask.any(axis=1)), np.nonzero(mask.any(axis=0))
+        if not len(rows):
+            return None
+        return cls(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1, *mask.shape)
+
     @property
     def index(self) -> tuple[EllipsisType, slice, slice]:
         """For indexing what is of `height` × `width` positions."""
         return ..., slice(self.top, self.bottom), slice(self.left, self.right)
+
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """How much lies left, right, above and below of it, in the order that torch's `pad` has them; negative where it reaches beyond."""
+        return self.left, self.width - self.right, self.top, self.height - self.bottom
 
     @property
     def positions(self) -> int:

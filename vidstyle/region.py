@@ -23,10 +23,14 @@ from vidstyle.strips import PLAIN, Fold, look_at
 from vidstyle.terms import LayerLoss, Term
 from vidstyle.vgg import CHANNELS, VGG19, Features, begins_block
 
-__all__ = ["Held", "RegionObjective", "share_of_work"]
+__all__ = ["CropObjective", "Surroundings", "pays", "share_of_work"]
+
+_PAYS = {1: 0.8, 3: 0.3, 4: 0.15, 5: 0.05, 6: 0.05}
+"""Share of the work up to which a crop is worked on by itself, by the block from which on the fold has everything at once. Above the first
+no less time would be taken; with the others the crop, which is worked on at once, would take more memory."""
 
 
-class Held:
+class Surroundings:
     """What lies around a rectangle and stays as it is."""
 
     def __init__(self, place: torch.Tensor, inside: Rectangle) -> None:
@@ -37,7 +41,7 @@ class Held:
         """
         self._rim = place.clone(memory_format=torch.preserve_format)
         self._rim[inside.overlap(Rectangle.whole(inside.height, inside.width)).index] = 0
-        self._sides = inside.left, inside.width - inside.right, inside.top, inside.height - inside.bottom
+        self._sides = inside.sides
 
     def around(self, x: torch.Tensor) -> torch.Tensor:
         """The place with `x`, (1, C, rows, columns), where the rectangle is."""
@@ -82,6 +86,11 @@ def share_of_work(crop: Rectangle, layers: Collection[str]) -> float:
     return part / total if total else 0.0
 
 
+def pays(crop: Rectangle, layers: Collection[str], fold: Fold) -> bool:
+    """Whether the objective of the crop alone takes less than that of the picture so folded, and no more memory."""
+    return share_of_work(crop, layers) <= _PAYS[fold.whole_from]
+
+
 class _OfPart:
     """A loss of a layer as a function of the rectangle that can change; the rest is gathered beforehand."""
 
@@ -89,7 +98,7 @@ class _OfPart:
         self._loss, self._part = loss, part
         self._fixed: torch.Tensor | None = None
         self._whole: torch.Tensor | None = None
-        self._held: Held | None = None
+        self._surroundings: Surroundings | None = None
         self._centre = torch.zeros(())
 
     def look(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> None:
@@ -107,19 +116,19 @@ class _OfPart:
     def ready(self) -> None:
         """Says that all parts were looked at."""
         if self._whole is not None:
-            self._held, self._whole = Held(self._whole, self._part), None
+            self._surroundings, self._whole = Surroundings(self._whole, self._part), None
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """The loss, a scalar, of the whole layer with `features`, (1, C, rows, columns), where it can change."""
-        if self._held is not None:
-            gathered = self._held.around(features)
+        if self._surroundings is not None:
+            gathered = self._surroundings.around(features)
         else:
             gathered = self._loss.gather(features, self._part, self._centre)
             gathered = gathered if self._fixed is None else self._fixed + gathered
         return self._loss.finish(gathered, self._part.height, self._part.width, self._centre)
 
 
-class RegionObjective(Objective):
+class CropObjective(Objective):
     """`Objective` as a function of a crop: the same values as for the whole picture, and the gradient for the crop.
 
     With `hold`, whether the deepest layer has hardly a say is asked of what the crop can change.
@@ -141,8 +150,8 @@ class RegionObjective(Objective):
         """
         terms = [term for term in terms if term.weight > 0]
         self._windows = _windows(crop, {term.layer for term in terms})
-        self._picture = Held(picture, crop)
-        self._rims: dict[str, Held] = {}
+        self._picture = Surroundings(picture, crop)
+        self._rims: dict[str, Surroundings] = {}
         super().__init__(network, self._prepared(network, terms, picture, fold), hold=hold)
 
     def _prepared(self, network: VGG19, terms: Sequence[Term], picture: torch.Tensor, fold: Fold) -> list[Term]:
@@ -180,7 +189,7 @@ class RegionObjective(Objective):
         look_at(network, clamped, list(changes), fold, look)
         for layer, place in places.items():
             window = following[layer]
-            self._rims[window.name] = Held(place, window.before.within(window.sees))
+            self._rims[window.name] = Surroundings(place, window.before.within(window.sees))
         for of_layer in losses.values():
             for loss in of_layer:
                 loss.ready()

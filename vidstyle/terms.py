@@ -92,7 +92,7 @@ class LayerLoss(ABC):
 
     @abstractmethod
     def gather(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> torch.Tensor:
-        """What a part of the layer, (1, C, rows, columns), contributes; `centre`, (C,), is near the layer's mean, the same for all parts."""
+        """What a part of the layer, (1, C, rows, columns), contributes; `centre`, (C,), is near the layer's mean, always the same."""
 
     @abstractmethod
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
