@@ -6,9 +6,9 @@
 terms of a frame that follows. All take turns in every round; the ratio is the median of those of the rounds. `going_through` is what
 it takes to go through the network once for what is held, in steps of the whole.
 
-`job`: a photograph, and a small disc that flies over it; or frames of a clip. The command paints it with crops and without, in processes of their own; the
-ratio is of the medians of the frames that follow, with all that belongs to them. `levels` is what the two films differ by, on the
-mean and at most.
+`job`: a photograph, and a small disc that flies over it; or frames of a clip. The command paints it with crops and without, in processes
+of their own; the ratio is of the medians of the frames that follow, with all that belongs to them. `levels` is what the two films differ
+by, on the mean and at most.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def measure_steps(size: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def film(directory: Path, size: int, frames: int, clip: Path | None, first: int) -> Path:
-    """Frames of a clip from the given one on; without, a photograph with a disc of a twentieth of its height that moves two pixels a frame."""
+    """Frames of a clip from the given one on; without one, a photograph and a disc that moves two pixels a frame."""
     directory.mkdir()
     if clip is not None:
         for frame in frames_of(clip, size)[first : first + frames]:
@@ -143,8 +143,11 @@ def measure_job(options: argparse.Namespace, flags: Sequence[str]) -> list[dict[
     rows = []
     for way, runs in found.items():
         figures = {name: round(float(np.median([run[name] for run in runs])), 2) for name in ("a_frame", "seconds", "steps", "peak")}
-        rows.append({"what": "job", "clip": options.clip.name if options.clip else "disc", "first": options.first, "size": f"{size}×{size * 9 // 16}", "way": way, "frames": frames, "flags": list(flags), **figures,
-                     "objective": round(runs[0]["objective"])})  # fmt: skip
+        rows.append(
+            {"what": "job", "clip": options.clip.name if options.clip else "disc", "first": options.first,
+             "size": "{1}×{0}".format(*judge.size), "way": way, "frames": frames, "flags": list(flags),
+             **figures, "objective": round(runs[0]["objective"])}
+        )  # fmt: skip
     rows[0] |= {"ratio": round(float(np.median(ratios)), 3), "levels": [round(float(off.mean()), 3), float(off.max())]}
     return rows
 
