@@ -216,7 +216,9 @@ class CropObjective(Objective):
             x = self._rims[window.name].around(x)
             if begins_block(window.name):
                 x = self._network.pooled(x)
-            x = self._network.layer(window.name, x)[window.changes.within(window.makes).index]
+            x = self._network.layer(window.name, x)
+            # cut by `pad`, whose gradient, unlike that of an index, stays in the layout that convolutions want: a third less time
+            x = functional.pad(x, [-cut for cut in window.changes.within(window.makes).sides])
             if window.name in layers:
                 features[window.name] = x.to(given)
         return features
