@@ -115,6 +115,10 @@ class Objective:
         features: Features = self._network(variable.clamp(0, 1), layers, self._wraps)
         return features
 
+    def _deeper(self, activations: torch.Tensor, before: str, deepest: str) -> Features:
+        """Those of the deepest layer, from those of the one that is looked at next before it."""
+        return self._network.deeper(activations, before, [deepest], self._wraps)
+
     def _beyond(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """The term of what cannot be saved, if this is a function of the picture."""
         return {} if self._block > 1 else {"overflow": OVERFLOW_WEIGHT * overflow_loss(image)}
@@ -147,7 +151,7 @@ class Objective:
 
     def _slope_at(self, activations: torch.Tensor, before: str, deepest: str) -> _Slope:
         variable = activations.requires_grad_()
-        features = self._network.deeper(variable, before, [deepest], self._wraps)
+        features = self._deeper(variable, before, deepest)
         values = _sums((term for term in self._terms if term.layer == deepest), features)
         gradients = {name: torch.autograd.grad(value, variable, retain_graph=True)[0] for name, value in values.items()}
         return _Slope(activations.detach(), {name: value.detach() for name, value in values.items()}, gradients)

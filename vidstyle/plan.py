@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -25,6 +24,7 @@ from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media.base import Source
 from vidstyle.motion import CLOSES, Motion, answering, at_rest
+from vidstyle.pixels import pack, unpack
 from vidstyle.settings import TemporalSettings
 from vidstyle.shots import split_shots
 from vidstyle.stillness import Held
@@ -157,9 +157,7 @@ class _Earlier(Sequence[Frame]):
         self._kept: deque[tuple[Frame, npt.NDArray[np.uint8] | None]] = deque(maxlen=count)
 
     def append(self, frame: Frame) -> None:
-        packed = None
-        if frame.rgb.size > _LARGE:
-            _, packed = cv2.imencode(".png", frame.rgb, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        packed = pack(frame.rgb) if frame.rgb.size > _LARGE else None
         self._kept.append((replace(frame, rgb=frame.rgb if packed is None else _NOTHING, deep=None), packed))
 
     def __len__(self) -> int:
@@ -167,7 +165,7 @@ class _Earlier(Sequence[Frame]):
 
     def __getitem__(self, position: Any) -> Any:
         frame, packed = self._kept[position]
-        return frame if packed is None else replace(frame, rgb=np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), dtype=np.uint8))
+        return frame if packed is None else replace(frame, rgb=unpack(packed))
 
 
 _LARGE = 3 << 21

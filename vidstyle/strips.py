@@ -19,9 +19,10 @@ import torch
 
 from vidstyle.losses import overflow_loss
 from vidstyle.objective import OVERFLOW_WEIGHT, Evaluation, Objective
+from vidstyle.rectangle import Rectangle
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.spread import Spread
-from vidstyle.terms import LayerLoss, Rows, Term
+from vidstyle.terms import LayerLoss, Term
 from vidstyle.vgg import VGG19, begins_block, check_side
 
 __all__ = ["PLAIN", "Fold", "Gathered", "StripwiseObjective", "look_at", "objective_of"]
@@ -31,13 +32,13 @@ _STAGES = ((1, 2), (3,), (4,), (5,))
 _LIGHTER = {1: 1, 3: 2, 4: 4, 5: 8}
 """How many times the picture's pixels a strip may have, for the same memory, by the first block of the stage."""
 
-Visit = Callable[[str, torch.Tensor, Rows], None]
-"""Is given a layer, the activations of some of its rows, (1, C, rows, W), and which rows these are; the rows come in order, each once.
+Visit = Callable[[str, torch.Tensor, Rectangle], None]
+"""Is given a layer, the activations of some of its rows, (1, C, rows, W), and which they are; the rows come in order, each once.
 
 The first are on the picture's device, others may be on another one.
 """
 
-_Found = tuple[str, torch.Tensor, Rows]
+_Found = tuple[str, torch.Tensor, Rectangle]
 """What a `Visit` is given."""
 
 
@@ -166,7 +167,7 @@ class _Walk:
                 x, begins = network.pooled(x), begins // 2
             x = network.layer(name, x, self._wraps)
             if name in self._layers:
-                found.append((name, x[:, :, first - begins : last - begins].to(given), Rows(first, last, height)))
+                found.append((name, x[:, :, first - begins : last - begins].to(given), Rectangle.rows(first, last, height, x.shape[-1])))
         if not stage.hands_on:
             return found, None
         first, last = strip.hands_on
@@ -217,12 +218,12 @@ class Gathered:
         self.sizes: dict[str, tuple[int, int]] = {}
         """Of each layer, (height, width)."""
 
-    def visit(self, layer: str, features: torch.Tensor, rows: Rows) -> None:
+    def visit(self, layer: str, features: torch.Tensor, rows: Rectangle) -> None:
         """See `Visit`."""
         if layer not in self.centres:
             self.centres[layer] = features.mean(dim=(0, 2, 3))
         centre = self.centres[layer].to(features.device)
-        self.sizes[layer] = rows.height, features.shape[-1]
+        self.sizes[layer] = rows.height, rows.width
         for loss, parts in zip(self._losses[layer], self._parts[layer], strict=True):
             part = loss.gather(features, rows, centre).to(self.centres[layer].device)
             if loss.adds and parts:
@@ -313,7 +314,7 @@ class StripwiseObjective:
                 for term, slope in zip(self._at[layer], slopes[layer], strict=True):
                     assert isinstance(term.loss, LayerLoss)
                     outcomes.append(term.loss.gather(features, owned, centres[layer].to(device)))
-                    gradients.append((slope if term.loss.adds else slope[:, :, owned.slice]).to(device))
+                    gradients.append((slope if term.loss.adds else slope[owned.index]).to(device))
             if on is not None and behind is not None:
                 outcomes.append(on)
                 gradients.append(behind[:, :, slice(*strip.hands_on)].to(device))
@@ -357,7 +358,7 @@ def look_at(
             behind = [name for name in layers if name in VGG_LAYERS and int(name[4]) >= fold.whole_from]
             features = network.entered(fold.whole_from, handed[-1], behind, wraps) if fold.whole_from > 1 else network(image, behind, wraps)
             for name in behind:
-                visit(name, features[name], Rows(0, features[name].shape[-2], features[name].shape[-2]))
+                visit(name, features[name], Rectangle.whole(features[name].shape[-2], features[name].shape[-1]))
 
 
 def objective_of(

@@ -39,6 +39,8 @@ from vidstyle.optimize import HANDED_ON, OPTIMIZERS, STOP_WINDOW, CurvaturePair,
 from vidstyle.passes import Beside
 from vidstyle.pixels import from_tensor, resized, to_plane, to_tensor
 from vidstyle.recording import Recorder, graphs
+from vidstyle.rectangle import Rectangle
+from vidstyle.region import CropObjective, Surroundings, pays
 from vidstyle.settings import TILE, Settings
 from vidstyle.spread import Spread
 from vidstyle.strips import PLAIN, Fold, objective_of
@@ -510,13 +512,22 @@ class Stylizer:
             fold = self._fold(work.size)
             terms = build_terms(self.settings, work.content, self._regions(work.size, work.guidance), work.references, work.expected)
             hold = _HOLD if self.device.type == "cpu" else 1
-            objective: ObjectiveFunction = objective_of(self.network, terms, fold, self.settings.run.tileable, hold, self._spread)
-            if self._recorder is not None and fold.whole_from == 1:
-                objective = self._recorder(objective, tuple(term.name for term in terms))
-            optimize = self.settings.optimize
+            optimize, part = self.settings.optimize, self._part(work, fold)
+            objective: ObjectiveFunction
+            if part is not None:
+                objective = CropObjective(self.network, terms, beginning.image, part, fold, hold)
+            else:
+                objective = objective_of(self.network, terms, fold, self.settings.run.tileable, hold, self._spread)
+                if self._recorder is not None and fold.whole_from == 1:
+                    objective = self._recorder(objective, tuple(term.name for term in terms))
             within, placed = objective, None
             if work.rest is not None:
-                within, placed = _restrained(objective, beginning.image, 1 - to_plane(work.rest, self.device))
+                within, begin, placed = _restrained(objective, beginning.image, 1 - to_plane(work.rest, self.device), part)
+                pairs = beginning.give_pairs()
+                if part is not None:
+                    pairs = [(s[part.index].contiguous(), y[part.index].contiguous()) for s, y in pairs]
+                beginning = _Beginning(begin, pairs)
+                del begin, pairs
 
             def seen(step: int, report: LossReport, x: torch.Tensor) -> None:
                 if on_step is not None:
@@ -538,7 +549,21 @@ class Stylizer:
                 )
             except NumericalError as error:
                 raise NumericalError(f"frame {work.frame.index}: {error}") from None
-        return result if placed is None else replace(result, image=placed(result.image))
+        if placed is None:
+            return result
+        learned = result.pairs
+        if part is not None:
+            carried = self.way.carried(self.settings)
+            last = learned[-carried:] if carried else ()  # the others would only take room: they are the size of the picture from here on
+            learned = tuple((functional.pad(s, part.sides), functional.pad(y, part.sides)) for s, y in last)
+        return replace(result, image=placed(result.image), pairs=learned)
+
+    def _part(self, work: _Work, fold: Fold) -> Rectangle | None:
+        """What of the picture can change, where that is something, and to look at it alone takes less time; None: look at all of it."""
+        if work.rest is None or self._recorder is not None or self.settings.run.tileable:
+            return None
+        part = Rectangle.bounding(work.rest < 1)
+        return part if part is not None and pays(part, self._layers, fold) else None
 
     def _kept(self, source: torch.Tensor) -> Features:
         """What the content loss keeps of the source, (1, 3, H, W)."""
@@ -634,21 +659,28 @@ def enlarged_pair(pair: CurvaturePair, size: tuple[int, int], wraps: bool = Fals
 
 
 def _restrained(
-    objective: ObjectiveFunction, start: torch.Tensor, freedom: torch.Tensor
-) -> tuple[ObjectiveFunction, Callable[[torch.Tensor], torch.Tensor]]:
-    """The objective as a function of z, and the picture start + freedom · (z − start) that z stands for.
+    objective: ObjectiveFunction, start: torch.Tensor, freedom: torch.Tensor, part: Rectangle | None
+) -> tuple[ObjectiveFunction, torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
+    """The objective as a function of z, where z starts, and the picture start + freedom · (z − start) that z stands for.
 
-    Where the freedom is 0 there is no gradient, and the optimiser need not know of it.
+    Where the freedom is 0 there is no gradient, and the optimiser need not know of it. If there is none outside a `part`, z and what the
+    objective is a function of are that part alone.
     """
+    begin = start
+    if part is not None:
+        begin, freedom = start[part.index].contiguous(), freedom[part.index]
 
-    def placed(z: torch.Tensor) -> torch.Tensor:
-        return start + freedom * (z - start)
+    def moved(z: torch.Tensor) -> torch.Tensor:
+        return begin + freedom * (z - begin)
 
     def within(z: torch.Tensor) -> Evaluation:
-        evaluation = objective(placed(z))
+        evaluation = objective(moved(z))
         return replace(evaluation, gradient=freedom * evaluation.gradient)
 
-    return within, placed
+    if part is None:
+        return within, begin, moved
+    surroundings = Surroundings(start, part)
+    return within, begin, lambda z: surroundings.around(moved(z))
 
 
 def _check_layer_weights(settings: Settings) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from vidstyle.losses import StyleLoss
+from vidstyle.rectangle import Rectangle
 from vidstyle.settings import Settings
 from vidstyle.spread import Spread
 from vidstyle.strips import PLAIN, Fold, Gathered, look_at
-from vidstyle.terms import LayerLoss, Rows, StyleTargets, blended, style_losses
+from vidstyle.terms import LayerLoss, StyleTargets, blended, style_losses
 from vidstyle.vgg import VGG19, Features
 
 __all__ = ["content_targets", "style_statistics", "style_targets"]
@@ -21,13 +22,13 @@ def content_targets(network: VGG19, source: torch.Tensor, settings: Settings, fo
     """What the content loss keeps of the source, (1, 3, H, W) RGB in [0, 1]; nothing where its weight is 0. `spread`: see `look_at`."""
     kept: Features = {}
 
-    def keep(layer: str, features: torch.Tensor, rows: Rows) -> None:
+    def keep(layer: str, features: torch.Tensor, where: Rectangle) -> None:
         if layer not in kept:
             kept[layer] = torch.empty(
-                (1, features.shape[1], rows.height, features.shape[3]),
+                (1, features.shape[1], where.height, where.width),
                 dtype=features.dtype, device=features.device, memory_format=torch.channels_last,
             )  # fmt: skip
-        kept[layer][:, :, rows.slice] = features
+        kept[layer][where.index] = features
 
     layers = settings.content.layers if settings.content.weight > 0 else ()
     look_at(network, source, layers, fold, keep, settings.run.tileable, spread)
@@ -71,7 +72,7 @@ class _StatisticOf(LayerLoss):
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         return self.loss.statistics(features)
 
-    def gather(self, features: torch.Tensor, rows: Rows, centre: torch.Tensor) -> torch.Tensor:
+    def gather(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> torch.Tensor:
         return features if self.loss.sums is None else self.loss.sums.gather(features, None, centre)
 
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:

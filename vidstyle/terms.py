@@ -1,8 +1,8 @@
 """What the objective is a sum of: the terms of one frame, each a loss of one layer's activations or of the picture.
 
-A loss of a layer can be worked out from all of the activations at once, or gathered from rows at a time: what is gathered of parts
-is added, and the loss is a function of the sum (`strips` uses that). Losses that need to see all positions at once have their
-rows laid one below the other instead.
+A loss of a layer can be worked out from all of the activations at once, or gathered from rectangles of positions: what is gathered of parts
+is added, and the loss is a function of the sum (`strips` and `region` use that). Losses that need to see all positions at once have the
+parts put together instead.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 from vidstyle.losses import STYLE_LOSSES, StyleLoss, content_loss, drift_loss, temporal_loss, total_variation
+from vidstyle.rectangle import Rectangle
 from vidstyle.settings import Settings
 from vidstyle.vgg import Features
 
@@ -24,7 +25,6 @@ __all__ = [
     "LayerLoss",
     "Reference",
     "Region",
-    "Rows",
     "StyleOf",
     "StyleTargets",
     "Term",
@@ -80,41 +80,26 @@ class Reference:
             raise ValueError(f"the trust of a reference is (1, 1, H, W), got {self.trust.shape = } for {self.warped.shape = }")
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Some rows of a layer that has `height` of them."""
-
-    first: int
-    last: int
-    """One past the last."""
-    height: int
-
-    @property
-    def slice(self) -> slice:
-        """For indexing."""
-        return slice(self.first, self.last)
-
-
 class LayerLoss(ABC):
     """A loss of the activations of one layer."""
 
     adds: bool
-    """Whether what is gathered of parts is added; otherwise it is laid one below the other."""
+    """Whether what is gathered of parts is added; otherwise it is the activations, which are put together."""
 
     @abstractmethod
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """The loss, a scalar, of all of the layer, (1, C, H, W)."""
 
     @abstractmethod
-    def gather(self, features: torch.Tensor, rows: Rows, centre: torch.Tensor) -> torch.Tensor:
-        """What some rows of the layer, (1, C, rows, W), contribute; `centre`, (C,), is near the layer's mean, the same for all parts.
+    def gather(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> torch.Tensor:
+        """What a part of the layer, (1, C, rows, columns), contributes; `centre`, (C,), is near the layer's mean, always the same.
 
         Both are on one device, which need not be that of the targets, and what is gathered is there too.
         """
 
     @abstractmethod
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
-        """The loss out of what all rows of a layer of this size have contributed."""
+        """The loss out of what all parts of a layer of this size have contributed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +113,9 @@ class ContentOf(LayerLoss):
         """The mean squared difference."""
         return content_loss(features, self.target)
 
-    def gather(self, features: torch.Tensor, rows: Rows, centre: torch.Tensor) -> torch.Tensor:
+    def gather(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> torch.Tensor:
         """Their share of the mean."""
-        return (features - self.target[..., rows.slice, :].to(features.device)).square().sum() / self.target.numel()
+        return (features - self.target[where.index].to(features.device)).square().sum() / self.target.numel()
 
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
         """The sum of the shares, which it is."""
@@ -155,12 +140,12 @@ class StyleOf(LayerLoss):
         weights = self.region.at(features.shape[-2], features.shape[-1], features.dtype)
         return self.region.area * self.loss.distance(self.loss.statistics(features, weights), self.target)
 
-    def gather(self, features: torch.Tensor, rows: Rows, centre: torch.Tensor) -> torch.Tensor:
+    def gather(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> torch.Tensor:
         """The statistic's sums; the activations themselves where it has none."""
         if self.loss.sums is None:
             return features
-        weights = self.region.at(rows.height, features.shape[-1], features.dtype)
-        return self.loss.sums.gather(features, None if weights is None else weights[..., rows.slice, :].to(features.device), centre)
+        weights = self.region.at(where.height, where.width, features.dtype)
+        return self.loss.sums.gather(features, None if weights is None else weights[where.index].to(features.device), centre)
 
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
         """The distance of the statistic that the sums make."""
