@@ -29,7 +29,7 @@ from vidstyle.media import WebM, check_apart, check_output, open_source, read_st
 from vidstyle.pixels import resized
 from vidstyle.report.charts import Line, chart
 from vidstyle.settings import RunSettings, Settings, flag_table
-from vidstyle.words import duration, frames
+from vidstyle.words import duration, frames, legible
 
 __all__ = ["Subject", "check_report", "write_report"]
 
@@ -109,7 +109,7 @@ def write_report(
     if found is None:
         with _opened(subject) as (source, result, rate):
             found = evaluate(source, result, rate, flows)
-    write_whole(page, _rendered(_content(subject, found, _looked_through(subject, found), flows)).encode())
+    write_whole(page, legible(_rendered(_content(subject, found, _looked_through(subject, found), flows))).encode())
 
 
 @contextmanager
