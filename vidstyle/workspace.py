@@ -421,8 +421,9 @@ class Workspace:
             logger.warning("%s: line %d is damaged, what follows is made anew", journal, damaged)
         elif any(path.suffix == ".tif" and int(path.stem) > len(lines) for path in self._own_files()):
             # A kill leaves one picture without its line at most. Where all are lost, that is told even where only errors are asked for.
-            what = f"what follows frame {len(lines)} is made anew" if lines else "so the job starts afresh"
-            logger.warning("%s: was damaged or removed since that run, %s", journal, what, extra={"even_quiet": not lines})
+            all_lost = "was damaged or removed since that run, so the job starts afresh"
+            said = f"has lost its end, behind frame {len(lines)}" if lines else all_lost
+            logger.warning("%s: %s", journal, said, extra={"even_quiet": not lines})
         what, afresh_next = "", False
         # What is said of a frame further on is cut off with it: a picture that was dropped when that frame was there is missing then.
         while (sound := self._sound(lines, afresh_next))[1] < len(lines):
