@@ -29,7 +29,7 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("film.mkv", "film.side.mp4"):
         make_clip(tmp_path / name, 3)
     make_clip(tmp_path / "film.gif", 3, codec="gif", pix_fmt="rgb8", rate=10)
-    for directory in ("photos", "clips", "kept.mkv.vidstyle/frames", ".kept.old"):
+    for directory in ("photos", "clips", "kept.mkv.vidstyle/frames", ".kept.old", "p.%04d.png.vidstyle"):
         (tmp_path / directory).mkdir(parents=True)
     for name in ("style.png", "photo.png", "x.preview.png", "photos/a.png", "photos/b.png", "photos/style.png",
                  "kept.mkv.vidstyle/frames/000000.tif", ".kept.old/1.png"):  # fmt: skip
@@ -93,6 +93,7 @@ def content(directory: Path) -> dict[str, bytes]:
         "film.mkv style.png -o out.mkv --log-json .out.part.mkv",
         "film.mkv style.png -o out.mkv --log-json out.mkv.vidstyle/journal.jsonl",
         "film.mkv style.png -o kept.mkv --log-json kept.mkv.vidstyle/journal.jsonl",
+        "film.mkv style.png -o p.####.png --log-json p.%04d.png.vidstyle/journal.jsonl",
         "film.mkv style.png -o out --share .out.partial/x.gif",
     ],
 )
