@@ -322,12 +322,12 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
         # For the whole job: RAFT computes in a thread ahead, and would round or not by whether a step happened to be under way.
         stack.enter_context(matrix_units(settings.run.precision, resolve_device(settings.run.device)))
         guide = stack.enter_context(Guide(settings, len(job.styles), medium.info, flows))
+        stylizer = None if made is not None and made.holds(OUTPUT) else make_stylizer(settings, job.styles, medium.info, way)
         fingerprint = _fingerprint(source, job.styles, settings)
         name = _name_of(job, fingerprint)
         if made is not None and made.job != name:
             made = None
             _check_outputs(job, medium.info, made)
-        stylizer = None if made is not None and made.holds(OUTPUT) else make_stylizer(settings, job.styles, medium.info, way)
         workspace = held.enter_context(Workspace.open(directory, fingerprint, options.fresh, way.text))
         if made is not None and (made != Made.read(directory) or made.paintings != workspace.done):
             made = None  # it went meanwhile, or frames are damaged: what stands there is nobody's that this job could vouch for
