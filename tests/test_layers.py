@@ -17,7 +17,7 @@ LAYERS = {
     "rectangle": 0,
     "media": 1, "shots": 1, "flow": 1, "vgg": 1, "losses": 1, "color": 1, "blending": 1, "workspace": 1, "stillness": 1, "sheet": 1,
     "terms": 2, "objective": 2, "spread": 2, "strips": 2, "region": 2, "targets": 2, "optimize": 2,
-    "motion": 2, "guidance": 2, "passes": 2, "recording": 2, "notebook": 2, "joblog": 2,
+    "motion": 2, "guidance": 2, "passes": 2, "recording": 2, "notebook": 2, "joblog": 2, "made": 2,
     "memory": 2, "stylizer": 3, "plan": 3,
     "pipeline": 4, "evaluate": 4,
     "batch": 5, "preview": 5, "compare": 5, "progress": 5, "cluster": 5, "report": 5,

@@ -156,12 +156,13 @@ def test_a_job_goes_on_in_the_way_it_began(
     assert "less memory" not in caplog.text
 
 
-def test_a_way_that_cannot_be_read_is_told(style: Path, clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("manner", ['{"fold": 7}', 100_000 * "["], ids=["other values", "too deep"])
+def test_a_way_that_cannot_be_read_is_told(manner: str, style: Path, clip: Path, tmp_path: Path) -> None:
     chosen = settings(optimize={"first_iterations": 3, "iterations": 3})
     with pytest.raises(Interrupted):
         stylize(clip, [style], tmp_path / "out", chosen, progress=Recorder(stop_after=1))
     job = workspace_path(tmp_path / "out") / "job.json"
-    job.write_text(json.dumps({**json.loads(job.read_text()), "manner": '{"fold": 7}'}))
+    job.write_text(json.dumps({**json.loads(job.read_text()), "manner": manner}))
     with pytest.raises(WorkspaceError, match=r"job\.json: damaged; run again with --fresh"):
         stylize(clip, [style], tmp_path / "out", chosen)
     stylize(clip, [style], tmp_path / "out", chosen, JobOptions(fresh=True))

@@ -92,8 +92,8 @@ class Way:
         try:
             values: dict[str, Any] = json.loads(text)
             return cls(Fold(**values.pop("fold")), **values)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{text!r} is no way to work on a picture") from error
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{text[:60]!r} is no way to work on a picture") from error
 
     @property
     def words(self) -> str:

@@ -513,18 +513,30 @@ def preset_values(name: str | Path) -> dict[str, Any]:
     return file_values(path)
 
 
+_MOST_SETTINGS = 1 << 20
+"""Bytes of a settings file."""
+
+
 def file_values(path: Path) -> dict[str, Any]:
     """The raw values of a settings file (`--config`), whatever its name, without its leading `description`.
 
     Raises:
-        UsageError: no such file, or not TOML.
+        UsageError: no such file, none that ends, or not TOML.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such settings file") from None
+        if not path.exists():
+            raise UsageError(f"{path}: no such settings file")
+        if not path.is_file():
+            raise UsageError(f"{path}: a settings file is an ordinary file; save the settings to one first")
+        with path.open("rb") as file:
+            data = file.read(_MOST_SETTINGS + 1)
+        if len(data) > _MOST_SETTINGS:
+            raise UsageError(f"{path}: larger than any settings file ({_MOST_SETTINGS >> 20} MiB); check the name")
+        values = tomllib.loads(data.decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: not a readable TOML file: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not a readable TOML file: its values are nested too deep") from None
     values.pop("description", None)
     return values
 
