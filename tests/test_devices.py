@@ -200,6 +200,7 @@ def test_an_interruption_does_not_wait_for_a_device(network: VGG19) -> None:
             stuck.wait(LONG)
 
     objective = objective_of(network, spread_of(network, own, interrupt), Fold(6, 300, 2))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores for what it runs in the background
     try:
         with pytest.raises(KeyboardInterrupt):
             objective(picture(2, SIZE).float())
@@ -207,6 +208,7 @@ def test_an_interruption_does_not_wait_for_a_device(network: VGG19) -> None:
         assert not stuck.is_set()
     finally:
         stuck.set()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_threads_end_with_what_they_worked_for(network: VGG19) -> None:

@@ -234,9 +234,9 @@ class _Watch:
         finite = torch.isfinite(total)
         good = finite & ~(total > _EXPLODED * self._least.clamp_min(1e-30))
         better = finite if whatever else finite & (total < self._least)
-        if x.device.type != "cpu":
+        if self._late:
             self.best = torch.where(better, x, self.best)
-        elif better:  # nobody waits for it there, and another picture need not be made
+        elif better:  # known without waiting, and another picture need not be made
             self.best = x
         self._least = torch.where(better, total, self._least)
         self._terms = evaluation.values if self._terms is None else torch.where(better, evaluation.values, self._terms)
