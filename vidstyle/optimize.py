@@ -234,6 +234,8 @@ class _Watch:
         finite = torch.isfinite(total)
         good = finite & ~(total > _EXPLODED * self._least.clamp_min(1e-30))
         better = finite if whatever else finite & (total < self._least)
+        self._coming.append((_Transfer(evaluation.values), x))
+        self._read(self._late)
         if self._late:
             self.best = torch.where(better, x, self.best)
         elif better:  # known without waiting, and another picture need not be made
@@ -241,8 +243,6 @@ class _Watch:
         self._least = torch.where(better, total, self._least)
         self._terms = evaluation.values if self._terms is None else torch.where(better, evaluation.values, self._terms)
         self._names = evaluation.names
-        self._coming.append((_Transfer(evaluation.values), x))
-        self._read(self._late)
         return good
 
     def is_settled(self) -> bool:
