@@ -234,6 +234,7 @@ class _Watch:
         finite = torch.isfinite(total)
         good = finite & ~(total > _EXPLODED * self._least.clamp_min(1e-30))
         better = finite if whatever else finite & (total < self._least)
+        self._names = evaluation.names
         self._coming.append((_Transfer(evaluation.values), x))
         self._read(self._late)
         if self._late:
@@ -242,7 +243,6 @@ class _Watch:
             self.best = x
         self._least = torch.where(better, total, self._least)
         self._terms = evaluation.values if self._terms is None else torch.where(better, evaluation.values, self._terms)
-        self._names = evaluation.names
         return good
 
     def is_settled(self) -> bool:
