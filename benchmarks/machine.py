@@ -31,10 +31,11 @@ def describe_machine() -> dict[str, Any]:
 
 
 def revision() -> str | None:
-    """The commit that is checked out, with "+" where files differ from it; None outside a checkout."""
-    root = Path(__file__).parent
-    told = subprocess.run(["git", "describe", "--always", "--dirty=+", "--exclude=*"], cwd=root, capture_output=True, text=True)
-    return told.stdout.strip() or None
+    """The commit that is checked out, with "+" where files other than the results differ from it; None outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    differs = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/results"], capture_output=True).returncode == 1
+    return commit + "+" * differs or None
 
 
 def run_measured(command: Sequence[str], look: Callable[[int], object] = lambda pid: None) -> tuple[float, float]:

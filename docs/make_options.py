@@ -112,9 +112,12 @@ def presets() -> str:
 
 
 def error_numbers() -> str:
-    """Every kind of error, its number and its exit code; not the root of all, which is never raised itself."""
+    """Every kind of error, its number and its exit code; the root of all, which is never raised itself, lends its own to all others."""
     kinds = [getattr(errors, name) for name in errors.__all__ if name != "VidstyleError"]
-    rows = [
+    root = errors.VidstyleError
+    others = "What the system or a library says (a disk, memory), or a bug in vidstyle."
+    rows = [[f"`[V{root.number}]`", str(root.exit_code), "whatever was raised", others]]
+    rows += [
         [f"`[V{kind.number}]`", str(kind.exit_code), f"`{kind.__name__}`", str(kind.__doc__)]
         for kind in sorted(kinds, key=lambda kind: kind.number)
     ]

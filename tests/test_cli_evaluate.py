@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO
 
 import cv2
 import numpy as np
@@ -50,6 +51,16 @@ def test_a_table_and_a_file(place: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert report["style"] > 1000
     assert len(report["frames"]["style"]) == 14
     assert not list(place.glob("*.part"))
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(report: object, stream: TextIO) -> None:
+        stream.write("{")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vidstyle.cli.evaluate._dump", interrupted)
+    assert main(["clip.mp4", "painted", "--no-losses", "--json", "report.json", "-q"]) == 130
+    assert not list(place.glob("report*"))
 
 
 def test_a_smaller_result_is_compared_at_its_size(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,10 +11,11 @@ from tests.clips import make_clip, moving
 from tests.jobs import write_png
 from vidstyle import cli
 from vidstyle.compare import compare, comparison_path, share
-from vidstyle.errors import UsageError
+from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame
 from vidstyle.media import open_source
 from vidstyle.settings import RunSettings, Settings
+from vidstyle.workspace import Workspace
 
 LOSSLESS = Settings.from_mapping({"encode": {"codec": "ffv1", "pix_fmt": "bgr0"}})
 
@@ -109,16 +110,75 @@ class TestCommand:
         with Image.open("look.gif") as image:
             assert image.size == (64, 100)
 
-    def test_an_interruption_says_what_is_done(
-        self, job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ALL = ("clip.mp4", "style.png", "-o", "out.mp4", "--compare", "stack", "--share", "look.gif", "--report", *FLAGS)
+    MADE = ("out.mp4", "out.stack.mp4", "look.gif", "out.mp4.html")
+
+    @pytest.mark.parametrize("again", [(), ("-y",)])
+    @pytest.mark.parametrize(("ends", "there"), [("compare.compare", 1), ("compare.share", 2), ("report.write_report", 3)])
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), MediaError("the disk is full")])
+    def test_what_was_broken_off_after_the_film_is_gone_on_with(
+        self, error: BaseException, ends: str, there: int, again: tuple[str, ...], job: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        def interrupted(*given: object) -> int:
+        """Nothing is painted or made twice, and what this very job has made needs no -y."""
+
+        def fails(*given: object, **named: object) -> None:
+            raise error
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(f"vidstyle.{ends}", fails)
+            assert cli.main(self.ALL) == (130 if isinstance(error, KeyboardInterrupt) else 1)
+        if isinstance(error, KeyboardInterrupt):
+            assert "interrupted; out.mp4 is done, what shows it is not; run the same command to go on\n" in capsys.readouterr().err
+        assert [(job / name).exists() for name in self.MADE] == [number < there for number in range(4)]
+        times = [(job / name).stat().st_mtime_ns for name in self.MADE[:there]]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vidstyle.pipeline.make_stylizer", fails)
+            assert cli.main([*self.ALL, *again]) == 0
+        assert times == [(job / name).stat().st_mtime_ns for name in self.MADE[:there]]
+        assert all((job / name).stat().st_size for name in self.MADE)
+        assert not (job / "out.mp4.vidstyle").exists()
+        assert "Seconds a frame" in (job / "out.mp4.html").read_text()  # out of the workspace
+
+    @pytest.mark.parametrize("other", ["output", "comparison", "settings", "crf"])
+    def test_what_another_has_put_there_since_is_not_replaced(
+        self, other: str, job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def interrupted(*given: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("vidstyle.compare.compare", interrupted)
-        assert cli.main(["clip.mp4", "style.png", "-o", "out.mp4", "--compare", "stack", *self.FLAGS]) == 130
-        assert capsys.readouterr().err == "vidstyle: interrupted; out.mp4 is done, what shows it is not\n"
-        assert len(frames_of(job / "out.mp4")) == 4
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vidstyle.compare.share", interrupted)
+            assert cli.main(self.ALL) == 130
+        changed = {"settings": ("--style-weight", "3"), "crf": ("--crf", "40")}.get(other, ())
+        for name in {"output": ["out.mp4"], "comparison": ["out.stack.mp4"]}.get(other, []):
+            (job / name).write_bytes(b"precious")
+        before = {name: (job / name).read_bytes() for name in self.MADE[:2]}
+        capsys.readouterr()
+        assert cli.main([*self.ALL, *changed]) == 2
+        assert "exists already; give -y" in capsys.readouterr().err
+        assert {name: (job / name).read_bytes() for name in self.MADE[:2]} == before
+        assert (job / "out.mp4.vidstyle" / "frames" / "000003.tif").exists()  # for a command that is spelled right
+        assert cli.main([*self.ALL, *changed, "-y"]) == 0
+        assert len(frames_of(job / "out.mp4")) == len(frames_of(job / "out.stack.mp4")) == 4
+
+    def test_damaged_frames_vouch_for_nothing(self, job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.main([*self.ALL, "--keep-workspace"]) == 0
+        (job / "out.mp4.vidstyle" / "frames" / "000002.tif").write_bytes(b"damage")
+        assert cli.main(self.ALL) == 2
+        assert "out.mp4: exists already; give -y" in capsys.readouterr().err
+        assert cli.main([*self.ALL, "-y"]) == 0
+        assert not (job / "out.mp4.vidstyle").exists()
+
+    def test_while_the_workspace_goes_the_job_is_done(
+        self, job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def interrupted(workspace: Workspace) -> None:
+            (workspace.directory / "journal.jsonl").unlink()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Workspace, "remove", interrupted)
+        assert cli.main(["clip.mp4", "style.png", "-o", "out.mp4", *self.FLAGS]) == 130
+        assert capsys.readouterr().err == "vidstyle: interrupted; out.mp4 is done\n"
 
     def test_of_a_picture_there_is_a_picture(self, job: Path) -> None:
         write_png(job / "photo.png", moving(1))

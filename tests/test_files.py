@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,13 @@ import pytest
 from tests.clips import make_clip, moving
 from tests.jobs import write_png
 from vidstyle import cli
+from vidstyle.cli import evaluate
 from vidstyle.errors import UsageError
+from vidstyle.joblog import begun_log
 from vidstyle.media import check_apart
+from vidstyle.pipeline import workspace_path
+from vidstyle.words import legible
+from vidstyle.workspace import Workspace
 
 FLAGS = ("--iterations", "1", "--first-iterations", "1", "-q")
 
@@ -22,7 +29,7 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("film.mkv", "film.side.mp4"):
         make_clip(tmp_path / name, 3)
     make_clip(tmp_path / "film.gif", 3, codec="gif", pix_fmt="rgb8", rate=10)
-    for directory in ("photos", "clips", "kept.mkv.vidstyle/frames", ".kept.old"):
+    for directory in ("photos", "clips", "kept.mkv.vidstyle/frames", ".kept.old", "p.%04d.png.vidstyle"):
         (tmp_path / directory).mkdir(parents=True)
     for name in ("style.png", "photo.png", "x.preview.png", "photos/a.png", "photos/b.png", "photos/style.png",
                  "kept.mkv.vidstyle/frames/000000.tif", ".kept.old/1.png"):  # fmt: skip
@@ -86,6 +93,7 @@ def content(directory: Path) -> dict[str, bytes]:
         "film.mkv style.png -o out.mkv --log-json .out.part.mkv",
         "film.mkv style.png -o out.mkv --log-json out.mkv.vidstyle/journal.jsonl",
         "film.mkv style.png -o kept.mkv --log-json kept.mkv.vidstyle/journal.jsonl",
+        "film.mkv style.png -o p.####.png --log-json p.%04d.png.vidstyle/journal.jsonl",
         "film.mkv style.png -o out --share .out.partial/x.gif",
     ],
 )
@@ -232,6 +240,87 @@ def test_a_workspace_that_is_a_link_is_used_to_the_end(media: Path, capsys: pyte
     assert cli.main([*job, "-y"]) == 0
     assert not (media / "out.mkv.vidstyle").is_symlink()
     assert list((media / "large").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("output", "other"), [("out.mkv", "link.mkv"), ("link.mkv", "out.mkv"), ("p.%04d.png", "p.####.png"), ("out", "link")]
+)
+def test_an_output_is_worked_on_under_one_name_at_a_time(output: str, other: str, media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (media / "link.mkv").symlink_to("out.mkv")
+    (media / "link").symlink_to("out")
+    with Workspace.open(workspace_path(Path(output)), {}):
+        before = content(media)
+        assert cli.main(["film.mkv", "style.png", "-o", other, *FLAGS]) == 1
+        assert ".vidstyle: another vidstyle is at work here; wait for it or choose another output [V40]\n" in capsys.readouterr().err
+        assert content(media) == before
+    assert cli.main(["film.mkv", "style.png", "-o", other, *FLAGS]) == 0  # the lock of what has ended is none
+    assert not list(media.glob("*.vidstyle/job.json"))
+
+
+@pytest.mark.parametrize(
+    "flags", ["-o {long}.png", "-o {long}.mkv", "-o {long}", "-o out.mkv --share {long}.gif", "-o out.mkv --log-json {longer}"]
+)
+def test_names_that_leave_no_room_for_what_is_unfinished_are_refused(flags: str, media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = content(media)
+    words = flags.format(long="n" * 249, longer="n" * 300).split()
+    assert cli.main(["x.preview.png" if ".png" in flags else "film.mkv", "style.png", *words, *FLAGS]) == 2
+    said = capsys.readouterr().err
+    assert "too long for this disk; " in said
+    assert said.endswith("[V10]\n")
+    assert len(said.splitlines()) == 1
+    assert content(media) == before
+
+
+@pytest.mark.parametrize("words", ["{long}.mkv style.png -o out.mkv", "film.mkv {long}.png -o out.mkv"])
+def test_inputs_whose_names_are_too_long_are_told(words: str, media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*words.format(long="n" * 300).split(), *FLAGS]) == 2
+    assert capsys.readouterr().err.endswith("the name is too long for this disk; give a shorter one [V10]\n")
+
+
+@pytest.mark.parametrize("flag", ["--config", "--preset", "--weights", "--mask", "--init", "--detail-style", "--flow-weights", "--flow"])
+def test_no_flag_reads_what_never_ends(flag: str, media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (media / "zero.toml").symlink_to("/dev/zero")
+    more = ["--flow", "raft"] if flag == "--flow-weights" else []
+    assert cli.main(["film.mkv", "style.png", "-o", "out.mkv", flag, "zero.toml", *more, *FLAGS]) in (1, 2)
+    said = capsys.readouterr().err
+    assert said.startswith("vidstyle: error: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_names_in_no_encoding_are_written_as_numbers(media: Path) -> None:
+    for name, new in (("film.mkv", b"b\xff.mkv"), ("style.png", b"s\xe9.png")):
+        (media / name).rename(os.fsdecode(new))
+    words = [os.fsdecode(b"b\xff.mkv"), os.fsdecode(b"s\xe9.png"), "-o", os.fsdecode(b"o\xfe"), "--log-json", "log.jsonl", *FLAGS]
+    assert cli.main([*words, "--report", "page.html"]) == 0
+    page = (media / "page.html").read_text(encoding="utf-8")
+    assert "b\\xff.mkv" in page
+    assert "s\\xe9.png" in page
+    lines = [json.loads(line) for line in (media / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {line["output"] for line in lines} == {"o\\xfe"}
+    assert cli.main([words[0], words[1], "--preview", "-o", "sheet.png", "--preset", "draft", "--size", "32", "-q"]) == 0
+    assert evaluate.main([words[0], words[3], "--style", words[1], "--json", "r.json", "--report", "eval.html", "-q"]) == 0
+    told = json.loads((media / "r.json").read_text(encoding="utf-8"))
+    assert (told["source"], told["result"], told["styles"]) == ("b\\xff.mkv", "o\\xfe", ["s\\xe9.png"])
+    assert "b\\xff.mkv" in (media / "eval.html").read_text(encoding="utf-8")
+
+
+def test_lines_about_an_output_with_such_a_name_are_known_again(media: Path) -> None:
+    output, log = media / os.fsdecode(b"o\xfe.mkv"), media / "log.jsonl"
+    for _ in range(2):
+        with begun_log(log, output, append=True) as file:
+            file.write(json.dumps({"output": legible(str(output))}).encode() + b"\n")
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_two_jobs_with_one_log_do_not_write_over_each_other(media: Path) -> None:
+    log = media / "log.jsonl"
+    with begun_log(log, media / "a.mkv", append=False) as one:
+        one.write(b"before\n")
+        with begun_log(log, media / "b.mkv", append=False) as other:
+            for number in range(3):
+                one.write(b"one %d\n" % number)
+                other.write(b"other %d\n" % number)
+    assert log.read_text().splitlines() == [f"{who} {number}" for number in range(3) for who in ("one", "other")]
 
 
 def test_what_is_apart_is_let_through(media: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from tests.clips import make_clip
 from tests.jobs import Interrupted, Recorder, settings, write_png
 from tests.scenes import Scene, procedural_picture
 from vidstyle import memory, pipeline
+from vidstyle.errors import WorkspaceError
 from vidstyle.memory import WHOLE, Way, allowed_memory, estimate_memory, least_memory, longest_side_within, way_within
 from vidstyle.pipeline import JobOptions, stylize, workspace_path
 from vidstyle.settings import Settings, bytes_of
@@ -152,6 +154,18 @@ def test_a_job_goes_on_in_the_way_it_began(
     with Workspace.open(workspace_path(tmp_path / "out"), {}, fresh=True, manner="x") as workspace:
         assert workspace.manner == "x"
     assert "less memory" not in caplog.text
+
+
+@pytest.mark.parametrize("manner", ['{"fold": 7}', 100_000 * "["], ids=["other values", "too deep"])
+def test_a_way_that_cannot_be_read_is_told(manner: str, style: Path, clip: Path, tmp_path: Path) -> None:
+    chosen = settings(optimize={"first_iterations": 3, "iterations": 3})
+    with pytest.raises(Interrupted):
+        stylize(clip, [style], tmp_path / "out", chosen, progress=Recorder(stop_after=1))
+    job = workspace_path(tmp_path / "out") / "job.json"
+    job.write_text(json.dumps({**json.loads(job.read_text()), "manner": manner}))
+    with pytest.raises(WorkspaceError, match=r"job\.json: damaged; run again with --fresh"):
+        stylize(clip, [style], tmp_path / "out", chosen)
+    stylize(clip, [style], tmp_path / "out", chosen, JobOptions(fresh=True))
 
 
 def test_a_job_whose_way_does_not_fit_any_more_goes_on_in_another(

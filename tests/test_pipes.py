@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +57,7 @@ def job(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, bytes]
         print("a library prints something")
         os.write(1, b"and another one past Python\n")
         output.write_bytes(source.read_bytes()[::-1])
-        return JobResult(output, 3, 1.0)
+        others[1].beside.make(JobResult(output, 3, 1.0), None, None)
 
     monkeypatch.setattr("vidstyle.pipeline.stylize", stylize)
     return calls
@@ -281,9 +280,12 @@ sys.exit(exit_code(run))
 """
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_job_that_does_not_hear_leaves_nothing_either(place: Path, sent: signal.Signals) -> None:
-    hears: Callable[[], object] = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+    def hears() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
     with subprocess.Popen(
         [sys.executable, "-c", DEAF], stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(place / "tmp")}, text=True, preexec_fn=hears
     ) as process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from vidstyle.frames import FlowField, Frame
 from vidstyle.guidance import Guide
 from vidstyle.media import open_source
 from vidstyle.motion import Motion
-from vidstyle.plan import Step, ahead, plan, referred_to
+from vidstyle.plan import Step, _Earlier, ahead, plan, referred_to
 from vidstyle.settings import Settings
 
 SAMPLES = Path(__file__).parent.parent / "sample_media"
@@ -30,6 +31,19 @@ SCENE = Scene(size=(48, 64))
 
 def frame(t: int) -> Frame:
     return Frame(t, t, Fraction(1, 24), SCENE.frame(t))
+
+
+@pytest.mark.parametrize("large", [0, 10**9], ids=["packed", "as they are"])
+def test_earlier_frames_are_kept_without_loss(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidstyle.plan._LARGE", large)
+    earlier = _Earlier(3)
+    for t in range(5):
+        earlier.append(replace(frame(t), deep=frame(t).rgb.astype(np.uint16)))
+    assert [one.index for one in earlier] == [2, 3, 4]
+    for one in earlier:
+        assert np.array_equal(one.rgb, frame(one.index).rgb)
+        assert one.deep is None
+    assert (earlier._kept[0][1] is None) == (large > 0)
 
 
 class Counting:

@@ -117,6 +117,7 @@ class TestPage:
 
     def test_all_passes_count_and_the_last_one_is_shown(self, films: tuple[Path, Path, Path], tmp_path: Path) -> None:
         lines = [{"index": n % 16, "seconds": 1.0, "steps": 3, "terms": {"content": 2.0 - n // 16}} for n in range(32)]
+        lines += [{"output": "other.mkv", "index": 3, "seconds": 100.0, "steps": 90, "terms": {"content": 70.0}}]  # of a job beside it
         (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         write_report(Subject(*films[:2], log=tmp_path / "log.jsonl"), tmp_path / "out.html")
         text = (tmp_path / "out.html").read_text()

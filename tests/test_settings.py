@@ -1,3 +1,4 @@
+import os
 import typing
 
 import pydantic
@@ -154,6 +155,22 @@ def test_a_file_that_is_no_toml_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UsageError, match=r"film\.toml: not a readable TOML file"):
         preset_values(path)
+
+
+def test_values_that_are_nested_too_deep_are_told(tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text("a=" + 3000 * "[")
+    with pytest.raises(UsageError, match=r"deep\.toml: not a readable TOML file: its values are nested too deep"):
+        file_values(path)
+
+
+def test_settings_files_end(tmp_path):
+    (tmp_path / "film.toml").write_bytes(bytes(2 << 20))
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.toml")
+    for name, said in (("film", "larger than any settings file"), ("zero", "an ordinary file"), ("pipe", "an ordinary file")):
+        with pytest.raises(UsageError, match=rf"{name}\.toml: .*{said}"):
+            preset_values(tmp_path / f"{name}.toml")
 
 
 def test_a_missing_settings_file_is_named(tmp_path):

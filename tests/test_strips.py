@@ -144,3 +144,5 @@ def test_the_plain_way_is_the_plain_objective(networks: dict[str, VGG19]) -> Non
         StripwiseObjective(networks["max"], terms, PLAIN)
     with pytest.raises(ValueError, match="stages"):
         Fold(2)
+    with pytest.raises(ValueError, match="shares are one or more"):
+        Fold(6, shares=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -17,6 +18,7 @@ from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance
 from vidstyle.losses import area_means
 from vidstyle.motion import Motion, fill_new
+from vidstyle.objective import LossReport
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
 from vidstyle.stylizer import Closing, Stylizer, enlarge, enlarged_pair, pyramid
@@ -108,14 +110,36 @@ def test_far_references_count_where_near_ones_do_not() -> None:
     assert {"temporal_1", "temporal_2"} <= set(painted.report.terms)
 
 
+def test_nobody_holds_where_a_frame_began_while_steps_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start and curvature, of the coarser sizes too, are as large as all that an optimiser needs."""
+    began: list[weakref.ref[Any]] = []
+    optimise = Stylizer._optimise
+
+    def seen(self: Stylizer, work: Any, beginning: Any, *rest: Any) -> Any:
+        began.extend(weakref.ref(one) for one in (beginning.image, *(tensor for pair in list(beginning._pairs) for tensor in pair)))
+        return optimise(self, work, beginning, *rest)
+
+    monkeypatch.setattr(Stylizer, "_optimise", seen)
+    held: list[int] = []
+
+    def on_step(share: float, report: LossReport, picture: object) -> None:
+        held.append(sum(ref() is not None for ref in began))
+
+    stylizer = Stylizer(settings(optimize={"first_iterations": 4, "iterations": 4}), [STYLE], SCENE.size)
+    painted = stylizer.first(frame(0), on_step)
+    stylizer.follow(frame(1), [motion(1, 0)], {1: painted.picture}, stylizer.first(frame(0)).state, on_step)
+    assert len(began) > 3
+    assert held[-1] == held[3] == 0
+
+
 def test_a_frame_starts_without_the_specks_of_the_one_before_where_nothing_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """No temporal loss holds them there, and no other minds them."""
     starts = []
     optimise = Stylizer._optimise
 
-    def seen(self: Stylizer, work: Any, start: torch.Tensor, *rest: Any) -> Any:
-        starts.append(start)
-        return optimise(self, work, start, *rest)
+    def seen(self: Stylizer, work: Any, beginning: Any, *rest: Any) -> Any:
+        starts.append(beginning.image)
+        return optimise(self, work, beginning, *rest)
 
     monkeypatch.setattr(Stylizer, "_optimise", seen)
     known = replace(motion(1, 0), trust=np.zeros(SCENE.size, np.float32), new=np.zeros(SCENE.size, bool))

@@ -284,6 +284,60 @@ class TestDamage:
         with Workspace.open(five, JOB) as workspace:
             check(workspace, 5)
 
+    @pytest.mark.parametrize("how", ["gone", "emptied", "a directory", "a pipe"])
+    def test_a_lost_journal_is_told_even_quietly(self, five: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
+        journal = five / "journal.jsonl"
+        journal.unlink()
+        {"gone": lambda: None, "emptied": journal.touch, "a directory": journal.mkdir, "a pipe": lambda: os.mkfifo(journal)}[how]()
+        with Workspace.open(five, JOB) as workspace:
+            check(workspace, 0)
+            fill(workspace, 2)
+        (said,) = caplog.records
+        assert said.getMessage() == f"{journal}: was damaged or removed since that run, so the job starts afresh"
+        assert said.even_quiet is True  # type: ignore[attr-defined]
+        with Workspace.open(five, JOB) as workspace:
+            check(workspace, 2)
+
+    def test_a_journal_that_has_lost_its_end_is_told(self, five: Path, caplog: pytest.LogCaptureFixture) -> None:
+        journal = five / "journal.jsonl"
+        journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:3]))
+        with Workspace.open(five, JOB) as workspace:
+            assert workspace.done == 0  # of frame 3 no state is left
+        assert [entry.message for entry in caplog.records] == [
+            f"{journal}: has lost its end, behind frame 3",
+            f"{five}: the carried state is damaged, going on from frame 1",
+        ]
+
+    def test_a_picture_whose_line_a_kill_has_cost_is_nothing_to_tell(self, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 1)
+        (directory / "journal.jsonl").unlink()
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 0
+        assert caplog.records == []
+
+    @pytest.mark.parametrize("name", ["frames/000004.tif", "frames/000009.tif", "state/000004.npz", "made.json", "job.json"])
+    @pytest.mark.parametrize("how", ["a directory", "a pipe"])
+    def test_what_is_no_file_where_one_should_be_is_damage(self, five: Path, name: str, how: str) -> None:
+        (five / name).unlink(missing_ok=True)
+        (five / name).mkdir() if how == "a directory" else os.mkfifo(five / name)
+        assert Workspace.note(five) is None
+        with Workspace.open(five, JOB) as workspace:
+            assert workspace.done == {"job.json": 0, "frames/000009.tif": 5, "made.json": 5}.get(name, 3)
+            workspace.keep_note({"a": 1}) if how == "a pipe" or name != "made.json" else None
+            fill(workspace, 5, shots=(0, 3))
+        with Workspace.open(five, JOB) as workspace:
+            check(workspace, 5)
+            workspace.remove()
+        assert not five.exists()
+
+    def test_what_lies_in_a_directory_with_a_frames_name_is_somebodys(self, five: Path) -> None:
+        (five / "frames" / "000009.tif").mkdir()
+        (five / "frames" / "000009.tif" / "mine").write_text("mine")
+        with pytest.raises(WorkspaceError, match=r"000009\.tif: cannot be used as workspace: Directory not empty"):
+            Workspace.open(five, JOB)
+        assert (five / "frames" / "000009.tif" / "mine").read_text() == "mine"
+
     def test_a_missing_frame_is_damage_too(self, five: Path, caplog: pytest.LogCaptureFixture) -> None:
         (five / "frames" / "000003.tif").unlink()
         with Workspace.open(five, JOB) as workspace:

@@ -6,7 +6,7 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,21 @@ import torch
 from vidstyle.errors import UsageError
 from vidstyle.settings import Precision
 
-__all__ = ["available_memory", "keep_freed_memory", "machine", "matrix_units", "network_format", "resolve_device", "spare_threads"]
+__all__ = [
+    "available_memory",
+    "keep_freed_memory",
+    "machine",
+    "matrix_units",
+    "network_format",
+    "resolve_device",
+    "resolve_devices",
+    "spare_threads",
+]
 
 
 _MOST_THREADS = 16
 """A frame that is looked ahead to keeps 150 bytes a pixel in memory."""
+_A_GIBIBYTE, _A_MEBIBYTE = 1 << 30, 1 << 20
 
 
 def resolve_device(name: str) -> torch.device:
@@ -46,6 +56,31 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"--device {name}: vidstyle computes on cpu, cuda or mps")
     return device
+
+
+def resolve_devices(names: Sequence[str]) -> tuple[torch.device, ...]:
+    """Turns the names of one device or several into devices that are really there: one of any kind, or several GPUs.
+
+    `cpu` may be named several times too, to try what several devices do where there are none.
+
+    Raises:
+        UsageError: this machine has no such device, or they do not go together.
+    """
+    if len(names) == 1:
+        return (resolve_device(names[0]),)
+    flag = f"--device {','.join(names)}"
+    if "" in names:
+        raise UsageError(f"{flag}: a comma stands beside no device; name several as cuda:0,cuda:1")
+    if "auto" in names:
+        raise UsageError(f"{flag}: auto chooses one device; give it alone, or name every device, as cuda:0,cuda:1")
+    if {name.partition(":")[0] for name in names} not in ({"cuda"}, {"cpu"}):
+        raise UsageError(f"{flag}: only CUDA devices share the work; name those alone, as cuda:0,cuda:1, or one device")
+    found = [resolve_device(name) for name in names]
+    devices = tuple(torch.device("cuda", device.index or 0) if device.type == "cuda" else torch.device("cpu") for device in found)
+    twice = next((device for device in devices if device.type == "cuda" and devices.count(device) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{flag}: {twice} is named more than once; name every device once")
+    return devices
 
 
 def spare_threads(device: torch.device) -> int:
@@ -100,9 +135,9 @@ def machine() -> dict[str, Any]:
 def keep_freed_memory(keep: bool = True) -> None:
     """Has the process keep what its tensors give back, for the next ones, instead of returning it to the system each time; or not.
 
-    By default the C library of Linux maps every large tensor afresh, so that each of its pages is faulted in, at every step: a fifth
-    of a step's time. But what is kept has gaps that tensors of other sizes do not fit into: in strips, half as much memory again is taken.
-    Elsewhere nothing is done.
+    By default the C library of Linux maps every large tensor afresh, so that each of its pages is cleared and faulted in, at every step:
+    a fifth of a step's time. But what is kept has gaps that tensors of other sizes do not fit into: in strips, half as much memory again
+    is taken. Elsewhere nothing is done.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
@@ -111,7 +146,6 @@ def keep_freed_memory(keep: bool = True) -> None:
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 """From <malloc.h>: bytes from which on a block is mapped by itself, and that lie free at the end before they are returned."""
-_A_GIBIBYTE, _A_MEBIBYTE = 1 << 30, 1 << 20
 
 
 def available_memory(device: torch.device) -> int | None:

@@ -1,6 +1,6 @@
 """What can go wrong, as the person at the keyboard should read it.
 
-    VidstyleError            1   exit code 1: the job failed
+    VidstyleError            1   exit code 1: the job failed; as itself, of what the system or a library says, or of a bug
     ├── UsageError           10  exit code 2: wrong flags, settings or paths; nothing was started
     │   └── NotEnoughMemory  11  the estimate before the start says it will not fit
     ├── MediaError           20  an input cannot be read, or an output cannot be written

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 
-__all__ = ["sync_directory"]
+__all__ = ["about_to_place", "noticing", "sync_directory"]
+
+Notice = Callable[[Path, Path], object]
+"""Is told of what is whole and on disk, and of the place it is about to get. Of frames both are the directory that they lie in."""
+
+_notice: ContextVar[Notice | None] = ContextVar("notice", default=None)
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:
@@ -14,3 +23,20 @@ def sync_directory(path: str | os.PathLike[str]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def noticing(notice: Notice) -> Iterator[None]:
+    """Has `notice` called with whatever the block puts in its place, just before: a kill in between must not leave what nobody knows of."""
+    before = _notice.set(notice)
+    try:
+        yield
+    finally:
+        _notice.reset(before)
+
+
+def about_to_place(unfinished: Path, place: Path) -> None:
+    """To be called by whoever renames `unfinished` to `place`, or what lies in the one directory into the other."""
+    notice = _notice.get()
+    if notice is not None:
+        notice(unfinished, place)

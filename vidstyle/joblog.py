@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.media import write_whole
+from vidstyle.words import legible
 
-__all__ = ["check_log", "drop_lines", "same_output"]
+__all__ = ["begun_log", "check_log", "drop_lines", "same_output"]
 
 
 def check_log(path: Path) -> None:
@@ -23,6 +25,23 @@ def check_log(path: Path) -> None:
         raise UsageError(f"--log-json {path}: there is no directory {path.absolute().parent}")
     if path.is_dir():
         raise UsageError(f"--log-json {path}: is a directory; name the file to write")
+
+
+def begun_log(path: Path, output: Path, append: bool) -> BinaryIO:
+    """The log, opened for the lines about `output`: those before go, or, to `append`, those of other outputs stay.
+
+    Every line goes behind what is there at that moment: two jobs that are given one file do not write over each other's lines.
+
+    Raises:
+        MediaError: it cannot be read or written.
+    """
+    if append:
+        drop_lines(path, same_output(output).__eq__)
+    anew = 0 if append else os.O_TRUNC
+    try:
+        return open(path, "ab", buffering=0, opener=lambda name, flags: os.open(name, flags | anew, 0o666))
+    except OSError as error:
+        raise MediaError(f"--log-json {path}: cannot be written: {error.strerror or error}; give another file") from None
 
 
 def drop_lines(path: Path, drops: Callable[[str | None], bool]) -> None:
@@ -47,8 +66,8 @@ def drop_lines(path: Path, drops: Callable[[str | None], bool]) -> None:
 
 
 def same_output(path: Path | str) -> str:
-    """The name of an output by which lines about it are known, from whatever directory they were written."""
-    return os.path.abspath(path)
+    """The name of an output by which lines about it are known, from whatever directory they were written, and as lines have it."""
+    return legible(os.path.abspath(path))
 
 
 def _output(line: bytes) -> str | None:

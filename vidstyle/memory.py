@@ -2,17 +2,18 @@
 
 The ways lie in an order, each slower or coarser than the one before: everything at once; the first two blocks of the network in strips;
 all of it in strips; then L-BFGS remembers fewer pairs, in half precision. Strips change nothing but the rounding; what L-BFGS
-forgets costs it steps.
+forgets costs it steps. Several devices take strips in any case, since those are what is dealt over them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_right
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from vidstyle.device import available_memory, resolve_device
+from vidstyle.device import available_memory, resolve_devices
 from vidstyle.optimize import HANDED_ON_IN_HALF
 from vidstyle.settings import Settings
 from vidstyle.strips import PLAIN, Fold
@@ -33,6 +34,10 @@ _A_GAP_PIXEL = 650.0
 """The same a pixel, of small pictures."""
 _A_STRIP_PIXEL = 1100.0
 """Memory a pixel of a strip."""
+_A_NETWORK = 80e6
+"""Memory of the network once more, without those filters."""
+_A_STRIP_PIXEL_BESIDE = 2800.0
+"""Memory a pixel of a strip that a further CPU device has in work, whose thread keeps gaps of its own as well; fitted to three trials."""
 _A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
 _A_FILM_PIXEL = 600.0
@@ -87,8 +92,8 @@ class Way:
         try:
             values: dict[str, Any] = json.loads(text)
             return cls(Fold(**values.pop("fold")), **values)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{text!r} is no way to work on a picture") from error
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{text[:60]!r} is no way to work on a picture") from error
 
     @property
     def words(self) -> str:
@@ -96,6 +101,8 @@ class Way:
         if self.fold.whole_from == 1:
             return ""
         said = "activations worked out again" if self.fold.whole_from == 3 else "strip by strip"
+        if self.fold.shares > 1:
+            said += f", spread over {self.fold.shares} devices"
         if self.half:
             said += f", L-BFGS remembers {self.history} steps in half precision"
         return said
@@ -106,7 +113,10 @@ WHOLE = Way()
 
 
 def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOLE, film: bool = True) -> int:
-    """Bytes that a job on frames of this size needs at its peak, measured on CPUs (benchmarks/); `film` tells it from one picture."""
+    """Bytes that a job on frames of this size needs at its peak, measured on CPUs (benchmarks/); `film` tells it from one picture.
+
+    Of several GPUs they are those of the first, which has the picture and what L-BFGS remembers; the others have the network and a strip.
+    """
     whole_from = way.fold.whole_from
     a_pixel, gaps = (_A_PIXEL_IN_HALF, _GAPS_IN_HALF) if way.half else (_A_PIXEL[whole_from], _GAPS[whole_from])
     if settings.optimize.optimizer == "lbfgs":
@@ -120,34 +130,39 @@ def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOL
     if settings.style_layers:
         of_style = _A_STYLE_PIXEL.get(settings.style.loss, _A_STYLE_PIXEL_ELSE) if whole_from == 1 else _A_STYLE_PIXEL_IN_STRIPS
         a_pixel = max(a_pixel, max(settings.style.scale) ** 2 * of_style)
-    strip = 0.0 if whole_from == 1 else _A_STRIP_PIXEL * min(way.fold.pixels, height * width)
+    strip = 0 if whole_from == 1 else min(way.fold.pixels, math.ceil(height * width / way.fold.shares))
+    gaps, filters = min(gaps, height * width * _A_GAP_PIXEL), filter_bytes(height, width, settings.layers)
+    others = max(min(settings.run.devices.count("cpu"), way.fold.shares) - 1, 0)  # devices with a network and a strip in the same memory
     return round(
         _RESIDENT
-        + filter_bytes(height, width, settings.layers)
+        + filters
         + height * width * a_pixel
-        + min(gaps, height * width * _A_GAP_PIXEL)
-        + strip
+        + gaps
+        + _A_STRIP_PIXEL * strip
+        + others * (_A_NETWORK + filters + gaps + _A_STRIP_PIXEL_BESIDE * strip)
     )
 
 
 def allowed_memory(settings: Settings) -> int | None:
-    """Bytes that a job may take: as many as --memory says, otherwise nine tenths of what is free; None where nobody tells."""
+    """Bytes that a job may take: as many as --memory says, otherwise nine tenths of what is free; None where nobody tells.
+
+    Of several GPUs, free on the one that has least.
+    """
     if settings.run.memory_bytes is not None:
         return settings.run.memory_bytes
-    free = available_memory(resolve_device(settings.run.device))
-    return None if free is None else round(_OF_FREE * free)
+    free = [amount for device in resolve_devices(settings.run.devices) if (amount := available_memory(device)) is not None]
+    return round(_OF_FREE * min(free)) if free else None
 
 
 def way_within(height: int, width: int, settings: Settings, allowed: int | None, film: bool = True) -> Way | None:
-    """The fastest way to work on frames of this size in so many bytes; None: there is none. Everything at once where none are told."""
-    if allowed is None:
-        return WHOLE
-    return next((way for way in _ways(height * width) if estimate_memory(height, width, settings, way, film) <= allowed), None)
+    """The fastest way to work on frames of this size in so many bytes; None: there is none. Any fits where none are told."""
+    ways = _ways(height * width, len(settings.run.devices))
+    return next((way for way in ways if allowed is None or estimate_memory(height, width, settings, way, film) <= allowed), None)
 
 
 def least_memory(height: int, width: int, settings: Settings, film: bool = True) -> int:
     """Bytes that a job on frames of this size needs in the way that needs least."""
-    return min(estimate_memory(height, width, settings, way, film) for way in _ways(height * width))
+    return min(estimate_memory(height, width, settings, way, film) for way in _ways(height * width, len(settings.run.devices)))
 
 
 def longest_side_within(height: int, width: int, settings: Settings, allowed: int, film: bool = True) -> int:
@@ -160,8 +175,9 @@ def longest_side_within(height: int, width: int, settings: Settings, allowed: in
     return bisect_right(range(longest + 1), allowed, key=needed) - 1
 
 
-def _ways(pixels: int) -> list[Way]:
-    """Every way to work on so many pixels, the fastest first."""
+def _ways(pixels: int, devices: int) -> list[Way]:
+    """Every way to work on so many pixels, the fastest first; with several devices all of the network is in strips, or one would wait."""
     strips = [count for count in _STRIPS if count < 2 * pixels] or [_STRIPS[-1]]
-    ways = [WHOLE, *(Way(Fold(whole_from, count)) for whole_from in (3, 6) for count in strips)]
-    return ways + [Way(Fold(6, count), history, half=True) for history in _SHORT_HISTORIES for count in strips]
+    plain = [WHOLE, *(Way(Fold(3, count)) for count in strips)] if devices == 1 else []
+    ways = [*plain, *(Way(Fold(6, count, devices)) for count in strips)]
+    return ways + [Way(Fold(6, count, devices), history, half=True) for history in _SHORT_HISTORIES for count in strips]

@@ -36,7 +36,8 @@ class Motion:
     `distance` is how many frames back that one is. `flow` points from the current frame into it.
     `source` is the earlier source frame, `trust` what the temporal loss believes (0 or 1), `shown` what the way there and back
     finds again, `new` what the earlier frame does not show at all, `still` how surely (0 to 1) it shows the same in the same
-    place. `change` is the current source frame less the earlier one moved to it, (3, H, W) RGB on [0, 1].
+    place. `change` is the current source frame less the earlier one moved to it, (3, H, W) RGB on [0, 1]; None where nobody asks
+    for it any more.
     """
 
     distance: int
@@ -46,7 +47,7 @@ class Motion:
     shown: npt.NDArray[np.bool_]
     new: npt.NDArray[np.bool_]
     still: npt.NDArray[np.float32]
-    change: npt.NDArray[np.float32] = field(repr=False)
+    change: npt.NDArray[np.float32] | None = field(repr=False)
     difference: npt.NDArray[np.float32] = field(repr=False)
     """(H, W): how much the two source frames differ in colour around each pixel, on [0, 1]."""
 
@@ -173,6 +174,7 @@ def drift_target(moved: torch.Tensor, motion: Motion) -> Reference:
         moved: the frame before's painting, moved along the flow, (1, 3, H, W) in [0, 1].
         motion: to the frame before.
     """
+    assert motion.change is not None
     change = to_plane(motion.change, moved.device)
     trust = to_plane(motion.trust * (motion.difference < _NEW_COLOR), moved.device)
     slow = functional.interpolate(area_means(trust * change), change.shape[2:], mode="bilinear").abs().mean(dim=1, keepdim=True)

@@ -16,6 +16,7 @@ from vidstyle.media import kind_of, open_source
 from vidstyle.media.stills import encode
 from vidstyle.pixels import resized
 from vidstyle.settings import RunSettings
+from vidstyle.words import legible
 
 __all__ = ["Painting", "html_of"]
 
@@ -50,7 +51,7 @@ def html_of(path: Path, caption: str, run: RunSettings | None = None) -> str:
         shown = _shown(path, run or RunSettings())
     except (VidstyleError, OSError) as error:  # it may have been moved since, and what there is to say of it is still true
         shown, caption = "", f"{caption} ({error})"
-    return f"<figure>{shown}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    return f"<figure>{shown}<figcaption>{html.escape(legible(caption))}</figcaption></figure>"
 
 
 def _shown(path: Path, run: RunSettings) -> str:

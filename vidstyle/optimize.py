@@ -113,13 +113,16 @@ def lbfgs(
         half: keep the pairs in half precision, and hand on none of them but the last `HANDED_ON_IN_HALF`.
         on_step: see `Seen`.
 
+    Neither `image` nor `pairs` is held while steps are made: who hands them over without keeping them saves their memory.
+
     Raises:
         NumericalError: the loss was not finite twice.
     """
-    x = image.detach()
+    x, hands_on = image.detach(), bool(pairs)
     watch = _Watch(x, tolerance, window, on_step)
     curvature = _CurvatureInHalf(x, history) if half else _Curvature(x, history)
     curvature.recall(pairs)
+    del image, pairs
     caution = torch.ones((), dtype=x.dtype, device=x.device)
     previous: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
     for step in range(1, iterations + 1):
@@ -133,7 +136,7 @@ def lbfgs(
         curvature.keep_if(good)
         previous = (x, gradient, good)
         caution = torch.where(good, caution, caution * _SAFER)
-        stride = caution * handed_on if step == 1 and pairs else caution
+        stride = caution * handed_on if step == 1 and hands_on else caution
         x = torch.where(good, x + stride * _limited(curvature.direction(gradient)), watch.best)
     previous = None
     return watch.result(curvature.pairs())
@@ -159,6 +162,7 @@ def adam(
     that the last evaluation is of the running mean of all pictures with `averaging` as the share of the past (0: none).
     """
     x = image.detach().clone().clamp_(0, 1)
+    del image
     watch = _Watch(x, tolerance, window, on_step)
     zero, one = (torch.tensor(value, dtype=x.dtype, device=x.device) for value in (0.0, 1.0))
     first, second = torch.zeros_like(x), torch.zeros_like(x)
@@ -166,6 +170,8 @@ def adam(
     if pairs:
         direction, root = pairs[-1]
         first, second, since = direction * root, root.square(), one * _KNOWN
+        del direction, root
+    del pairs
     last = iterations - 1 if averaging and iterations > 1 else iterations
     for step in range(1, last + 1):
         evaluation = objective(x)
@@ -228,7 +234,10 @@ class _Watch:
         finite = torch.isfinite(total)
         good = finite & ~(total > _EXPLODED * self._least.clamp_min(1e-30))
         better = finite if whatever else finite & (total < self._least)
-        self.best = torch.where(better, x, self.best)
+        if x.device.type != "cpu":
+            self.best = torch.where(better, x, self.best)
+        elif better:  # nobody waits for it there, and another picture need not be made
+            self.best = x
         self._least = torch.where(better, total, self._least)
         self._terms = evaluation.values if self._terms is None else torch.where(better, evaluation.values, self._terms)
         self._names = evaluation.names

@@ -27,12 +27,13 @@ import torch
 from vidstyle import __version__
 from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
-from vidstyle.device import matrix_units, resolve_device, spare_threads
+from vidstyle.device import matrix_units, resolve_devices, spare_threads
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
-from vidstyle.joblog import check_log, drop_lines, same_output
+from vidstyle.joblog import begun_log, check_log
+from vidstyle.made import OUTPUT, Made
 from vidstyle.media import check_apart, check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
 from vidstyle.memory import WHOLE, Way, allowed_memory, estimate_memory, least_memory, longest_side_within, way_within
@@ -46,10 +47,11 @@ from vidstyle.plan import ahead, plan
 from vidstyle.settings import RunSettings, Settings, schedule_entries
 from vidstyle.stillness import Held
 from vidstyle.stylizer import Closing, OnStep, Painted, Stylizer, check_size
-from vidstyle.words import duration, frames
+from vidstyle.words import duration, frames, legible
 from vidstyle.workspace import State, Workspace, WritingBehind, fingerprint_file, remove_remains
 
 __all__ = [
+    "Beside",
     "FrameReport",
     "JobOptions",
     "JobResult",
@@ -73,6 +75,22 @@ logger = logging.getLogger(__name__)
 PathLike = str | Path
 
 
+class Beside(Protocol):
+    """What is made of a result before its workspace goes, such as a comparison: a job that is killed there goes on with it."""
+
+    def check(self, made: Made) -> None:
+        """Refuses, before the work, what cannot be made; `made` says what an earlier run of the job has put in its place.
+
+        Raises:
+            UsageError: something else stands in the way.
+        """
+        ...
+
+    def make(self, result: JobResult, made: Made, workspace: Workspace) -> None:
+        """Makes what is not made yet, each within `made.noting`; the result is in its place."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class JobOptions:
     """How a job is run; nothing here changes a stylised frame."""
@@ -87,6 +105,8 @@ class JobOptions:
     """File that gets one line of JSON a frame: the output's path and the `FrameReport`."""
     append_log: bool = False
     """Add to that file instead of starting it anew; what it says of this output goes."""
+    beside: Beside | None = None
+    """What else is made of the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +223,8 @@ class JobResult:
     """The paintings' warping error over the source's, along the flow that they were made with; None where nothing moved on."""
     number: int = 1
     """Of the first frame, where the output is a sequence (`painted.%04d.png`)."""
+    was_there: bool = False
+    """Whether an earlier run of the same job had put it in its place already."""
 
     @property
     def span(self) -> RunSettings:
@@ -258,50 +280,99 @@ def stylize(
     check_apart({"OUTPUT": output, "--log-json": options.log_json}, inputs_of(source, style_paths, settings))
     if options.log_json is not None:
         check_log(options.log_json)
+    job = _Job(source, style_paths, output, kind, settings, options)
+    with ExitStack() as stack:
+        workspace, made, result = _painted(job, progress, on_image, every, stack)
+        result = replace(result, seconds=time.monotonic() - began)
+        if options.beside is not None:
+            options.beside.make(result, made, workspace)
+        if not options.keep_workspace:
+            workspace.remove()
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What `stylize` was asked for."""
+
+    source: Path
+    styles: Sequence[Path]
+    output: Path
+    kind: MediaKind
+    settings: Settings
+    options: JobOptions
+
+
+def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int, held: ExitStack) -> tuple[Workspace, Made, JobResult]:
+    """Puts the result in its place; the workspace stays open, in `held`. What painting takes of the memory is free when this returns."""
+    source, output, settings, options = job.source, job.output, job.settings, job.options
     flows = flows_of(settings)
     with ExitStack() as stack:
-        medium = stack.enter_context(open_source(source, settings.run, film=kind == "video"))
-        if kind == "image" and medium.info.kind != "image":
+        medium = stack.enter_context(open_source(source, settings.run, film=job.kind == "video"))
+        if job.kind == "image" and medium.info.kind != "image":
             raise UsageError(f"{output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
         check_size(settings, (medium.info.height, medium.info.width))
         way = _way_of(medium.info, settings)
+        directory = workspace_path(output)
         if output.exists():
-            remove_remains(workspace_path(output))
-        check_output(output, kind, settings.encode, options.overwrite, medium.info)
-        _tell_what_does_nothing(settings, medium.info.kind, style_paths)
+            remove_remains(directory)
+        made = None if options.fresh else Made.read(directory)
+        _check_outputs(job, medium.info, made)  # once more below, but a slip of the pen is told before a long input is read
+        _tell_what_does_nothing(settings, medium.info.kind, job.styles)
         # For the whole job: RAFT computes in a thread ahead, and would round or not by whether a step happened to be under way.
-        stack.enter_context(matrix_units(settings.run.precision, resolve_device(settings.run.device)))
-        guide = stack.enter_context(Guide(settings, len(style_paths), medium.info, flows))
-        stylizer = make_stylizer(settings, style_paths, medium.info, way)
-        fingerprint = _fingerprint(source, style_paths, settings)
-        workspace = stack.enter_context(Workspace.open(workspace_path(output), fingerprint, options.fresh, way.text))
-        stylizer.way = _gone_on_with(workspace, way, medium.info, settings)
-        stack.callback(_remove_empty, workspace)
-        passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
-        told = _Told(progress, passes, on_image, every)
-        progress.start(
-            medium.info.frames, sum(report.share for report in _reports(workspace)), _in_words(medium.info, settings, stylizer.way)
-        )
-        if options.log_json is not None and options.append_log:
-            drop_lines(options.log_json, same_output(output).__eq__)
-        log = (
-            stack.enter_context(options.log_json.open("ab" if options.append_log else "wb", buffering=0))
-            if options.log_json is not None
-            else None
-        )
+        stack.enter_context(matrix_units(settings.run.precision, resolve_devices(settings.run.devices)[0]))
+        guide = stack.enter_context(Guide(settings, len(job.styles), medium.info, flows))
+        stylizer = None if made is not None and made.holds(OUTPUT) else make_stylizer(settings, job.styles, medium.info, way)
+        fingerprint = _fingerprint(source, job.styles, settings)
+        name = _name_of(job, fingerprint)
+        if made is not None and made.job != name:
+            made = None
+            _check_outputs(job, medium.info, made)
+        workspace = held.enter_context(Workspace.open(directory, fingerprint, options.fresh, way.text))
+        if made is not None and (made != Made.read(directory) or made.paintings != workspace.done):
+            made = None  # it went meanwhile, or frames are damaged: what stands there is nobody's that this job could vouch for
+            _check_outputs(job, medium.info, made)
+        held.callback(_remove_empty, workspace)
+        log = None if options.log_json is None else stack.enter_context(begun_log(options.log_json, output, options.append_log))
         for report in _reports(workspace):
             _write_line(log, output, report)
-        with WritingBehind(workspace) as kept:
-            for report in _paint(medium, flows, stylizer, guide, kept, told, passes):
-                _write_line(log, output, report)
-                progress.frame(report)
-        with Guide(settings, len(style_paths), medium.info, flows) as again:
-            _encode(medium, again, workspace, source, output, kind, settings, options.overwrite)
-        done = len(_latest(workspace))
-        steadiness = _steadiness(workspace)
-        if not options.keep_workspace:
-            workspace.remove()
-    return JobResult(output, done, time.monotonic() - began, steadiness, medium.info.number)
+        there = made is not None and made.holds(OUTPUT)
+        if made is None or not there:
+            stylizer = stylizer or make_stylizer(settings, job.styles, medium.info, way)
+            stylizer.work_in(_gone_on_with(workspace, way, medium.info, settings))
+            passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
+            told = _Told(progress, passes, on_image, every)
+            progress.start(
+                medium.info.frames, sum(report.share for report in _reports(workspace)), _in_words(medium.info, settings, stylizer.way)
+            )
+            with WritingBehind(workspace) as kept:
+                for report in _paint(medium, flows, stylizer, guide, kept, told, passes):
+                    _write_line(log, output, report)
+                    progress.frame(report)
+            made = made or Made(directory.parent.resolve(), name, workspace.done)
+            with Guide(settings, len(job.styles), medium.info, flows) as again, made.noting(OUTPUT, workspace):
+                _encode(medium, again, workspace, source, output, job.kind, settings, options.overwrite)
+        result = JobResult(output, len(_latest(workspace)), 0.0, _steadiness(workspace), medium.info.number, there)
+    return workspace, made, result
+
+
+def _check_outputs(job: _Job, info: MediaInfo, made: Made | None) -> None:
+    """Finds out whether everything can be written; what this very job has put in its place is not in the way.
+
+    Raises:
+        UsageError: see `check_output` and `Beside.check`.
+    """
+    made = made or Made(Path(), "")
+    overwrite = job.options.overwrite or made.holds(OUTPUT)
+    check_output(job.output, job.kind, job.settings.encode, overwrite, info)
+    if job.options.beside is not None:
+        job.options.beside.check(made)
+
+
+def _name_of(job: _Job, fingerprint: Mapping[str, str]) -> str:
+    """What stands for a job with all that its output depends on: what the frames do, and how they are shown and written."""
+    values = {**fingerprint, "kind": job.kind, "settings": _without_names(job.settings).model_dump(mode="json")}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def estimate_disk(height: int, width: int, frames: int, settings: Settings) -> int:
@@ -357,8 +428,13 @@ def shown(painted: npt.NDArray[np.uint16], frame: Frame, settings: Settings, gui
 
 
 def workspace_path(output: Path) -> Path:
-    """Where the job that makes `output` keeps its frames."""
-    return output.with_name(f"{output.name}.vidstyle")
+    """Where the job that makes `output` keeps its frames: one place for every name of an output, so that no two jobs work on one.
+
+    It lies beside what a link leads to; `p.####.png` and `p.%04d.png` have the same.
+    """
+    names = FrameNames.of(output)
+    place = Path(str(names)) if names is not None else output.resolve() if output.is_symlink() else output
+    return place.with_name(f"{place.name}.vidstyle")
 
 
 def _paint(
@@ -401,7 +477,7 @@ def _paint(
         for passed in range(2, passes + 1):
             done = sum((passed, index) in at for index in shot.indices)
             began = time.monotonic()
-            for beside in ahead(sweep(shot, flows, passed % 2 == 0, comes_round, done)):
+            for beside in ahead(sweep(shot, flows, passed % 2 == 0, comes_round, done), not stylizer.way.half):
                 own = stored(passed - 1, beside.frame.index)
                 neighbour = None
                 if beside.behind is not None:  # of this pass, but where a loop has come round
@@ -419,7 +495,8 @@ def _paint(
     began = time.monotonic()
     with KeptShot(workspace.directory) as shot:
         threads = spare_threads(stylizer.device)
-        for step in ahead(plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()), threads)):
+        steps = plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()), threads)
+        for step in ahead(steps, not stylizer.way.half):
             frame, guidance = step.frame, step.guidance
             if step.shot_start:
                 passed = time.monotonic()
@@ -439,10 +516,16 @@ def _paint(
             elif temporal.framewise:
                 painted = stylizer.smoothed(frame, step.motions[0], stored(1, frame.index - 1), told.of(frame.index), guidance)
             else:
-                earlier = {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions}
                 closing = None if step.towards_first is None else Closing(step.towards_first[0], newest(0), step.towards_first[1])
                 painted = stylizer.follow(
-                    frame, step.motions, earlier, workspace.state(), told.of(frame.index), guidance, closing, step.answers
+                    frame,
+                    step.motions,
+                    {motion.distance: stored(1, frame.index - motion.distance) for motion in step.motions},
+                    workspace.state(),
+                    told.of(frame.index),
+                    guidance,
+                    closing,
+                    step.answers,
                 )
             if not step.shot_start and looked_at(frame):
                 errors = _warping_errors(frame, step.motions[0], painted.picture, stored(1, frame.index - 1))
@@ -564,7 +647,7 @@ def flows_of(settings: Settings) -> Flows:
         UsageError: there is no such estimator, or it cannot be had.
     """
     weights = settings.flow.weights
-    device = resolve_device(settings.run.device)
+    device = resolve_devices(settings.run.devices)[0]
     return make_flows(settings.flow.estimator, None if weights is None else Path(weights), str(device), 1 + spare_threads(device))
 
 
@@ -604,7 +687,10 @@ def _way_of(info: MediaInfo, settings: Settings) -> Way:
 
 def _gone_on_with(workspace: Workspace, chosen: Way, info: MediaInfo, settings: Settings) -> Way:
     """The way that the workspace was begun with, so that nothing changes on the way; the chosen one where that does not fit any more."""
-    begun = Way.read(workspace.manner)
+    try:
+        begun = Way.read(workspace.manner)
+    except ValueError:
+        raise WorkspaceError(f"{workspace.directory / 'job.json'}: damaged; run again with --fresh to begin anew") from None
     allowed = allowed_memory(settings)
     if begun == chosen or allowed is None or _needed(info, settings, begun) <= allowed:
         return begun
@@ -696,7 +782,8 @@ def _report(workspace: Workspace | WritingBehind, record: Mapping[str, Any]) -> 
 def _write_line(log: BinaryIO | None, output: Path, report: FrameReport) -> None:
     if log is not None:
         try:
-            log.write(json.dumps({"output": str(output), **asdict(report)}).encode() + b"\n")
+            values = {"output": legible(str(output)), **asdict(report), "name": legible(report.name)}
+            log.write(json.dumps(values).encode() + b"\n")
         except OSError as error:
             raise MediaError(f"--log-json {log.name}: cannot be written: {error.strerror or error}; give another file") from None
 
@@ -751,7 +838,7 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
         ("--least-gain", "with --optimizer adam",
          settings.optimize.least_gain != default.optimize.least_gain and settings.optimize.optimizer == "adam"),
         ("--precision tf32", "without a CUDA device",
-         settings.run.precision == "tf32" and resolve_device(settings.run.device).type != "cuda"),
+         settings.run.precision == "tf32" and resolve_devices(settings.run.devices)[0].type != "cuda"),
         ("--averaging", "without --optimizer adam", settings.optimize.averaging > 0 and settings.optimize.optimizer != "adam"),
     ]  # fmt: skip
     for flag, when, does_nothing in idle:

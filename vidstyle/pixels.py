@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-__all__ = ["LUMA", "blurred", "feathered", "from_tensor", "near", "resized", "to_mask", "to_plane", "to_tensor"]
+__all__ = ["LUMA", "blurred", "feathered", "from_tensor", "near", "pack", "resized", "to_mask", "to_plane", "to_tensor", "unpack"]
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in the lightness (ITU-R BT.601)."""
@@ -60,6 +60,17 @@ def resized(picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArra
     shrinks = height * width < picture.shape[0] * picture.shape[1]
     scaled = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return np.asarray(scaled, dtype=np.uint8)
+
+
+def pack(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) uint8 in fewer bytes, (bytes,), quickly and without loss; `unpack` makes the picture of them again."""
+    _, packed = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return np.asarray(packed, dtype=np.uint8)
+
+
+def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The picture that `pack` was given, (H, W, 3) uint8."""
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
 def to_mask(picture: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media.base import Source
 from vidstyle.motion import CLOSES, Motion, answering, at_rest
+from vidstyle.pixels import pack, unpack
 from vidstyle.settings import TemporalSettings
 from vidstyle.shots import split_shots
 from vidstyle.stillness import Held
@@ -103,6 +104,7 @@ def plan(
             if loop is not None and loop.first is None:
                 loop.first = frame
             answers = tuple(answering(known)) if known and frame.index >= len(painted) else ()
+            known = [*known[:1], *(replace(motion, change=None) for motion in known[1:])]  # of older ones nobody asks for it
             yield Step(frame, tuple(known), guidance, shot_start, towards_first, held, answers)
 
 
@@ -123,7 +125,7 @@ def _with_motions(
     frames: Iterable[Frame], flows: Flows, references: Sequence[int], first: int, threads: int
 ) -> Generator[tuple[Frame, list[Motion]]]:
     """The frames of a shot in order, each with its motions to earlier ones of it, from the frame `first` of the film on."""
-    earlier: deque[Frame] = deque(maxlen=max(references))
+    earlier = _Earlier(max(references))
     coming: deque[tuple[Frame, list[Callable[[], Motion]]]] = deque()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if threads else None
 
@@ -148,8 +150,38 @@ def _with_motions(
             pool.shutdown(cancel_futures=True)
 
 
-def ahead(items: Generator[Item]) -> Iterator[Item]:
-    """The same items in the same order, the next of which is worked out in a thread of its own while the caller is busy with one."""
+class _Earlier(Sequence[Frame]):
+    """The last so many frames of a shot; large ones packed without loss, as the oldest that is looked up may lie 40 frames back."""
+
+    def __init__(self, count: int) -> None:
+        self._kept: deque[tuple[Frame, npt.NDArray[np.uint8] | None]] = deque(maxlen=count)
+
+    def append(self, frame: Frame) -> None:
+        packed = pack(frame.rgb) if frame.rgb.size > _LARGE else None
+        self._kept.append((replace(frame, rgb=frame.rgb if packed is None else _NOTHING, deep=None), packed))
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, position: Any) -> Any:
+        frame, packed = self._kept[position]
+        return frame if packed is None else replace(frame, rgb=unpack(packed))
+
+
+_LARGE = 3 << 21
+"""Numbers of a picture from which on it is packed: two megapixels. It takes a fifth of a second, and such a frame minutes."""
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
+
+
+def ahead(items: Generator[Item], one: bool = True) -> Iterator[Item]:
+    """The same items in the same order, the next of which is worked out in a thread of its own while the caller is busy with one.
+
+    Where memory is short, not `one`: then only when it is asked for.
+    """
+    if not one:
+        with closing(items):
+            yield from items
+        return
     end = object()
     with closing(items), ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, end)

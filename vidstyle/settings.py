@@ -355,13 +355,18 @@ class RunSettings(_Section):
     fps: float | None = _setting(None, "--fps", "frames a second to work at (default: the input's own times)", ge=0.001, le=1000)
     weights: str = _setting("embedded", "--weights", "VGG-19's weights: embedded, torchvision, or a file")
     pooling: Literal["max", "avg"] = _setting("max", "--pooling", "pooling inside VGG-19")
-    device: str = _setting("auto", "--device", "auto, cpu, cuda, cuda:1, or mps")
+    device: str = _setting("auto", "--device", "auto, cpu, cuda, cuda:1, or mps; several GPUs share the work as cuda:0,cuda:1")
     precision: Precision = _setting("auto", "--precision", "number format of the network; auto: tf32 on a GPU, float32 on a CPU")
     memory: MemoryText = _setting(
         None, "--memory", "most memory to take, as 4GB; large pictures are worked on in strips then (default: nine tenths of what is free)"
     )
     tileable: bool = _setting(False, "--tileable", "a picture whose opposite edges fit each other; its sides become multiples of 16")
     seed: int = _setting(0, "--seed", "seed of the noise start; every frame uses the same", ge=0, lt=2**63)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The names in `device`, one or more."""
+        return tuple(name.strip() for name in self.device.split(","))
 
     @property
     def memory_bytes(self) -> int | None:
@@ -508,18 +513,30 @@ def preset_values(name: str | Path) -> dict[str, Any]:
     return file_values(path)
 
 
+_MOST_SETTINGS = 1 << 20
+"""Bytes of a settings file."""
+
+
 def file_values(path: Path) -> dict[str, Any]:
     """The raw values of a settings file (`--config`), whatever its name, without its leading `description`.
 
     Raises:
-        UsageError: no such file, or not TOML.
+        UsageError: no such file, none that ends, or not TOML.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such settings file") from None
+        if not path.exists():
+            raise UsageError(f"{path}: no such settings file")
+        if not path.is_file():
+            raise UsageError(f"{path}: a settings file is an ordinary file; save the settings to one first")
+        with path.open("rb") as file:
+            data = file.read(_MOST_SETTINGS + 1)
+        if len(data) > _MOST_SETTINGS:
+            raise UsageError(f"{path}: larger than any settings file ({_MOST_SETTINGS >> 20} MiB); check the name")
+        values = tomllib.loads(data.decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: not a readable TOML file: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not a readable TOML file: its values are nested too deep") from None
     values.pop("description", None)
     return values
 

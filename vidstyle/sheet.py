@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from vidstyle.words import legible
+
 __all__ = ["Row", "contact_sheet"]
 
 Picture = npt.NDArray[np.uint8]
@@ -49,7 +51,7 @@ def contact_sheet(
         (H, W, 3) uint8 RGB.
     """
     height, width = rows[0].pictures[0].shape[:2]
-    title, lines = title.translate(_INSTEAD), [text.translate(_INSTEAD) for text in lines]
+    title, lines = legible(title).translate(_INSTEAD), [legible(text).translate(_INSTEAD) for text in lines]
     head_font, font = ImageFont.load_default(_TITLE), ImageFont.load_default(_TEXT)
     line = round(_TEXT * _LEADING)
     small = [_thumbnail(picture) for picture in thumbnails]
@@ -69,10 +71,10 @@ def contact_sheet(
         page.paste(one, (place, _MARGIN))
         place += one.width + _GAP
     for column, head in enumerate(heads):
-        draw.text((_MARGIN + column * (width + _GAP), pictures_from - line), _shortened(head, font, width), _FAINT, font)
+        draw.text((_MARGIN + column * (width + _GAP), pictures_from - line), _shortened(legible(head), font, width), _FAINT, font)
     for number, row in enumerate(rows):
         y = pictures_from + number * (line + height + _GAP)
-        draw.text((_MARGIN, y), row.label, _INK, font)
+        draw.text((_MARGIN, y), legible(row.label), _INK, font)
         for column, picture in enumerate(row.pictures):
             page.paste(Image.fromarray(picture), (_MARGIN + column * (width + _GAP), y + line))
     for number, (text, ink) in enumerate(wrapped):

@@ -13,19 +13,21 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-__all__ = ["INTERRUPTED", "ended", "hearing", "interrupted", "loading"]
+__all__ = ["ENDING", "INTERRUPTED", "ended", "hearing", "interrupted", "loading"]
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C or SIGTERM."""
+"""Exit code after a signal of `ENDING`."""
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a job to end: Ctrl-C, `kill`, and a terminal that is closed, of a connection that breaks off too."""
 
 Handler = Callable[[int, FrameType | None], object]
 
 
 @contextmanager
 def hearing(handler: Handler) -> Iterator[None]:
-    """Has Ctrl-C and SIGTERM go to `handler` while the block runs; in the main thread, that is, which alone can set them.
+    """Has the signals of `ENDING` go to `handler` while the block runs; in the main thread, that is, which alone can set them.
 
-    Where the shell has them ignored, as it does Ctrl-C behind `&` in a script, they are.
+    Where the shell has one ignored, as it does Ctrl-C behind `&` in a script, and `nohup` SIGHUP, it is.
     """
     before = _heard_by(handler)
     try:
@@ -36,7 +38,7 @@ def hearing(handler: Handler) -> Iterator[None]:
 
 
 def ended(code: int) -> None:
-    """From here on Ctrl-C and SIGTERM end the process at once with `code`, that of its command, which is done."""
+    """From here on the signals of `ENDING` end the process at once with `code`, that of its command, which is done."""
     _heard_by(lambda number, frame: os._exit(code))
 
 
@@ -44,7 +46,7 @@ def _heard_by(handler: Handler) -> dict[signal.Signals, Any]:
     """Sets the handler; what there was before."""
     before = {}
     with suppress(ValueError):  # not the main thread
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, handler)
     return before
@@ -52,7 +54,7 @@ def _heard_by(handler: Handler) -> dict[signal.Signals, Any]:
 
 @contextmanager
 def loading(advice: str = "") -> Iterator[None]:
-    """While the block imports, Ctrl-C and SIGTERM end the process at once, with a word and `advice`."""
+    """While the block imports, the signals of `ENDING` end the process at once, with a word and `advice`."""
 
     def end(number: int, frame: FrameType | None) -> None:
         try:

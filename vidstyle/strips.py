@@ -21,6 +21,7 @@ from vidstyle.losses import overflow_loss
 from vidstyle.objective import OVERFLOW_WEIGHT, Evaluation, Objective
 from vidstyle.rectangle import Rectangle
 from vidstyle.settings import VGG_LAYERS
+from vidstyle.spread import Spread
 from vidstyle.terms import LayerLoss, Term
 from vidstyle.vgg import VGG19, begins_block, check_side
 
@@ -32,7 +33,10 @@ _LIGHTER = {1: 1, 3: 2, 4: 4, 5: 8}
 """How many times the picture's pixels a strip may have, for the same memory, by the first block of the stage."""
 
 Visit = Callable[[str, torch.Tensor, Rectangle], None]
-"""Is given a layer, the activations of some of its rows, (1, C, rows, W), and which they are; the rows come in order, each once."""
+"""Is given a layer, the activations of some of its rows, (1, C, rows, W), and which they are; the rows come in order, each once.
+
+The first are on the picture's device, others may be on another one.
+"""
 
 _Found = tuple[str, torch.Tensor, Rectangle]
 """What a `Visit` is given."""
@@ -46,10 +50,12 @@ class Fold:
     """The block from which on everything is worked out at once: 1 is the plain way, 3, 4 and 5 lie between, with 6 nothing is."""
     pixels: int = 1 << 20
     """Pixels of the picture in a strip, without what it reaches into its neighbours."""
+    shares: int = 1
+    """Devices that the strips are dealt over: every stage has as many strips for each, if it has so many rows."""
 
     def __post_init__(self) -> None:
-        if self.whole_from not in (1, 3, 4, 5, 6) or self.pixels < 1:
-            raise ValueError(f"stages begin at block 1, 3, 4 and 5, strips have a pixel or more: got {self}")
+        if self.whole_from not in (1, 3, 4, 5, 6) or self.pixels < 1 or self.shares < 1:
+            raise ValueError(f"stages begin at block 1, 3, 4 and 5, strips have a pixel or more, shares are one or more: got {self}")
 
 
 PLAIN = Fold(1)
@@ -83,8 +89,8 @@ class _Stage:
 class _Walk:
     """The network up to the deepest of some layers, gone through in strips up to the fold's block."""
 
-    def __init__(self, network: VGG19, layers: Collection[str], wraps: bool, fold: Fold) -> None:
-        self._network, self._layers, self._wraps, self._fold = network, layers, wraps, fold
+    def __init__(self, spread: Spread, layers: Collection[str], wraps: bool, fold: Fold) -> None:
+        self.spread, self._layers, self._wraps, self._fold = spread, layers, wraps, fold
         last = max((VGG_LAYERS.index(name) for name in layers if name in VGG_LAYERS), default=-1)
         self._names = VGG_LAYERS[: last + 1]
 
@@ -112,6 +118,7 @@ class _Walk:
         deepest = halvings[-1] + hands_on
         units = height >> deepest
         count = -(-units // max(rows >> deepest, 1))
+        count = min(-(-count // self._fold.shares) * self._fold.shares, units)
         edges = [units * number // count for number in range(count + 1)]
         strips = []
         for first, last in pairwise(edges):
@@ -151,20 +158,20 @@ class _Walk:
         """The rows of a strip that reaches beyond the edge of a picture that wraps."""
         return torch.arange(*strip.sees, device=device) % stage.heights[0]
 
-    def through(self, stage: _Stage, strip: _Strip, x: torch.Tensor) -> tuple[list[_Found], torch.Tensor | None]:
+    def through(self, network: VGG19, stage: _Stage, strip: _Strip, x: torch.Tensor) -> tuple[list[_Found], torch.Tensor | None]:
         """The rows that the strip owns of every layer that is looked at, and those that it hands on, from what it looks at."""
         found: list[_Found] = []
         given, begins = x.dtype, strip.sees[0]
         for name, height, (first, last) in zip(stage.names, stage.heights, strip.owns, strict=True):
             if begins_block(name) and name != stage.names[0]:
-                x, begins = self._network.pooled(x), begins // 2
-            x = self._network.layer(name, x, self._wraps)
+                x, begins = network.pooled(x), begins // 2
+            x = network.layer(name, x, self._wraps)
             if name in self._layers:
                 found.append((name, x[:, :, first - begins : last - begins].to(given), Rectangle.rows(first, last, height, x.shape[-1])))
         if not stage.hands_on:
             return found, None
         first, last = strip.hands_on
-        return found, self._network.pooled(x[:, :, 2 * first - begins : 2 * last - begins])
+        return found, network.pooled(x[:, :, 2 * first - begins : 2 * last - begins])
 
     def ahead(self, image: torch.Tensor, visit: Visit) -> tuple[list[_Stage], list[torch.Tensor]]:
         """Goes through the strips once: the stages, and what each of them is handed, that of the whole end last if there is one.
@@ -174,20 +181,29 @@ class _Walk:
         stages, handed = self.stages(image.shape[-2], image.shape[-1]), [image]
         with torch.no_grad():
             for stage in stages:
-                parts: torch.Tensor | None = None
-                for strip in stage.strips:
-                    rows = self.rows_of(stage, strip, handed[-1])
-                    found, on = self.through(stage, strip, rows.clamp(0, 1) if len(handed) == 1 else rows)
-                    for layer, features, owned in found:
-                        visit(layer, features, owned)
-                    if on is not None:
-                        if parts is None:
-                            shape = (1, on.shape[1], stage.strips[-1].hands_on[1], on.shape[3])
-                            parts = torch.empty(shape, dtype=on.dtype, device=on.device, memory_format=torch.channels_last)
-                        parts[:, :, slice(*strip.hands_on)] = on
+                parts = self._ahead(stage, handed[-1], len(handed) == 1, visit)
                 if parts is not None:
                     handed.append(parts)
         return stages, handed
+
+    def _ahead(self, stage: _Stage, handed: torch.Tensor, first: bool, visit: Visit) -> torch.Tensor | None:
+        """What a stage makes of what it is handed."""
+
+        @torch.no_grad()
+        def work(network: VGG19, strip: _Strip) -> tuple[list[_Found], torch.Tensor | None]:
+            rows = self.rows_of(stage, strip, handed).to(network.device)
+            return self.through(network, stage, strip, rows.clamp(0, 1) if first else rows)
+
+        parts: torch.Tensor | None = None
+        for strip, (found, on) in zip(stage.strips, self.spread.each(work, stage.strips), strict=True):
+            for layer, features, owned in found:
+                visit(layer, features, owned)
+            if on is not None:
+                if parts is None:
+                    shape = (1, on.shape[1], stage.strips[-1].hands_on[1], on.shape[3])
+                    parts = torch.empty(shape, dtype=on.dtype, device=handed.device, memory_format=torch.channels_last)
+                parts[:, :, slice(*strip.hands_on)] = on
+        return parts
 
 
 class Gathered:
@@ -206,10 +222,10 @@ class Gathered:
         """See `Visit`."""
         if layer not in self.centres:
             self.centres[layer] = features.mean(dim=(0, 2, 3))
-        centre = self.centres[layer]
+        centre = self.centres[layer].to(features.device)
         self.sizes[layer] = rows.height, rows.width
         for loss, parts in zip(self._losses[layer], self._parts[layer], strict=True):
-            part = loss.gather(features, rows, centre)
+            part = loss.gather(features, rows, centre).to(self.centres[layer].device)
             if loss.adds and parts:
                 parts[0] = parts[0] + part
             else:
@@ -225,7 +241,9 @@ class Gathered:
 class StripwiseObjective:
     """`Objective` in bounded memory: the same values and the same gradient, but for rounding."""
 
-    def __init__(self, network: VGG19, terms: Iterable[Term], fold: Fold, wraps: bool = False, hold: int = 1) -> None:
+    def __init__(
+        self, network: VGG19, terms: Iterable[Term], fold: Fold, wraps: bool = False, hold: int = 1, spread: Spread | None = None
+    ) -> None:
         """
         Args:
             network: whose layers the terms look at.
@@ -233,12 +251,13 @@ class StripwiseObjective:
             fold: how it is gone through.
             wraps: lays the picture side by side with itself; its sides are multiples of `minimum_side`.
             hold: as `Objective` has it, where the two deepest layers are worked out at once.
+            spread: works out the strips; the first of its networks is `network`. None: `network` does, one strip after the other.
         """
         if fold.whole_from == 1:
             raise ValueError("the plain way is `Objective`'s")
         self._terms = tuple(term for term in terms if term.weight > 0)
         of_network = [term for term in self._terms if term.layer != "input"]
-        self._walk = _Walk(network, {term.layer for term in of_network}, wraps, fold)
+        self._walk = _Walk(spread or Spread([network]), {term.layer for term in of_network}, wraps, fold)
         behind = [term for term in of_network if int(term.layer[4]) >= fold.whole_from]
         self._end = Objective(network, behind, wraps, hold, fold.whole_from) if behind else None
         self._at: dict[str, list[Term]] = {}
@@ -285,21 +304,26 @@ class StripwiseObjective:
         centres: Mapping[str, torch.Tensor],
     ) -> torch.Tensor:
         """The gradient for what a stage is handed, from that for what it hands on and the slopes of its own terms."""
-        total = torch.zeros_like(handed)
-        for strip in stage.strips:
-            rows = self._walk.rows_of(stage, strip, handed).detach().requires_grad_()
-            found, on = self._walk.through(stage, strip, rows.clamp(0, 1) if first else rows)
+
+        def work(network: VGG19, strip: _Strip) -> torch.Tensor | None:
+            device = network.device
+            rows = self._walk.rows_of(stage, strip, handed).to(device).detach().requires_grad_()
+            found, on = self._walk.through(network, stage, strip, rows.clamp(0, 1) if first else rows)
             outcomes, gradients = [], []
             for layer, features, owned in found:
                 for term, slope in zip(self._at[layer], slopes[layer], strict=True):
                     assert isinstance(term.loss, LayerLoss)
-                    outcomes.append(term.loss.gather(features, owned, centres[layer]))
-                    gradients.append(slope if term.loss.adds else slope[owned.index])
+                    outcomes.append(term.loss.gather(features, owned, centres[layer].to(device)))
+                    gradients.append((slope if term.loss.adds else slope[owned.index]).to(device))
             if on is not None and behind is not None:
                 outcomes.append(on)
-                gradients.append(behind[:, :, slice(*strip.hands_on)])
-            if outcomes:
-                self._walk.add_rows(stage, strip, total, torch.autograd.grad(outcomes, rows, gradients)[0])
+                gradients.append(behind[:, :, slice(*strip.hands_on)].to(device))
+            return torch.autograd.grad(outcomes, rows, gradients)[0].to(handed.device) if outcomes else None
+
+        total = torch.zeros_like(handed)
+        for strip, gradient in zip(stage.strips, self._walk.spread.each(work, stage.strips), strict=True):
+            if gradient is not None:
+                self._walk.add_rows(stage, strip, total, gradient)
         return total
 
     def _of_picture(self, image: torch.Tensor) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
@@ -314,9 +338,20 @@ class StripwiseObjective:
         image.requires_grad_(False)
 
 
-def look_at(network: VGG19, image: torch.Tensor, layers: Collection[str], fold: Fold, visit: Visit, wraps: bool = False) -> None:
-    """Shows `visit` the activations of `layers` for `image`, (1, 3, H, W) RGB in [0, 1]: in strips, those of the end as a whole."""
-    walk = _Walk(network, layers, wraps, fold)
+def look_at(
+    network: VGG19,
+    image: torch.Tensor,
+    layers: Collection[str],
+    fold: Fold,
+    visit: Visit,
+    wraps: bool = False,
+    spread: Spread | None = None,
+) -> None:
+    """Shows `visit` the activations of `layers` for `image`, (1, 3, H, W) RGB in [0, 1]: in strips, those of the end as a whole.
+
+    Further arguments are those of `StripwiseObjective`.
+    """
+    walk = _Walk(spread or Spread([network]), layers, wraps, fold)
     with torch.no_grad():
         _, handed = walk.ahead(image, visit)
         if walk.ends_whole:
@@ -327,7 +362,8 @@ def look_at(network: VGG19, image: torch.Tensor, layers: Collection[str], fold: 
 
 
 def objective_of(
-    network: VGG19, terms: Iterable[Term], fold: Fold = PLAIN, wraps: bool = False, hold: int = 1
+    network: VGG19, terms: Iterable[Term], fold: Fold = PLAIN, wraps: bool = False, hold: int = 1, spread: Spread | None = None
 ) -> Objective | StripwiseObjective:
     """The sum of terms as a function of a picture, folded so; the arguments are those of `StripwiseObjective`."""
-    return Objective(network, terms, wraps, hold) if fold.whole_from == 1 else StripwiseObjective(network, terms, fold, wraps, hold)
+    plain = fold.whole_from == 1
+    return Objective(network, terms, wraps, hold) if plain else StripwiseObjective(network, terms, fold, wraps, hold, spread)

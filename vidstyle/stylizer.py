@@ -14,6 +14,7 @@ Dosovitskiy & Brox 2016, arXiv 1604.08610). Beyond the paper:
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ import torch
 from torch.nn import functional
 
 from vidstyle.color import preserve_linear
-from vidstyle.device import keep_freed_memory, matrix_units, network_format, resolve_device
+from vidstyle.device import keep_freed_memory, matrix_units, network_format, resolve_devices
 from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_detail, warp
 from vidstyle.frames import FlowField, Frame
@@ -41,10 +42,11 @@ from vidstyle.recording import Recorder, graphs
 from vidstyle.rectangle import Rectangle
 from vidstyle.region import CropObjective, Surroundings, pays
 from vidstyle.settings import TILE, Settings
+from vidstyle.spread import Spread
 from vidstyle.strips import PLAIN, Fold, objective_of
 from vidstyle.targets import content_targets, style_statistics
 from vidstyle.terms import Reference, Region, StyleTargets, blended, build_terms
-from vidstyle.vgg import VGG19, load_vgg19, minimum_side
+from vidstyle.vgg import VGG19, Features, load_vgg19, minimum_side
 from vidstyle.workspace import State
 
 __all__ = ["Closing", "OnStep", "Painted", "Stylizer", "check_size", "enlarge", "enlarged_pair", "pyramid"]
@@ -107,7 +109,10 @@ class _Work:
     """What is to become of one frame, at one size."""
 
     frame: Frame
-    content: torch.Tensor
+    size: tuple[int, int]
+    """(height, width)."""
+    content: Features
+    """What is kept of the source at that size."""
     guidance: Guidance
     references: Sequence[Reference] = ()
     expected: Reference | None = None
@@ -115,6 +120,23 @@ class _Work:
     """How much of where it starts every pixel keeps whatever the losses say, (H, W) in [0, 1]; None: nothing."""
     changing: bool = False
     """Whether the painting is to become another one, somewhere."""
+
+
+class _Beginning:
+    """Where an optimiser begins, and what it knows of other pictures; given away, so that nobody holds it while steps are made."""
+
+    def __init__(self, image: torch.Tensor, pairs: Sequence[CurvaturePair] = ()) -> None:
+        self.image = image
+        self._pairs = pairs
+
+    def give_image(self) -> torch.Tensor:
+        image = self.image
+        del self.image
+        return image
+
+    def give_pairs(self) -> Sequence[CurvaturePair]:
+        pairs, self._pairs = self._pairs, ()
+        return pairs
 
 
 def check_size(settings: Settings, size: tuple[int, int], advice: str = "use a larger --size, or fewer --style-layers") -> None:
@@ -168,10 +190,8 @@ class Stylizer:
         check_size(settings, size)
         self.settings = settings
         self.size = size
-        self.way = way
-        self.device = resolve_device(settings.run.device)
-        if self.device.type == "cpu" and (way.half or way.fold.whole_from == 1):
-            keep_freed_memory(not way.half)
+        self.device, *others = resolve_devices(settings.run.devices)
+        self.work_in(way)
         # The first Fourier transform of a process came out other by a rounding, one time in twenty, where another thread computed (MKL).
         fade_detail(torch.zeros(1, 3, 8, 8, device=self.device))
         self._layers = settings.layers
@@ -185,10 +205,18 @@ class Stylizer:
         if detail is not None and not set(settings.style.detail_layers) & set(settings.style_layers):
             raise UsageError(f"--detail-layers {' '.join(settings.style.detail_layers)}: none of them is a style layer; see --style-layers")
         self.network: VGG19 = load_vgg19(settings.run.weights, settings.run.pooling, self.device, network_format(settings.run.precision))
-        self._recorder = Recorder(graphs(self.device)) if self.device.type == "cuda" else None
+        # What is painted at once, small pictures and coarse ones, the first device does alone.
+        self._spread = Spread([self.network, *(copy.deepcopy(self.network).to(device) for device in others[: way.fold.shares - 1])])
+        self._recorder = Recorder(graphs(self.device)) if self.device.type == "cuda" and not others else None
         self._colors: Picture | None = None
         self._statistics: dict[tuple[tuple[int, int], int], list[StyleTargets]] = {}
         self._targets: dict[tuple[tuple[int, int], tuple[float, ...]], StyleTargets] = {}
+
+    def work_in(self, way: Way) -> None:
+        """Says how frames are worked on from here on."""
+        self.way = way
+        if self.device.type == "cpu" and (way.half or way.fold.whole_from == 1):
+            keep_freed_memory(not way.half)
 
     def begin_shot(self, frame: Frame) -> None:
         """Says which frame a shot begins with; `first` does so itself. Only `--recolor-style` wants to know."""
@@ -215,16 +243,19 @@ class Stylizer:
         cost = [height * width for height, width in sizes]
         stop = self.settings.optimize.tolerance, STOP_WINDOW
         total = 0
-        image: torch.Tensor | None = None
         result: Result | None = None
         for level, size in enumerate(sizes):
             content = to_tensor(resized(frame.rgb, size), self.device)
-            image = self._start(content, size) if image is None else enlarge(image, size, tileable)
-            pairs = () if result is None else _Made([partial(enlarged_pair, pair, size, tileable) for pair in result.pairs[-_CARRIED_UP:]])
+            work = _Work(frame, size, self._kept(content), guidance or self._default)
+            if result is None:
+                beginning = _Beginning(self._start(content, size))
+            else:
+                pairs = _Made([partial(enlarged_pair, pair, size, tileable) for pair in result.pairs[-_CARRIED_UP:]])
+                beginning = _Beginning(enlarge(result.image, size, tileable), pairs)
+                del pairs
+            del content, result
             done, share = sum(cost[:level]) / sum(cost), cost[level] / sum(cost)
-            work = _Work(frame, content, guidance or self._default)
-            result = self._optimise(work, image, count, pairs, _part(on_step, done, share / count), stop)
-            image = result.image
+            result = self._optimise(work, beginning, count, _part(on_step, done, share / count), stop)
             total += result.steps
         assert result is not None
         return self._painted(result, total, 1.0)
@@ -242,6 +273,8 @@ class Stylizer:
     ) -> Painted:
         """Paints a frame that follows others in its shot.
 
+        Where `painted` and `state` are not held by the caller their memory is given back before the first step.
+
         Args:
             frame: the source frame.
             motions: to earlier frames of the shot, the frame before first.
@@ -255,6 +288,22 @@ class Stylizer:
         Raises:
             NumericalError: the loss was not finite twice; the message names the frame.
         """
+        reliable = float(motions[0].trust.mean())
+        work, beginning = self._following(frame, motions, painted, state, guidance or self._default, closing, answers)
+        del painted, state
+        return self._painted_from(work, beginning, on_step, reliable)
+
+    def _following(
+        self,
+        frame: Frame,
+        motions: Sequence[Motion],
+        painted: Mapping[int, npt.NDArray[np.uint16]],
+        state: State,
+        guidance: Guidance,
+        closing: Closing | None,
+        answers: Sequence[npt.NDArray[np.float32]],
+    ) -> tuple[_Work, _Beginning]:
+        """What is to become of a frame that follows others, and where it begins; the arguments are those of `follow`."""
         nearest = motions[0]
         source = to_tensor(frame.rgb, self.device)
         stored = {motion.distance: fade_detail(to_tensor(painted[motion.distance], self.device)) for motion in motions}
@@ -267,7 +316,7 @@ class Stylizer:
         rest = self.rest(nearest, guidance)
         if rest is not None:
             start = torch.lerp(start, moved[nearest.distance], to_plane(rest, self.device))
-        changing = self._changing(nearest, guidance or self._default)
+        changing = self._changing(nearest, guidance)
         if changing is not None:
             references = [Reference(one.warped, one.trust * (1 + (_CHANGING - 1) * changing)) for one in references]
             expected = Reference(expected.warped, expected.trust * (1 - changing))
@@ -277,10 +326,9 @@ class Stylizer:
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
             start = torch.lerp(start, goal, pull)
-        pairs = self._pairs(state, nearest.flow)
         held_to = expected if closing is None else None
-        work = _Work(frame, source, guidance or self._default, references, held_to, rest, changing is not None)
-        return self._painted_from(work, start, pairs, on_step, float(nearest.trust.mean()))
+        work = _Work(frame, self.size, self._kept(source), guidance, references, held_to, rest, changing is not None)
+        return work, _Beginning(start, self._pairs(state, nearest.flow))
 
     def _moved(self, motion: Motion, painted: npt.NDArray[np.uint16], stored: torch.Tensor) -> torch.Tensor:
         """An earlier frame's painting, `stored` with its finest detail faded, where its pixels are now; where it stands still as it was."""
@@ -340,19 +388,19 @@ class Stylizer:
             references = [Reference(moved, (_CHANGING if beside.guidance.changing else 1.0) * trust)]
             pairs = self._pairs(state, beside.behind.flow)
             reliable = float(beside.behind.trust.mean())
-        work = _Work(beside.frame, source, beside.guidance, references, None, beside.rest, beside.guidance.changing)
-        return self._painted_from(work, start, pairs, on_step, reliable)
+        work = _Work(beside.frame, self.size, self._kept(source), beside.guidance, references, None, beside.rest, beside.guidance.changing)
+        beginning = _Beginning(start, pairs)
+        del own, neighbour, state, source, start, pairs, references
+        return self._painted_from(work, beginning, on_step, reliable)
 
-    def _painted_from(
-        self, work: _Work, start: torch.Tensor, pairs: Sequence[CurvaturePair], on_step: OnStep | None, reliable: float
-    ) -> Painted:
-        """The frame painted on from `start`; where nothing may change, one evaluation says what the picture costs."""
+    def _painted_from(self, work: _Work, beginning: _Beginning, on_step: OnStep | None, reliable: float) -> Painted:
+        """The frame painted on from its beginning; where nothing may change, one evaluation says what the picture costs."""
         fixed = work.rest is not None and bool((work.rest == 1).all())
         optimize = self.settings.optimize
         iterations = 1 if fixed else optimize.iterations
         gain = optimize.least_gain if optimize.optimizer == "lbfgs" else 0.0  # Adam's loss may rise before it falls
         stop = _GAIN_OVER * gain, _GAIN_OVER
-        result = self._optimise(work, start, iterations, pairs, _part(on_step, 0.0, 1 / iterations), stop)
+        result = self._optimise(work, beginning, iterations, _part(on_step, 0.0, 1 / iterations), stop)
         return self._painted(result, result.steps, reliable)
 
     def smoothed(
@@ -422,7 +470,8 @@ class Stylizer:
             for scale in scales:
                 factor = scale * math.sqrt(size[0] * size[1] / (height * width))
                 new = max(round(height * factor), shortest), max(round(width * factor), shortest)
-                found.append(style_statistics(self.network, to_tensor(resized(picture, new), self.device), self.settings, self.way.fold))
+                at_size = to_tensor(resized(picture, new), self.device)
+                found.append(style_statistics(self.network, at_size, self.settings, self.way.fold, self._spread))
             self._statistics[size, number] = found
         return self._statistics[size, number]
 
@@ -453,31 +502,32 @@ class Stylizer:
     def _optimise(
         self,
         work: _Work,
-        start: torch.Tensor,
+        beginning: _Beginning,
         iterations: int,
-        pairs: Sequence[CurvaturePair],
         on_step: _OnStepOf | None,
         stop: tuple[float, int],
     ) -> Result:
         """`stop` is the tolerance, and the window over which it is meant."""
         with matrix_units(self.settings.run.precision, self.device):
-            size = (work.content.shape[-2], work.content.shape[-1])
-            fold = self._fold(size)
-            kept = content_targets(self.network, work.content, self.settings, fold)
-            terms = build_terms(self.settings, kept, self._regions(size, work.guidance), work.references, work.expected)
+            fold = self._fold(work.size)
+            terms = build_terms(self.settings, work.content, self._regions(work.size, work.guidance), work.references, work.expected)
             hold = _HOLD if self.device.type == "cpu" else 1
             optimize, part = self.settings.optimize, self._part(work, fold)
             objective: ObjectiveFunction
             if part is not None:
-                objective = CropObjective(self.network, terms, start, part, fold, hold)
-                pairs = [(s[part.index].contiguous(), y[part.index].contiguous()) for s, y in pairs]
+                objective = CropObjective(self.network, terms, beginning.image, part, fold, hold)
             else:
-                objective = objective_of(self.network, terms, fold, self.settings.run.tileable, hold)
+                objective = objective_of(self.network, terms, fold, self.settings.run.tileable, hold, self._spread)
                 if self._recorder is not None and fold.whole_from == 1:
                     objective = self._recorder(objective, tuple(term.name for term in terms))
-            within, begin, placed = objective, start, None
+            within, placed = objective, None
             if work.rest is not None:
-                within, begin, placed = _restrained(objective, start, 1 - to_plane(work.rest, self.device), part)
+                within, begin, placed = _restrained(objective, beginning.image, 1 - to_plane(work.rest, self.device), part)
+                pairs = beginning.give_pairs()
+                if part is not None:
+                    pairs = [(s[part.index].contiguous(), y[part.index].contiguous()) for s, y in pairs]
+                beginning = _Beginning(begin, pairs)
+                del begin, pairs
 
             def seen(step: int, report: LossReport, x: torch.Tensor) -> None:
                 if on_step is not None:
@@ -486,11 +536,11 @@ class Stylizer:
             try:
                 result = OPTIMIZERS[optimize.optimizer](
                     within,
-                    begin,
+                    beginning.give_image(),
                     iterations,
                     tolerance=stop[0],
                     window=stop[1],
-                    pairs=pairs,
+                    pairs=beginning.give_pairs(),
                     history=self.way.pairs(self.settings),
                     averaging=optimize.averaging,
                     handed_on=1.0 if work.changing else HANDED_ON,  # halved, another style would take half as long again
@@ -514,6 +564,11 @@ class Stylizer:
             return None
         part = Rectangle.bounding(work.rest < 1)
         return part if part is not None and pays(part, self._layers, fold) else None
+
+    def _kept(self, source: torch.Tensor) -> Features:
+        """What the content loss keeps of the source, (1, 3, H, W)."""
+        with matrix_units(self.settings.run.precision, self.device):
+            return content_targets(self.network, source, self.settings, self._fold((source.shape[-2], source.shape[-1])), self._spread)
 
     def _fold(self, size: tuple[int, int]) -> Fold:
         """How the network is gone through for a picture of `size`: at once where it is so small that nothing is gained."""

@@ -10,6 +10,7 @@ import torch
 from vidstyle.losses import StyleLoss
 from vidstyle.rectangle import Rectangle
 from vidstyle.settings import Settings
+from vidstyle.spread import Spread
 from vidstyle.strips import PLAIN, Fold, Gathered, look_at
 from vidstyle.terms import LayerLoss, StyleTargets, blended, style_losses
 from vidstyle.vgg import VGG19, Features
@@ -17,8 +18,8 @@ from vidstyle.vgg import VGG19, Features
 __all__ = ["content_targets", "style_statistics", "style_targets"]
 
 
-def content_targets(network: VGG19, source: torch.Tensor, settings: Settings, fold: Fold = PLAIN) -> Features:
-    """What the content loss keeps of the source, (1, 3, H, W) RGB in [0, 1]; nothing where its weight is 0."""
+def content_targets(network: VGG19, source: torch.Tensor, settings: Settings, fold: Fold = PLAIN, spread: Spread | None = None) -> Features:
+    """What the content loss keeps of the source, (1, 3, H, W) RGB in [0, 1]; nothing where its weight is 0. `spread`: see `look_at`."""
     kept: Features = {}
 
     def keep(layer: str, features: torch.Tensor, where: Rectangle) -> None:
@@ -30,19 +31,21 @@ def content_targets(network: VGG19, source: torch.Tensor, settings: Settings, fo
         kept[layer][where.index] = features
 
     layers = settings.content.layers if settings.content.weight > 0 else ()
-    look_at(network, source, layers, fold, keep, settings.run.tileable)
+    look_at(network, source, layers, fold, keep, settings.run.tileable, spread)
     return kept
 
 
-def style_statistics(network: VGG19, picture: torch.Tensor, settings: Settings, fold: Fold = PLAIN) -> StyleTargets:
-    """What the settings' losses look at in one style picture, (1, 3, H, W) RGB in [0, 1]; not yet blended."""
+def style_statistics(
+    network: VGG19, picture: torch.Tensor, settings: Settings, fold: Fold = PLAIN, spread: Spread | None = None
+) -> StyleTargets:
+    """What the settings' losses look at in one style picture, (1, 3, H, W) RGB in [0, 1]; not yet blended. `spread`: see `look_at`."""
     wanted = {term: {layer: _StatisticOf(loss) for layer in layers} for term, (loss, layers) in style_losses(settings).items()}
     at: dict[str, list[LayerLoss]] = {}
     for statistics in wanted.values():
         for layer, statistic in statistics.items():
             at.setdefault(layer, []).append(statistic)
     gathered = Gathered(at)
-    look_at(network, picture, tuple(at), fold, gathered.visit)
+    look_at(network, picture, tuple(at), fold, gathered.visit, spread=spread)
     made: dict[LayerLoss, torch.Tensor] = {}
     with torch.no_grad():
         for layer in at:

@@ -92,7 +92,10 @@ class LayerLoss(ABC):
 
     @abstractmethod
     def gather(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> torch.Tensor:
-        """What a part of the layer, (1, C, rows, columns), contributes; `centre`, (C,), is near the layer's mean, always the same."""
+        """What a part of the layer, (1, C, rows, columns), contributes; `centre`, (C,), is near the layer's mean, always the same.
+
+        Both are on one device, which need not be that of the targets, and what is gathered is there too.
+        """
 
     @abstractmethod
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
@@ -112,7 +115,7 @@ class ContentOf(LayerLoss):
 
     def gather(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> torch.Tensor:
         """Their share of the mean."""
-        return (features - self.target[where.index]).square().sum() / self.target.numel()
+        return (features - self.target[where.index].to(features.device)).square().sum() / self.target.numel()
 
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
         """The sum of the shares, which it is."""
@@ -142,7 +145,7 @@ class StyleOf(LayerLoss):
         if self.loss.sums is None:
             return features
         weights = self.region.at(where.height, where.width, features.dtype)
-        return self.loss.sums.gather(features, None if weights is None else weights[where.index], centre)
+        return self.loss.sums.gather(features, None if weights is None else weights[where.index].to(features.device), centre)
 
     def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
         """The distance of the statistic that the sums make."""

@@ -1,8 +1,13 @@
-"""How amounts are said."""
+"""How amounts and names are said."""
 
 from __future__ import annotations
 
-__all__ = ["duration", "frames", "gigabytes"]
+import re
+
+__all__ = ["duration", "frames", "gigabytes", "legible"]
+
+_NO_LETTER = re.compile("[\udc80-\udcff]")
+"""What Python reads bytes of a file name as that are in no encoding."""
 
 
 def duration(seconds: float, exactly: bool = True) -> str:
@@ -25,3 +30,9 @@ def frames(count: int) -> str:
 def gigabytes(count: float) -> str:
     """`1.2 GB` of so many bytes, `35 MB` of fewer."""
     return f"{count / 1e9:.1f} GB" if count >= 95e7 else f"{count / 1e6:.0f} MB"
+
+
+def legible(text: str) -> str:
+    """The text as it can be written anywhere: a byte of a file name that is no letter becomes `\\xff`, half a letter its number."""
+    shown = _NO_LETTER.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+    return shown.encode("utf-8", "backslashreplace").decode()

@@ -3,6 +3,7 @@
     OUTPUT.vidstyle/
         lock                one process at a time
         job.json            the fingerprint: what the frames were made from
+        made.json           what was made of the frames and is in its place; see `vidstyle.made`
         journal.jsonl       a line a finished frame: checksums, and the record of how it was made; and, behind those that they
                             concern, lines that say that pictures were dropped, or that the last frame's state was kept after all
         frames/000012.tif   16 bits a channel, as they are: packed they took 13 % less room, and twenty times as long to write
@@ -56,7 +57,9 @@ _OWN_FILES = re.compile(r"\d{6,}\.(tif|png|npz)(\.part)?")
 """Frames were packed as PNG once: such a workspace is cleared too."""
 _SELDOM = 10.0
 """Times what it takes to write a frame with its state that go by until the next one, where painting had to wait for it."""
-_OWN_NAMES = {"lock", "job.json", "job.json.part", "journal.jsonl", "journal.jsonl.part", "frames", "state"}
+_FILES = tuple(f"{name}{ending}" for name in ("journal.jsonl", "job.json", "made.json") for ending in ("", ".part"))
+"""Beside the lock. The journal comes first: without it the rest is only files to sweep."""
+_OWN_NAMES = {"lock", "frames", "state", *_FILES}
 
 
 Record = dict[str, Any]
@@ -331,6 +334,20 @@ class Workspace:
             for index in wanted:
                 _remove(self._frame_path(index))
 
+    @staticmethod
+    def note(directory: Path) -> Any:
+        """What `keep_note` has kept in the workspace there, which need not exist; None where that is nothing, or damaged."""
+        return _read_json(directory / "made.json")
+
+    def keep_note(self, values: Mapping[str, Any]) -> None:
+        """Keeps JSON values until the workspace goes, or starts empty; those before are replaced.
+
+        Raises:
+            WorkspaceError: the disk is full or cannot be written; what was kept before is unharmed.
+        """
+        with _explained(self.directory):
+            _commit(self.directory / "made.json", lambda file: file.write(json.dumps(values).encode()))
+
     def remove(self, keep_link: bool = False) -> None:
         """Deletes the workspace and lets go of it; files of others that lie in the directory stay.
 
@@ -397,9 +414,16 @@ class Workspace:
     def _recover(self) -> list[_Line]:
         """The lines of the frames that the job can go on from; the journal on disk ends with the last of them."""
         journal = self.directory / "journal.jsonl"
+        if journal.exists() and not journal.is_file():
+            _remove(journal)
         lines, end, damaged = _read_journal(journal)
         if damaged:
             logger.warning("%s: line %d is damaged, what follows is made anew", journal, damaged)
+        elif any(path.suffix == ".tif" and int(path.stem) > len(lines) for path in self._own_files()):
+            # A kill leaves one picture without its line at most. Where all are lost, that is told even where only errors are asked for.
+            all_lost = "was damaged or removed since that run, so the job starts afresh"
+            said = f"has lost its end, behind frame {len(lines)}" if lines else all_lost
+            logger.warning("%s: %s", journal, said, extra={"even_quiet": not lines})
         what, afresh_next = "", False
         # What is said of a frame further on is cut off with it: a picture that was dropped when that frame was there is missing then.
         while (sound := self._sound(lines, afresh_next))[1] < len(lines):
@@ -470,16 +494,16 @@ class Workspace:
             finished_frame = path.suffix == ".tif" and index < self.done and self._lines[index].frame is not None
             current_state = path.suffix == ".npz" and index == self.done - 1
             if not (finished_frame or current_state):
-                path.unlink()
-        for name in ("journal.jsonl.part", "job.json.part"):
-            (self.directory / name).unlink(missing_ok=True)
+                _remove(path)
+        for name in _FILES:
+            if name.endswith(".part"):
+                _remove(self.directory / name)
 
     def _clear(self) -> None:
-        # The journal goes first: without it the rest is only files to sweep.
-        for name in ("journal.jsonl", "journal.jsonl.part", "job.json", "job.json.part"):
-            (self.directory / name).unlink(missing_ok=True)
+        for name in _FILES:
+            _remove(self.directory / name)
         for path in self._own_files():
-            path.unlink()
+            _remove(path)
         for name in ("frames", "state"):
             folder = self.directory / name
             if folder.is_dir() and not any(folder.iterdir()):
@@ -637,9 +661,13 @@ def fingerprint_file(path: Path, counts: Callable[[Path], bool] = lambda path: T
     return digest.hexdigest()
 
 
-def _remove(path: str) -> None:
+def _remove(path: StrPath) -> None:
+    """Deletes a file, or whatever else bears its name; a directory only if it is empty, for what lies in it is somebody's."""
     with suppress(FileNotFoundError):
-        os.unlink(path)
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.rmdir(path)
+        else:
+            os.unlink(path)
 
 
 def _feed(update: Callable[[bytes], object], path: StrPath) -> None:
@@ -683,11 +711,16 @@ def _acquire(directory: Path) -> int:
 
 def _read_job(path: Path) -> dict[str, Any] | None:
     """What job.json holds; None where it is missing or damaged."""
+    job = _read_json(path)
+    return job if isinstance(job, dict) and isinstance(job.get("fingerprint"), dict) else None
+
+
+def _read_json(path: Path) -> Any:
+    """What a file holds; None where it is missing, damaged, or no file: a pipe would be waited for."""
     try:
-        job = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes()) if path.is_file() else None
     except (FileNotFoundError, ValueError, RecursionError):
         return None
-    return job if isinstance(job, dict) and isinstance(job.get("fingerprint"), dict) else None
 
 
 def _difference(found: dict[str, Any] | None, fingerprint: dict[str, str]) -> str:
@@ -708,7 +741,7 @@ def _read_journal(path: Path, until: int | None = None) -> tuple[list[_Line], in
         (what follows the last newline was torn, which is nothing to tell).
     """
     lines, end = list[_Line](), 0
-    if not path.exists():
+    if not path.is_file():
         return lines, end, 0
     with path.open("rb") as file:
         for number, text in enumerate(file, start=1):
@@ -733,7 +766,7 @@ def _copy_beginning(path: Path, size: int, to: BinaryIO, then: bytes) -> None:
 
 def _intact(path: StrPath, checksum: int) -> bool:
     try:
-        return _checksum(path) == checksum
+        return os.path.isfile(path) and _checksum(path) == checksum
     except FileNotFoundError:
         return False
 

@@ -103,7 +103,7 @@ def test_saturation_of_known_colours() -> None:
 
 def test_pictures_are_judged_where_the_network_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU the network is there by default. A device without memory stands in: nothing fails before numbers are asked for."""
-    monkeypatch.setattr(vidstyle.stylizer, "resolve_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr(vidstyle.stylizer, "resolve_devices", lambda names: (torch.device("meta"),))
     picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
     judge = NetworkJudge([picture], (48, 64))
     with pytest.raises(RuntimeError, match=r"item\(\) cannot be called on meta"):

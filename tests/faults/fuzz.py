@@ -2,7 +2,8 @@
 
     python -m tests.faults.fuzz [--count 3000] [--seed 0] [--only SUFFIX ...] [--keep DIRECTORY]
 
-Small whole files of every kind are made, and then copies of them with flipped bits, noise, holes, repetitions, cut ends and absurd numbers.
+Small whole files of every kind are made, and then copies of them with flipped bits, noise, holes, repetitions, cut ends and absurd numbers;
+half of the PNG files with the checksums of their chunks made to fit.
 Each copy is opened as the command opens its input; its frames are walked, and written to a new film together with its sound and subtitles.
 What may happen: frames of the size that was announced at times that grow, or an error of vidstyle's own. What may not: another exception,
 a crash, a walk that takes longer than `LIMIT_S`, memory above `MOST_MIB`. `--keep` puts aside the files of which something else came.
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -129,6 +131,23 @@ def damaged(data: bytes, luck: random.Random) -> bytes:
             copy[at : at + 4] = luck.choice(NUMBERS)
         else:
             copy[at : at + length] = bytes(length)
+    if data.startswith(PNG) and luck.random() < 0.5:
+        return resealed(bytes(copy))
+    return bytes(copy)
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def resealed(data: bytes) -> bytes:
+    """A PNG whose chunks, up to the first that is cut, have the checksums of what is in them: else hardly any damage gets past them."""
+    copy, place = bytearray(data), len(PNG)
+    while place + 12 <= len(copy):
+        end = place + 8 + int.from_bytes(copy[place : place + 4], "big")
+        if end + 4 > len(copy):
+            break
+        copy[end : end + 4] = zlib.crc32(copy[place + 4 : end]).to_bytes(4, "big")
+        place = end + 4
     return bytes(copy)
 
 

@@ -5,7 +5,7 @@
 A small job runs once to its end; then again and again, each time in a fresh directory, with a signal at a random moment: at any time,
 just after a frame has been finished, or while the output is written or put in its place. The same command is given
 again, and what there is in the end must be what the job that nobody has touched has left: the same frames to the bit at the same times,
-the same sound, and no other file. Ctrl-C and SIGTERM must end within two seconds, with 130 and a word on how to go on.
+the same sound, and no other file. Ctrl-C, SIGTERM and SIGHUP must end within two seconds, with 130 and a word on how to go on.
 
 Every job is the command itself in a process of its own, forked from one that has imported torch, which would take longer than the job.
 """
@@ -18,6 +18,7 @@ import hashlib
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -39,10 +40,14 @@ QUICK = ["--iterations", "2", "--first-iterations", "4", "-q"]
 SAME = {"mbtree": "0"}
 """For x264, whose macroblock tree reads memory that nobody has set: a clip that is made twice is to be the same."""
 LOSSLESS = ["--codec", "ffv1", "--pix-fmt", "bgr0"]
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MOMENTS = ("anywhere", "at a frame", "at the output")
 ENDS_WITHIN = 2.0
 """Seconds that Ctrl-C may take."""
+WORD = re.compile(
+    r"interrupted; (.* is done, what shows it is not; )?run the same command to go on$|interrupted; out\S* is done$", re.MULTILINE
+)
+"""What an interrupted job says, by how far it has come."""
 PATIENCE = 120.0
 """Seconds after which a job hangs."""
 JUST_AFTER = {"at a frame": 0.1, "at the output": 0.02}
@@ -96,6 +101,7 @@ SCENARIOS = {
     "two passes": Scenario(three_shots, (*FILM, "--passes", "2")),
     "batch": Scenario(several, ("clips", "style.png", "-o", "painted", "--batch", *LOSSLESS, *QUICK)),
     "frames": Scenario(one_shot, ("clip.mkv", "style.png", "-o", "out", *QUICK)),
+    "what shows it": Scenario(one_shot, (*FILM, "--compare", "wipe", "--share", "look.gif")),
 }
 
 
@@ -104,6 +110,7 @@ def run_in(directory: Path, arguments: tuple[str, ...]) -> None:
     from vidstyle.__main__ import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores for what it runs in the background
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.chdir(directory)
     sys.argv = ["vidstyle", *arguments]
     with errors_of(directory).open("w") as errors, contextlib.redirect_stderr(errors):
@@ -149,7 +156,7 @@ def left(directory: Path) -> dict[str, str]:
 def shown(path: Path) -> str:
     """A digest of a film's frames, their times and its other packets (its container has a number of its own each time), or of a file."""
     digest = hashlib.sha256()
-    if path.suffix != ".mkv":
+    if path.suffix not in (".mkv", ".mp4"):
         digest.update(path.read_bytes())
         return digest.hexdigest()
     with av.open(str(path)) as container:
@@ -236,13 +243,16 @@ def trial(scenario: Scenario, reference: Reference, directory: Path, moment: str
     else:
         assert code in (0, 130), f"{code}: {said}"
         assert took < ENDS_WITHIN, f"took {took:.1f} s to end"
-        assert code == 0 or "interrupted; run the same command to go on" in said, said
+        assert code == 0 or WORD.search(said), said
+    done = code == 130 and "run the same command" not in said
+    assert not done or left(directory).keys() >= reference.left.keys(), said
     outcome = "too late" if code == 0 else "gone on with"
     # A batch leaves the workspace of an output that is in its place already, says so, and goes on to the next.
     kept = [workspace for workspace in directory.glob("painted/*.vidstyle") if workspace.with_suffix("").exists()]
     if code:
         again = ended(started(directory, scenario), directory)
-        if again == 2 and "exists" in errors(directory):  # it was in its place already, the workspace not yet removed
+        if again == 2 and "exists" in errors(directory):  # all was in its place already, of the workspace some was removed
+            assert done or number == signal.SIGKILL, f"told to go on: {said}"
             outcome = "was in its place"
             again = ended(started(directory, Scenario(scenario.prepare, (*scenario.arguments, "-y"))), directory)
         assert again == 0, errors(directory)

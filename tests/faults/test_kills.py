@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,12 @@ from tests.faults.kills import ENDS_WITHIN, MOMENTS, SCENARIOS, SIGNALS, Referen
 
 @pytest.fixture(autouse=True)
 def heard() -> Iterator[None]:
-    """Ctrl-C, which a shell has ignored for what it runs in the background, and all that starts from there."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C, which a shell has ignored for what it runs in the background, SIGHUP, which `nohup` has, and all that starts from there."""
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(SCENARIOS)))
@@ -66,7 +68,7 @@ sys.exit(exit_code(run))
 """
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_job_that_does_not_hear_ends_all_the_same(sent: signal.Signals) -> None:
     """As in the middle of a step on a large picture."""
     with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
@@ -82,7 +84,7 @@ def test_a_job_that_does_not_hear_ends_all_the_same(sent: signal.Signals) -> Non
 
 
 @pytest.mark.parametrize("moment", ["before the command", "before torch", "while torch loads", "at the end of that"])
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_job_ends_in_one_line_while_its_libraries_load(moment: str, sent: signal.Signals, tmp_path: Path) -> None:
     """An import that is interrupted raises what the library makes of it."""
     style(tmp_path)
@@ -115,10 +117,17 @@ sys.exit(exit_code(run))
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interruption_that_fails_on_its_way_out_is_one_all_the_same(name: str) -> None:
     job = subprocess.run([sys.executable, "-c", FAILING.format(name=name)], capture_output=True, text=True, timeout=60)
     assert (job.returncode, job.stderr) == (130, "vidstyle: interrupted; run the same command to go on\n")
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
+    ignoring: Callable[[], object] = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    code = FAILING.format(name="SIGHUP").replace("os.close(98)", "print('goes on')").replace("sys.exit(", "print(")
+    job = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, preexec_fn=ignoring)
+    assert (job.stdout, job.stderr) == ("goes on\nNone\n", "")
 
 
 LATE = """
@@ -155,7 +164,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("code", [0, 1])
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_after_the_end_changes_nothing(name: str, code: int) -> None:
     """Python takes a moment to go once the film is in its place."""
     job = subprocess.run([sys.executable, "-c", OVER.format(name=name, code=code)], capture_output=True, text=True, timeout=60)
@@ -175,7 +184,7 @@ sys.exit(terminal.exit_code(run))
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_second_signal_does_not_disturb_the_word_about_the_first(name: str) -> None:
     job = subprocess.run([sys.executable, "-c", TWICE.format(name=name)], capture_output=True, text=True, timeout=60)
     assert (job.returncode, job.stdout, job.stderr) == (130, "vidstyle: interrupted\n", "")

@@ -423,6 +423,21 @@ class TestDamage:
         assert 10 < len(frames) < 60
         assert "truncated" in caplog.text
 
+    def test_of_a_short_film_a_tenth_is_missed(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        assert len(walk(truncate(make_clip(tmp_path / "a.mkv", 8), 0.9))) == 5
+        assert "ends 0.12 s early" in caplog.text
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov", ".avi", ".flv", ".mpg", ".ts"])
+    @pytest.mark.parametrize("sound", [False, True])
+    @pytest.mark.parametrize("count", [3, 8, 25])
+    def test_a_short_film_that_is_whole_is_not_called_truncated(
+        self, tmp_path: Path, suffix: str, sound: bool, count: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        codec = {".webm": "libvpx-vp9", ".mpg": "mpeg2video", ".avi": "mpeg4"}.get(suffix, "libx264")
+        spoken = {".webm": "libopus", ".mkv": "libopus", ".mpg": "mp2", ".avi": "ac3"}.get(suffix, "aac")
+        assert len(walk(make_clip(tmp_path / f"a{suffix}", count, codec=codec, audio=spoken if sound else None))) == count
+        assert "early" not in caplog.text
+
     @pytest.mark.parametrize("last", [1, 3])
     def test_damage_at_the_end_costs_no_good_frame(self, tmp_path: Path, last: int, caplog: pytest.LogCaptureFixture) -> None:
         """Decoders that work ahead in threads would lose the frames that they are at."""

@@ -47,7 +47,9 @@ from vidstyle.starting import loading
 from vidstyle.words import duration, frames
 
 if TYPE_CHECKING:
-    from vidstyle.pipeline import JobOptions
+    from vidstyle.made import Made
+    from vidstyle.pipeline import JobOptions, JobResult
+    from vidstyle.workspace import Workspace
 
 __all__ = ["main", "parse"]
 
@@ -610,8 +612,8 @@ def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
 
 
 def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool, ending: Ending) -> int:
-    from vidstyle.compare import check_share, compare, comparison_path, share
-    from vidstyle.media import check_apart, check_output, output_kind
+    from vidstyle.compare import comparison_path
+    from vidstyle.media import check_apart
     from vidstyle.pipeline import inputs_of, styles_of, stylize
 
     comparison = None if command.compare is None else comparison_path(command.named, command.compare)
@@ -620,52 +622,98 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
     written = {"OUTPUT": command.output, "--log-json": command.log_json, "the comparison": comparison, "--share": command.share,
                "--report": command.report}  # fmt: skip
     check_apart(written, read)
-    if comparison is not None:
-        check_output(comparison, output_kind(comparison), command.settings.encode, options.overwrite)
-    if command.share is not None:
-        check_share(command.share, options.overwrite)
     with contextlib.ExitStack() as stack:
         if command.report is not None:
-            from vidstyle.report import check_report
-
-            check_report(command.report, options.overwrite)
             if options.log_json is not None and options.log_json.exists() and not options.log_json.is_file():
                 raise UsageError(f"--log-json {options.log_json}: --report reads it again, and it is no ordinary file; name one")
             if options.log_json is None:  # the curves of its page come from there
                 scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidstyle-")))
                 options = dataclasses.replace(options, log_json=scratch / "log.jsonl")
-        result = stylize(command.source, command.styles, command.named, command.settings, options, progress)
-        progress.close()
-        if not quiet:
-            steady = _steadiness(result.steadiness, command.settings, len(styles))
-            where = "-" if command.goes_piped else result.output
-            say(f"vidstyle: {where}: {frames(result.frames)} in {duration(result.seconds)}{steady}", sys.stdout)
-        if comparison is None and command.share is None and command.report is None:
-            return 0
-        ending.after_interrupt = f"; {result.output} is done, what shows it is not"
-        if comparison is not None and command.compare is not None:
-            compare(command.source, result.output, comparison, command.compare, command.settings, options.overwrite)
-        if command.share is not None:
-            share(command.source, result.output, command.share, command.compare, command.settings, options.overwrite)
-        if command.report is not None:
-            from vidstyle.report import Subject, write_report
+        beside = _Beside(command, styles, comparison, options, progress, quiet, ending)
+        stylize(command.source, command.styles, command.named, command.settings, dataclasses.replace(options, beside=beside), progress)
+    return 0
 
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Beside:
+    """What the command makes of a result, and says of it, before the workspace goes."""
+
+    command: Command
+    styles: list[Path]
+    comparison: Path | None
+    options: JobOptions
+    progress: Shown
+    quiet: bool
+    ending: Ending
+
+    def check(self, made: Made) -> None:
+        """Refuses what cannot be written; see `vidstyle.pipeline.Beside`."""
+        from vidstyle.compare import check_share
+        from vidstyle.media import check_output, output_kind
+
+        for what, path in self._wanted().items():
+            overwrite = self.options.overwrite or made.holds(what)
+            if path == self.comparison:
+                check_output(path, output_kind(path), self.command.settings.encode, overwrite)
+            elif path == self.command.share:
+                check_share(path, overwrite)
+            else:
+                from vidstyle.report import check_report
+
+                check_report(path, overwrite)
+
+    def make(self, result: JobResult, made: Made, workspace: Workspace) -> None:
+        """Makes what is missing; see `vidstyle.pipeline.Beside`."""
+        self.progress.close()
+        if not self.quiet:
+            steady = _steadiness(result.steadiness, self.command.settings, len(self.styles))
+            where = "-" if self.command.goes_piped else result.output
+            when = " were made before" if result.was_there else f" in {duration(result.seconds)}"
+            say(f"vidstyle: {where}: {frames(result.frames)}{when}{steady}", sys.stdout)
+        wanted, advice = self._wanted(), self.ending.after_interrupt
+        if wanted:
+            self.ending.after_interrupt = f"; {result.output} is done, what shows it is not{advice}"
+        for what, path in wanted.items():
+            if not made.holds(what):
+                with made.noting(what, workspace):
+                    self._make(path, result)
+        if not self.command.goes_piped:  # what goes meanwhile is the workspace
+            self.ending.after_interrupt = f"; {result.output} is done"
+        if not self.quiet:
+            for path in wanted.values():
+                say(f"vidstyle: {path}", sys.stdout)
+
+    def _wanted(self) -> dict[str, Path]:
+        """What it is, in all that the job does not tell of it -> where it goes."""
+        command = self.command
+        places = {
+            f"comparison {command.compare}": self.comparison,
+            f"share {command.compare} {command.share}": command.share,
+            f"report {command.report}": command.report,
+        }
+        return {what: path for what, path in places.items() if path is not None}
+
+    def _make(self, path: Path, result: JobResult) -> None:
+        from vidstyle.compare import compare, share
+        from vidstyle.report import Subject, write_report
+
+        command, overwrite = self.command, self.options.overwrite
+        if path == self.comparison and command.compare is not None:
+            compare(command.source, result.output, path, command.compare, command.settings, overwrite)
+        elif path == command.share:
+            share(command.source, result.output, path, command.compare, command.settings, overwrite)
+        else:
             subject = Subject(
                 source=command.source,
                 result=result.output,
-                styles=styles,
+                styles=self.styles,
                 span=command.settings.run,
                 painted=result.span,
                 settings=command.settings,
-                log=options.log_json,
-                seconds=result.seconds,
+                log=self.options.log_json,
+                seconds=None if result.was_there else result.seconds,
             )
-            write_report(subject, command.report, overwrite=options.overwrite)
-    if not quiet:
-        for made in (comparison, command.share, command.report):
-            if made is not None:
-                say(f"vidstyle: {made}", sys.stdout)
-    return 0
+            write_report(subject, path, overwrite=overwrite)
 
 
 def _steadiness(ratio: float | None, settings: Settings, styles: int) -> str:

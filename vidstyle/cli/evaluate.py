@@ -19,6 +19,7 @@ from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.starting import loading
+from vidstyle.words import legible
 
 __all__ = ["main"]
 
@@ -138,7 +139,11 @@ def _write(report: dict[str, Any], path: Path) -> None:
             _dump(report, stream)
         if ordinary:
             beside.replace(path)
-    except OSError as error:
+    except BaseException as error:
+        if ordinary:
+            beside.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise MediaError(f"--json {path}: cannot be written: {error.strerror or error}") from None
 
 
@@ -201,10 +206,10 @@ def _evaluated(arguments: argparse.Namespace) -> dict[str, Any]:
         write_report(subject, arguments.report, found=found, flows=flows, overwrite=arguments.overwrite)
     options = ("start", "end", "fps", "judge_every", "flow_weights", "ground_truth", "occlusions")
     return {
-        "vidstyle": __version__, "source": str(arguments.source), "result": str(arguments.result),
-        "styles": [str(path) for path in arguments.style],
-        "width": size[1], "height": size[0], "rate": rate, "flow": arguments.flow,
-        "options": {name: value if value is None or isinstance(value, int | float) else str(value)
+        "vidstyle": __version__, "source": legible(str(arguments.source)), "result": legible(str(arguments.result)),
+        "styles": [legible(str(path)) for path in arguments.style],
+        "width": size[1], "height": size[0], "rate": rate, "flow": legible(arguments.flow),
+        "options": {name: value if value is None or isinstance(value, int | float) else legible(str(value))
                     for name in options for value in [getattr(arguments, name)]},
         "normalisation": "VGG-19 of the Oxford group (stored as 8-bit codebooks), activations of the 0-255 BGR input, "
         "mean subtracted: 5·MSE of relu4_2 and "

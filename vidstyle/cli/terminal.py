@@ -24,7 +24,8 @@ from typing import TextIO
 from tqdm import tqdm
 
 from vidstyle.errors import VidstyleError
-from vidstyle.starting import INTERRUPTED, hearing, interrupted
+from vidstyle.starting import ENDING, INTERRUPTED, hearing, interrupted
+from vidstyle.words import legible
 
 __all__ = ["Ending", "exit_code", "logging_to_terminal", "say"]
 
@@ -36,7 +37,7 @@ class Ending:
     verbose: bool = False
     """A traceback with every error."""
     interrupted: bool = False
-    """Whether Ctrl-C or SIGTERM has come."""
+    """Whether a signal that asks for the end has come."""
     after_interrupt: str = ""
     """What to do after Ctrl-C, such as "; run the same command to go on"."""
     temporary: Path | None = None
@@ -81,7 +82,7 @@ def _told(error: BaseException, ending: Ending) -> int:
         case SystemExit():
             return 1 if error.code else 0  # 0: help has been printed
         case VidstyleError():
-            return _fail(f"{_line(error)} [V{error.number}]", error.exit_code, ending.verbose)
+            return _fail(_line(error), error.exit_code, ending.verbose, error.number)
         case BrokenPipeError():
             # The reader of the help (`| head`) has gone: nothing to complain about, nor to flush at the end.
             with contextlib.suppress(OSError, ValueError):
@@ -100,7 +101,7 @@ def _told(error: BaseException, ending: Ending) -> int:
 
 @contextlib.contextmanager
 def _not_kept_waiting(ending: Ending) -> Iterator[None]:
-    """Ends the process a moment after Ctrl-C or SIGTERM, should the block not have ended by itself.
+    """Ends the process a moment after a signal that asks for it, should the block not have ended by itself.
 
     Python hears a signal between two of its own instructions, and a step on a large picture is seconds of one call. A workspace
     may be left at any moment: what is lost is at most the frame in work, and what of the one before was not yet on disk.
@@ -118,7 +119,7 @@ def _not_kept_waiting(ending: Ending) -> Iterator[None]:
 
     def listen() -> None:
         while (heard := os.read(ear, 1)) != _GOODBYE:
-            if heard[0] in (signal.SIGINT, signal.SIGTERM) and not ended.wait(_PATIENCE):
+            if heard[0] in ENDING and not ended.wait(_PATIENCE):
                 with contextlib.suppress(OSError, ValueError):  # past tqdm and Python's buffers, whose locks another thread may hold
                     os.write(sys.stderr.fileno(), f"{_interrupted(ending)}\n".encode())
                 ending.clear()
@@ -148,10 +149,10 @@ def _interrupted(ending: Ending) -> str:
     return interrupted(ending.after_interrupt, sys.stderr.isatty())
 
 
-def _fail(message: str, code: int, with_traceback: bool) -> int:
+def _fail(message: str, code: int, with_traceback: bool, number: int = VidstyleError.number) -> int:
     if with_traceback:
         say(traceback.format_exc().rstrip(), several=True)
-    say(f"vidstyle: error: {message}")
+    say(f"vidstyle: error: {message} [V{number}]")
     return code
 
 
@@ -165,7 +166,7 @@ def say(text: str, stream: TextIO | None = None, several: bool = False) -> None:
     stream = stream or sys.stderr
     encoding = getattr(stream, "encoding", None) or "utf-8"
     text = _STEERING.sub(lambda found: found[0] if found[0] == "\n" and several else ascii(found[0])[1:-1], text)
-    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    text = legible(text).encode(encoding, "backslashreplace").decode(encoding)
     try:
         with tqdm.external_write_mode(file=stream):
             print(text, file=stream, flush=True)

@@ -67,6 +67,7 @@ def kind_of(path: Path) -> MediaKind:
         UsageError: there is nothing at `path`, or no ordinary file.
         MediaError: it cannot be opened, or is an animation that cannot be decoded (WebP, AVIF).
     """
+    check_link(path)
     sequence = FrameNames.of(path)
     if sequence is not None:
         if path.suffix.lower() not in READABLE:
@@ -283,6 +284,7 @@ def check_style(path: Path, role: str = "STYLE") -> None:
 
 def _style_header(path: Path, role: str) -> Header:
     advice = f"give a {_STYLE_FORMATS} picture as {role}"
+    check_link(path)
     if not path.exists():
         raise UsageError(f"{role} {path}: no such file; check the name")
     if not path.is_file():

@@ -104,13 +104,15 @@ def check_link(path: Path) -> None:
     """Whether a path, which need not exist, leads somewhere.
 
     Raises:
-        UsageError: it is a link that leads back to itself, or lies behind one.
+        UsageError: it is a link that leads back to itself, or lies behind one, or no file can have such a name.
     """
     try:
         path.stat()
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UsageError(f"{path}: is a link that leads back to itself; remove it, or give another name") from None
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(f"{path}: the name is too long for this disk; give a shorter one") from None
 
 
 def check_place(path: Path) -> None:

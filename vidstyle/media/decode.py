@@ -413,7 +413,7 @@ class VideoSource:
         if duration is None:
             return
         missing = self._clock_start(container, stream) + duration - reached
-        if missing > max(2 / self._rate, Fraction(1, 5)):
+        if missing > max(2 / self._rate, min(Fraction(1, 5), duration / 10)):  # durations of whole films are off by a frame or two
             self._warn_once(
                 f"{self.path}: ends {float(missing):.2f} s early, at {float(reached):.2f} s; "
                 "the file is truncated or damaged, what is there is used"

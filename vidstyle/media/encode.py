@@ -25,7 +25,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidstyle.errors import MediaError, UsageError
-from vidstyle.files import sync_directory
+from vidstyle.files import about_to_place, sync_directory
 from vidstyle.frames import ColorTags, MediaInfo
 from vidstyle.media.base import Picture, check_place, check_unfinished
 from vidstyle.media.decode import open_container
@@ -310,6 +310,7 @@ class VideoSink:
             )
         with self._partial.open("rb+") as file:
             os.fsync(file.fileno())
+        about_to_place(self._partial, self.path.resolve())
         self._partial.replace(self.path.resolve())
         sync_directory(self._partial.parent)
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from vidstyle.errors import MediaError, UsageError
-from vidstyle.files import sync_directory
+from vidstyle.files import about_to_place, sync_directory
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate
 from vidstyle.media.images import DEFAULT_RATE
@@ -263,6 +263,7 @@ class FrameDirectorySink:
     def _put_in_place(self) -> None:
         """Renames; an old directory steps aside first and is deleted last, so that there is always a whole one."""
         sync_directory(self._partial)
+        about_to_place(self._partial, self._path)
         if not self._path.exists():
             self._partial.rename(self._path)
             sync_directory(self._path.parent)
@@ -299,6 +300,7 @@ class SequenceSink(FrameDirectorySink):
 
     def _put_in_place(self) -> None:
         sync_directory(self._partial)
+        about_to_place(self._partial, self._path.parent)
         for picture in sorted(self._partial.iterdir()):
             picture.replace(self._path.with_name(picture.name))
         sync_directory(self._path.parent)

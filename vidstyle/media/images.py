@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from vidstyle.errors import MediaError
-from vidstyle.files import sync_directory
+from vidstyle.files import about_to_place, sync_directory
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media.base import Picture, even_size, exact_rate, longest_side_size
 from vidstyle.media.stills import CLIPPED, encode, frame_of, holds_profile, holds_transparency, original_of, read_header, read_still
@@ -132,6 +132,7 @@ def write_whole(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        about_to_place(partial, path.resolve())
         partial.replace(path.resolve())
         sync_directory(partial.parent)
     except OSError as problem:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from vidstyle.errors import UsageError
@@ -22,13 +24,16 @@ def check_apart(written: Mapping[str, Path | None], read: Iterable[Path]) -> Non
 
     Raises:
         UsageError: one is a link that leads back to itself, two of them are one, a directory that is replaced holds what is read, a
-            picture would come to lie among those of a directory that is read, or one of them lies where vidstyle keeps what is
-            unfinished of another.
+            picture would come to lie among those of a directory that is read, one of them lies where vidstyle keeps what is
+            unfinished of another, or a name is so long that there is no room for that.
     """
     read = list(read)
     for path in (*written.values(), *read):
         if path is not None:
             check_link(path)
+    for path in written.values():
+        if path is not None:
+            _check_length(path)
     places = [(name, path, path.resolve()) for name, path in written.items() if path is not None]
     inputs = [(path, path.resolve(), _files(path)) for path in read]
     for number, (name, path, place) in enumerate(places):
@@ -74,8 +79,21 @@ def _unfinished(path: Path) -> list[Path]:
     if path.name in ("", ".."):
         return []  # refused elsewhere
     names = {path.parent.resolve() / path.name, path.resolve()}
+    if (sequence := FrameNames.of(path)) is not None:
+        names.add(path.parent.resolve() / Path(str(sequence)).name)
     endings = "{0.name}.vidstyle", ".{0.name}.partial", ".{0.name}.old", ".{0.stem}.part{0.suffix}"
     return [name.with_name(ending.format(name)) for name in names if name.name for ending in endings]
+
+
+def _check_length(path: Path) -> None:
+    """Whether the names that are needed beside `path` while it is written are not too long for the disk."""
+    for place in _unfinished(path):
+        with suppress(OSError):  # a directory that is missing, or a disk that does not tell: said elsewhere
+            over = len(os.fsencode(place.name)) - os.pathconf(place.parent, "PC_NAME_MAX")
+            if over > 0:
+                raise UsageError(
+                    f"{path}: what is unfinished of it has a longer name, too long for this disk; shorten it by {over} letters"
+                )
 
 
 def _within(file: Path, places: Iterable[Path]) -> Path | None:

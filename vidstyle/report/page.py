@@ -25,11 +25,12 @@ from vidstyle.errors import UsageError
 from vidstyle.evaluate import Evaluation, evaluate
 from vidstyle.flow import Flows, consistency, error_picture, flow_picture, make_flows, trust_picture
 from vidstyle.frames import Frame
+from vidstyle.joblog import same_output
 from vidstyle.media import WebM, check_apart, check_output, open_source, read_style, write_whole
 from vidstyle.pixels import resized
 from vidstyle.report.charts import Line, chart
 from vidstyle.settings import RunSettings, Settings, flag_table
-from vidstyle.words import duration, frames
+from vidstyle.words import duration, frames, legible
 
 __all__ = ["Subject", "check_report", "write_report"]
 
@@ -109,7 +110,7 @@ def write_report(
     if found is None:
         with _opened(subject) as (source, result, rate):
             found = evaluate(source, result, rate, flows)
-    write_whole(page, _rendered(_content(subject, found, _looked_through(subject, found), flows)).encode())
+    write_whole(page, legible(_rendered(_content(subject, found, _looked_through(subject, found), flows))).encode())
 
 
 @contextmanager
@@ -178,7 +179,7 @@ def _stacked(source: Picture, result: Picture, size: tuple[int, int]) -> Picture
 def _content(subject: Subject, found: Evaluation, seen: _Seen, flows: Flows) -> dict[str, Any]:
     """What the template shows."""
     columns = {name: np.asarray(column, np.float64) for name, column in found.frames.items()}
-    lines = _lines(subject.log, len(columns["shot_start"]))
+    lines = _lines(subject, len(columns["shot_start"]))
     if not lines["terms"]:  # no job has told any: those of the judge, if there was one
         lines["terms"] = {name: columns[name] for name in ("content", "style") if np.isfinite(columns[name]).any()}
     cuts = [shot[0] for shot in found.summary["shots"]]
@@ -216,18 +217,20 @@ def _content(subject: Subject, found: Evaluation, seen: _Seen, flows: Flows) -> 
     }
 
 
-def _lines(log: Path | None, count: int) -> dict[str, Any]:
+def _lines(subject: Subject, count: int) -> dict[str, Any]:
     """What the job has told of every frame's last painting, by position; what all passes took together.
 
-    What is not there, or is no file that can be read again, leaves NaN.
+    What is not there, or is no file that can be read again, leaves NaN. Lines about other results, which another job has put there, are
+    passed over.
     """
+    log, own = subject.log, same_output(subject.result)
     nothing = np.full(count, np.nan)
     found: dict[str, Any] = {"seconds": nothing.copy(), "steps": nothing.copy(), "terms": {}}
     if log is None or not log.is_file():
         return found
     with log.open(encoding="utf-8") as text:
         for line in map(json.loads, text):
-            if (index := line["index"]) >= count:
+            if (index := line["index"]) >= count or same_output(line.get("output", own)) != own:
                 continue
             for name in ("seconds", "steps"):
                 found[name][index] = np.nansum([found[name][index], line[name]])
