@@ -7,14 +7,15 @@ take turns, step by step, on one core. The ratio is the median of those of the r
 layer serves; `going_through` is what it takes to go through the network once for what is held, in steps of the whole.
 
 `job`: a photograph, and a small disc that flies over it; or frames of a clip. The command paints it with crops and without, in processes
-of their own; the ratio is of the medians of the frames that follow, with all that belongs to them. `levels` is what the two films differ
-by, on the mean and at most.
+of their own. `a_frame` is the processor's time of the job, less that of one of the first frame alone, over the frames that follow, with all
+that belongs to them; `levels` is what the two films differ by, on the mean and at most.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -58,6 +59,12 @@ def seconds(work: Callable[[], object]) -> float:
     began = time.process_time()
     work()
     return time.process_time() - began
+
+
+def of_processor() -> float:
+    """Seconds of the processor's time that all processes have taken that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def middle(area: float, height: int, width: int) -> Rectangle:
@@ -120,37 +127,37 @@ def film(directory: Path, size: int, frames: int, clip: Path | None, first: int)
 
 
 def measure_job(options: argparse.Namespace, flags: Sequence[str]) -> list[dict[str, Any]]:
-    size, frames, keep = options.job_size, options.frames, options.keep
+    size = options.job_size
     with tempfile.TemporaryDirectory() as scratch:
-        base = Path(scratch) if keep is None else keep
-        clip = film(base / "film", size, frames, options.clip, options.first)
+        base = Path(scratch) if options.keep is None else options.keep
+        clip = film(base / "film", size, options.frames, options.clip, options.first)
+        begins = film(base / "begins", size, 1, options.clip, options.first)
+
+        def paint(source: Path, way: str) -> tuple[float, Path]:
+            """What the processor's time of a job was, and where its frames are."""
+            output = base / f"{way}_{source.name}"
+            command = [sys.executable, "-c", PROGRAM.format(way=WAYS[way]), str(source), str(STYLE), "-o", str(output)]
+            before = of_processor()
+            run_measured([*command, "--size", str(size), "--log-json", str(output.with_suffix(".jsonl")), "-q", *flags])
+            return of_processor() - before, output
+
         source = frames_of(clip, None)
         judge = Stylizer(Settings(), [read_style(STYLE)], source[0].rgb.shape[:2])
-        found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
-        for number in range(options.job_rounds):
-            for way, line in WAYS.items():
-                output = base / f"{way}{number}"
-                command = [sys.executable, "-c", PROGRAM.format(way=line), str(clip), str(STYLE), "-o", str(output)]
-                log = output.with_suffix(".jsonl")
-                took, peak = run_measured([*command, "--size", str(size), "--log-json", str(log), "-q", *flags])
-                following = frames_in(log)[1:]
-                last = frames_of(output, None)[-1].rgb
-                found[way].append(
-                    {"seconds": took, "peak": peak, "a_frame": float(np.median([one["seconds"] for one in following])),
-                     "steps": float(np.mean([one["steps"] for one in following])), "painted": [one.rgb for one in frames_of(output, None)],
-                     "objective": objective_of(judge.network, last, source[-1].rgb, judge.targets(judge.size))}
-                )  # fmt: skip
-    ratios = [part["a_frame"] / whole["a_frame"] for part, whole in zip(*found.values(), strict=True)]
-    off = np.abs(np.subtract(*(np.array(found[way][0]["painted"], dtype=float) for way in WAYS)))
-    rows = []
-    for way, runs in found.items():
-        figures = {name: round(float(np.median([run[name] for run in runs])), 2) for name in ("a_frame", "seconds", "steps", "peak")}
-        rows.append(
-            {"what": "job", "clip": options.clip.name if options.clip else "disc", "first": options.first,
-             "size": "{1}×{0}".format(*judge.size), "way": way, "frames": frames, "flags": list(flags),
-             **figures, "objective": round(runs[0]["objective"])}
-        )  # fmt: skip
-    rows[0] |= {"ratio": round(float(np.median(ratios)), 3), "levels": [round(float(off.mean()), 3), float(off.max())]}
+        beginning, _ = paint(begins, "whole")
+        rows, films = [], []
+        for way in WAYS:
+            took, output = paint(clip, way)
+            following = frames_in(output.with_suffix(".jsonl"))[1:]
+            films.append(np.array([one.rgb for one in frames_of(output, None)], dtype=float))
+            objective = objective_of(judge.network, films[-1][-1].astype(np.uint8), source[-1].rgb, judge.targets(judge.size))
+            rows.append(
+                {"what": "job", "clip": options.clip.name if options.clip else "disc", "first": options.first,
+                 "size": "{1}×{0}".format(*judge.size), "way": way, "frames": options.frames, "flags": list(flags),
+                 "job": round(took, 1), "beginning": round(beginning, 1), "a_frame": round((took - beginning) / (options.frames - 1), 2),
+                 "steps": round(float(np.mean([one["steps"] for one in following])), 1), "objective": round(objective)}
+            )  # fmt: skip
+    off = np.abs(films[0] - films[1])
+    rows[0] |= {"ratio": round(rows[0]["a_frame"] / rows[1]["a_frame"], 3), "levels": [round(float(off.mean()), 3), float(off.max())]}
     return rows
 
 
@@ -164,7 +171,6 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--clip", type=Path, help="in place of the photograph and its disc")
     parser.add_argument("--first", type=int, default=0, help="of the clip's frames that are painted")
-    parser.add_argument("--job-rounds", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="empty directory that keeps the job's frames")
     options = parser.parse_args(arguments)
     print(json.dumps(describe_machine()))
