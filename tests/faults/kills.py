@@ -114,6 +114,7 @@ def run_in(directory: Path, arguments: tuple[str, ...]) -> None:
     os.chdir(directory)
     sys.argv = ["vidstyle", *arguments]
     with errors_of(directory).open("w") as errors, contextlib.redirect_stderr(errors):
+        os.dup2(errors.fileno(), 2)  # what is said while libraries are loaded goes there by its number
         code = main()
     sys.exit(code)
 
