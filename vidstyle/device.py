@@ -30,7 +30,6 @@ __all__ = [
 
 _MOST_THREADS = 16
 """A frame that is looked ahead to keeps 150 bytes a pixel in memory."""
-_A_GIBIBYTE, _A_MEBIBYTE = 1 << 30, 1 << 20
 
 
 def resolve_device(name: str) -> torch.device:
@@ -146,6 +145,7 @@ def keep_freed_memory(keep: bool = True) -> None:
 
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 """From <malloc.h>: bytes from which on a block is mapped by itself, and that lie free at the end before they are returned."""
+_A_GIBIBYTE, _A_MEBIBYTE = 1 << 30, 1 << 20
 
 
 def available_memory(device: torch.device) -> int | None:
