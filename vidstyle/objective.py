@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from vidstyle.losses import overflow_loss
+from vidstyle.pixels import savable
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.terms import Term
 from vidstyle.vgg import VGG19, Features
@@ -112,7 +113,7 @@ class Objective:
     def _features(self, variable: torch.Tensor, layers: Sequence[str]) -> Features:
         if self._block > 1:
             return self._network.entered(self._block, variable, layers, self._wraps)
-        features: Features = self._network(variable.clamp(0, 1), layers, self._wraps)
+        features: Features = self._network(savable(variable), layers, self._wraps)
         return features
 
     def _deeper(self, activations: torch.Tensor, before: str, deepest: str) -> Features:
