@@ -69,6 +69,18 @@ def test_any_height_of_strip(networks: dict[str, VGG19], pooling: str, fold: Fol
     assert_same(Objective(network, terms), StripwiseObjective(network, terms, fold), image, 1e-10)
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0], ids=["black", "white"])
+@pytest.mark.parametrize("fold", [PLAIN, Fold(3, 700), Fold(6, 700)], ids=["at once", "recomputed", "strips"])
+def test_black_and_white_are_painted_too(networks: dict[str, VGG19], fold: Fold, value: float) -> None:
+    """torch's clamp passes no gradient at its ends."""
+    network, image = networks["max"], picture(2)
+    image[:, :, 10:25, 10:40] = value
+    terms = terms_of(network, settings_of(), (37, 51))
+    gradient = objective_of(network, terms, fold)(image).gradient[:, :, 10:25, 10:40]
+    assert float((gradient == 0).double().mean()) < 0.01
+    assert_same(Objective(network, terms), objective_of(network, terms, Fold(6, 700)), image, 1e-10)
+
+
 @pytest.mark.parametrize("masked", [False, True], ids=["everywhere", "masked"])
 @pytest.mark.parametrize("name", STYLE_LOSSES)
 def test_every_style_loss(networks: dict[str, VGG19], name: str, masked: bool) -> None:
