@@ -19,12 +19,12 @@ from vidstyle.settings import VGG_LAYERS
 from vidstyle.terms import Term
 from vidstyle.vgg import VGG19, Features
 
-__all__ = ["OVERFLOW_WEIGHT", "Evaluation", "LossReport", "Objective", "sum_of"]
+__all__ = ["HARDLY_A_SAY", "OVERFLOW_WEIGHT", "Evaluation", "LossReport", "Objective", "sum_of"]
 
 OVERFLOW_WEIGHT = 1e3
 """Weight of the excess over the range that can be saved. The losses see the clamped picture, because the
 free optimum leaves the range at one value in a hundred, and clipping it afterwards costs 18 % of the objective."""
-_HARDLY_A_SAY = 0.05
+HARDLY_A_SAY = 0.05
 """Share of the gradient up to which the slope of a layer that is held to first order may be out of date: it never is by all of itself."""
 
 
@@ -145,7 +145,7 @@ class Objective:
             values[name] = values[name] + value if name in values else value
         gradient, there = torch.autograd.grad(sum_of(values.values()), (image, features[before]))
         slope.uses += 1
-        steep = torch.stack(list(slope.gradients.values())).sum(dim=0).norm() > _HARDLY_A_SAY * there.norm()
+        steep = torch.stack(list(slope.gradients.values())).sum(dim=0).norm() > HARDLY_A_SAY * there.norm()
         if slope.uses >= self._hold or bool(steep):
             self._slope = None
         return values, gradient

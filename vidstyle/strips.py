@@ -20,7 +20,7 @@ from itertools import pairwise
 import torch
 
 from vidstyle.losses import overflow_loss
-from vidstyle.objective import OVERFLOW_WEIGHT, Evaluation, Objective
+from vidstyle.objective import HARDLY_A_SAY, OVERFLOW_WEIGHT, Evaluation, Objective
 from vidstyle.pixels import savable
 from vidstyle.rectangle import Rectangle
 from vidstyle.settings import VGG_LAYERS
@@ -104,6 +104,73 @@ class _There:
     """Of each layer, from the one on of which it was wanted."""
     on: torch.Tensor | None = None
     """The rows that the strip hands on."""
+    last: torch.Tensor | None = None
+    """All that was worked out of the last layer."""
+
+
+@dataclass(slots=True)
+class _Back:
+    """What comes of one strip on its way back through a stage."""
+
+    gradient: torch.Tensor | None = None
+    """For what it looks at of what the stage is handed."""
+    at_watched: torch.Tensor | None = None
+    """What comes to the layer that is watched from behind it."""
+    watched_from: int = 0
+    """The row of that layer with which this begins."""
+    along: torch.Tensor | None = None
+    """The product of this with the activations."""
+    own: torch.Tensor | None = None
+    """The sum of the squares of what its own losses add to it."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What comes to one layer from behind it, in all strips, and from its own losses."""
+
+    layer: str
+    gradient: torch.Tensor | None = None
+    """What comes from behind it, (1, C, H, W)."""
+    along: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+    """The product of this with the activations."""
+    own: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+    """The sum of the squares of what its own losses have for it."""
+
+    def add(self, back: _Back, height: int) -> None:
+        """Adds a strip's share, of a layer so high."""
+        if back.own is not None:
+            self.own = back.own + self.own
+        if back.at_watched is None or back.along is None:
+            return
+        if self.gradient is None:
+            _, channels, _, width = back.at_watched.shape
+            size = (1, channels, height, width)
+            self.gradient = back.at_watched.new_zeros(size).contiguous(memory_format=torch.channels_last)
+        _add_rows(self.gradient, back.watched_from, back.at_watched)
+        self.along = back.along + self.along
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstOrder(LayerLoss):
+    """What depends on a layer, to first order around activations that it had once."""
+
+    gradient: torch.Tensor
+    """(1, C, H, W)."""
+    rest: torch.Tensor
+    """What it would be of activations of zero."""
+    adds = True
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        """Of all of the layer."""
+        return self.rest + (self.gradient * features).sum()
+
+    def gather(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> torch.Tensor:
+        """What these activations add."""
+        return (self.gradient[where.index].to(features.device) * features).sum()
+
+    def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
+        """All that they have added, and the rest."""
+        return self.rest + gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +245,6 @@ class _Walk:
             return handed[:, :, first:last]
         return handed[:, :, self._around(stage, strip, handed.device)]
 
-    def add_rows(self, stage: _Stage, strip: _Strip, total: torch.Tensor, rows: torch.Tensor) -> None:
-        """Adds a gradient for `rows_of` to that of the whole."""
-        first, last = strip.sees
-        if first >= 0 and last <= total.shape[-2]:
-            total[:, :, first:last] += rows
-        else:
-            total.index_add_(2, self._around(stage, strip, total.device), rows)
-
     def _around(self, stage: _Stage, strip: _Strip, device: torch.device) -> torch.Tensor:
         """The rows of a strip that reaches beyond the edge of a picture that wraps."""
         return torch.arange(*strip.sees, device=device) % stage.heights[0]
@@ -207,6 +266,7 @@ class _Walk:
                 pooled = network.pooled(x[:, :, pooled_from:pooled_to])
             if number >= passed_from:
                 there.passed.append(Passed.of(x, pooled, pooled_from, largest=largest, looked_at=name in self._layers))
+            there.last = x
             if pooled is not None:
                 x, begins = pooled, begins // 2
         there.on = x if stage.hands_on and layers == len(stage.names) else None
@@ -237,7 +297,7 @@ class _Walk:
         def work(network: VGG19, strip: _Strip) -> _There:
             rows = self.rows_of(stage, strip, handed).to(network.device)
             there = self.through(network, stage, strip, rows.clamp(0, 1) if first else rows, layers, passed_from)
-            there.passed = [passed.packed(handed.device) for passed in there.passed]
+            there.passed, there.last = [passed.packed(handed.device) for passed in there.passed], None
             return there
 
         parts: torch.Tensor | None = None
@@ -252,6 +312,15 @@ class _Walk:
                     parts = torch.empty(shape, dtype=there.on.dtype, device=handed.device, memory_format=torch.channels_last)
                 parts[:, :, slice(*strip.hands_on)] = there.on
         return parts, behind
+
+
+def _add_rows(total: torch.Tensor, first: int, rows: torch.Tensor) -> None:
+    """Adds some rows, from the one numbered `first` on, to those of the whole; what lies beyond its edges goes on at the opposite ones."""
+    height, last = total.shape[-2], first + rows.shape[-2]
+    if first >= 0 and last <= height:
+        total[:, :, first:last] += rows
+    else:
+        total.index_add_(2, torch.arange(first, last, device=total.device) % height, rows)
 
 
 class Gathered:
@@ -286,6 +355,15 @@ class Gathered:
             parts.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The deepest layer's losses held to first order."""
+
+    objective: StripwiseObjective
+    steepness: torch.Tensor
+    """The norm of their gradient at the layer before."""
+
+
 class StripwiseObjective:
     """`Objective` in bounded memory: the same values and the same gradient, but for rounding."""
 
@@ -298,24 +376,59 @@ class StripwiseObjective:
             terms: those with a weight of 0 are left out.
             fold: how it is gone through.
             wraps: lays the picture side by side with itself; its sides are multiples of `minimum_side`.
-            hold: as `Objective` has it, where the two deepest layers are worked out at once.
+            hold: as `Objective` has it, where the deepest layer lies in another block than the one before it, or both are worked out at once.
             spread: works out the strips; the first of its networks is `network`. None: `network` does, one strip after the other.
         """
         if fold.whole_from == 1:
             raise ValueError("the plain way is `Objective`'s")
         self._terms = tuple(term for term in terms if term.weight > 0)
         of_network = [term for term in self._terms if term.layer != "input"]
-        self._walk = _Walk(spread or Spread([network]), {term.layer for term in of_network}, wraps, fold)
+        self._network, self._fold, self._spread = network, fold, spread or Spread([network])
+        self._walk = _Walk(self._spread, {term.layer for term in of_network}, wraps, fold)
         behind = [term for term in of_network if int(term.layer[4]) >= fold.whole_from]
         self._end = Objective(network, behind, wraps, hold, fold.whole_from) if behind else None
         self._at: dict[str, list[Term]] = {}
         for term in of_network:
             if int(term.layer[4]) < fold.whole_from:
                 self._at.setdefault(term.layer, []).append(term)
+        *others, deepest = [name for name in VGG_LAYERS if name in self._at] or [""]
+        self._hold, self._uses = hold, 0
+        self._held: _Held | None = None
+        self._deepest = deepest
+        """The layer that is held; empty where none is."""
+        if hold == 1 or self._end is not None or not others or others[-1][4] == deepest[4] or len({t.name for t in self._at[deepest]}) > 1:
+            self._deepest = ""
+        self._before = others[-1] if others else ""
 
     def __call__(self, image: torch.Tensor) -> Evaluation:
         """The terms at `image`, (1, 3, H, W) RGB around [0, 1], and the gradient of their sum."""
+        if not self._deepest:
+            return self._evaluated(image)[0]
+        watched = _Watched(self._before)
+        if self._held is None:
+            evaluation, value = self._evaluated(image, watched)
+            gradient = watched.gradient
+            # The whole gradient there is at least what its own losses have, less this.
+            if gradient is not None and gradient.norm() <= HARDLY_A_SAY * (watched.own**0.5 - gradient.norm()):
+                self._held, self._uses = self._to_first_order(gradient, value - watched.along), 1
+        else:
+            held = self._held
+            evaluation, _ = held.objective._evaluated(image, watched)
+            self._uses += 1
+            if self._uses >= self._hold or held.steepness > HARDLY_A_SAY * watched.own**0.5:
+                self._held = None
+        return evaluation
+
+    def _to_first_order(self, gradient: torch.Tensor, rest: torch.Tensor) -> _Held:
+        """The same with the deepest layer's losses to first order, as functions of the one before it."""
+        term = Term(self._at[self._deepest][0].name, 1.0, self._before, _FirstOrder(gradient, rest))
+        terms = [*(term for term in self._terms if term.layer != self._deepest), term]
+        return _Held(StripwiseObjective(self._network, terms, self._fold, self._walk.wraps, spread=self._walk.spread), gradient.norm())
+
+    def _evaluated(self, image: torch.Tensor, watched: _Watched | None = None) -> tuple[Evaluation, torch.Tensor]:
+        """Terms and gradient, and the terms of the deepest layer; what comes to one layer is written down in `watched`."""
         image = image.detach()
+        deepest = image.new_zeros(())
         values: dict[str, torch.Tensor] = {term.name: image.new_zeros(()) for term in self._terms}
         gathered = Gathered({layer: [term.loss for term in terms if isinstance(term.loss, LayerLoss)] for layer, terms in self._at.items()})
         gone = self._walk.ahead(image, gathered.visit, comes_back=True)
@@ -328,6 +441,8 @@ class StripwiseObjective:
                 value = term.weight * loss.finish(variable, *gathered.sizes[layer], gathered.centres[layer])
                 slopes[layer].append(torch.autograd.grad(value, variable)[0])
                 values[term.name] = values[term.name] + value.detach()
+                if layer == self._deepest:
+                    deepest = deepest + value.detach()
         behind: torch.Tensor | None = None
         if self._end is not None:
             end = self._end(handed.pop())
@@ -336,12 +451,13 @@ class StripwiseObjective:
                 values[name] = values[name] + part
         for stage in reversed(gone.stages):
             there = handed.pop()
-            behind = self._back(stage, there, gone.behind.pop(), behind, first=not handed, slopes=slopes, centres=gathered.centres)
+            kept, first = gone.behind.pop(), not handed
+            behind = self._back(stage, there, kept, behind, first=first, slopes=slopes, centres=gathered.centres, watched=watched)
         gradient = behind if behind is not None else torch.zeros_like(image)
         for name, part, slope in self._of_picture(image):
             values[name] = values.get(name, 0) + part
             gradient += slope
-        return Evaluation(tuple(values), torch.stack(list(values.values())), gradient)
+        return Evaluation(tuple(values), torch.stack(list(values.values())), gradient), deepest
 
     def _back(
         self,
@@ -353,6 +469,7 @@ class StripwiseObjective:
         first: bool,
         slopes: Mapping[str, Sequence[torch.Tensor]],
         centres: Mapping[str, torch.Tensor],
+        watched: _Watched | None,
     ) -> torch.Tensor:
         """The gradient for what a stage is handed, from that for what it hands on, `behind`, and the slopes of its own terms.
 
@@ -361,9 +478,9 @@ class StripwiseObjective:
         walk = self._walk
 
         @torch.no_grad()
-        def work(network: VGG19, part: tuple[_Strip, Sequence[Passed]]) -> torch.Tensor | None:
+        def work(network: VGG19, part: tuple[_Strip, Sequence[Passed]]) -> _Back:
             strip, passed_behind = part
-            device = network.device
+            device, back = network.device, _Back()
             rows = walk.rows_of(stage, strip, handed).to(device)
             there = walk.through(network, stage, strip, rows.clamp(0, 1) if first else rows, stage.looked_at, 0)
             gradient = None if behind is None or not stage.hands_on else behind[:, :, slice(*strip.hands_on)].to(device)
@@ -374,6 +491,15 @@ class StripwiseObjective:
                     _, features, owned = there.found.pop()
                     own = self._own(name, features, owned, slopes[name], centres[name].to(device))
                     offset = there.offsets.pop()
+                    if watched is not None and watched.layer == name:
+                        assert there.last is not None
+                        back.own = own.square().sum().to(handed.device)
+                        if gradient is not None:
+                            back.at_watched, back.along = (
+                                gradient.to(handed.device, copy=True),
+                                (gradient * there.last).sum().to(handed.device),
+                            )
+                            back.watched_from = owned.top - offset
                     if gradient is None:
                         gradient = own.new_zeros(passed.shape).contiguous(memory_format=torch.channels_last)
                     gradient[:, :, offset : offset + own.shape[-2]] += own
@@ -381,13 +507,16 @@ class StripwiseObjective:
                     gradient = network.back(name, passed.rectify_(gradient), walk.wraps)
             if gradient is not None and first:
                 gradient *= (rows >= 0) & (rows <= 1)
-            return None if gradient is None else gradient.to(handed)
+            back.gradient = None if gradient is None else gradient.to(handed)
+            return back
 
         total = torch.zeros_like(handed)
         parts = list(zip(stage.strips, kept, strict=True))
-        for strip, gradient in zip(stage.strips, walk.spread.each(work, parts), strict=True):
-            if gradient is not None:
-                walk.add_rows(stage, strip, total, gradient)
+        for strip, back in zip(stage.strips, walk.spread.each(work, parts), strict=True):
+            if back.gradient is not None:
+                _add_rows(total, strip.sees[0], back.gradient)
+            if watched is not None and watched.layer in stage.names:
+                watched.add(back, stage.heights[stage.names.index(watched.layer)])
         return total
 
     def _own(
