@@ -97,8 +97,9 @@ def large() -> None:
     """Memory and time against megapixels, a line a way of working."""
     rows = json.loads((ROOT / "benchmarks" / "results" / "strips.json").read_text())["figures"]
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 6.5), layout="constrained")
-    names = {"whole": "at once", "recomputed": "activations worked out again", "strips": "strip by strip", "half": "the same, in half precision"}
-    for (way, name), color in zip(names.items(), ("tab:blue", "tab:orange", "tab:green", "tab:red"), strict=True):
+    names = ("at once", "activations worked out again", "strip by strip", "the same, L-BFGS' pairs in half precision")
+    colors = ("tab:blue", "tab:orange", "tab:green", "tab:red")
+    for way, name, color in zip(("whole", "recomputed", "strips", "half"), names, colors, strict=True):
         own = sorted((row for row in rows if row["way"] == way), key=lambda row: row["megapixels"])
         sizes = [row["megapixels"] for row in own]
         above.plot(sizes, [row["peak_mib"] / 1024 for row in own], "o-", color=color, label=name)

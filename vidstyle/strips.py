@@ -376,7 +376,7 @@ class StripwiseObjective:
             terms: those with a weight of 0 are left out.
             fold: how it is gone through.
             wraps: lays the picture side by side with itself; its sides are multiples of `minimum_side`.
-            hold: as `Objective` has it, where the deepest layer lies in another block than the one before it, or both are worked out at once.
+            hold: as `Objective` has it, where the deepest layer is in another block than the one before it, or both are worked out at once.
             spread: works out the strips; the first of its networks is `network`. None: `network` does, one strip after the other.
         """
         if fold.whole_from == 1:
