@@ -1,10 +1,10 @@
 """Makes the pictures of the README and the docs, with the program itself and from what was measured.
 
-    python docs/make_figures.py strip curve steps trust start
+    python docs/make_figures.py strip curve large steps trust start
 
 `docs/images/strip.jpg`, from sample_media: above, a frame of the source, the style and the result; below, three consecutive
 frames, each painted by itself and as the film that vidstyle makes of them. `docs/images/curve.svg`: steps a frame against objective and
-steadiness, from `benchmarks/results/curve.json`.
+steadiness, from `benchmarks/results/curve.json`. `docs/images/large.svg`: memory and time of large pictures, from `strips.json` there.
 
 For docs/how-it-works.md: `steps.jpg`, a picture as its loss falls; `trust.jpg`, the motion between two frames and where it is
 believed; `start.jpg`, what a frame starts from, and how much sooner it is done so.
@@ -91,6 +91,34 @@ def curve() -> None:
     below.set_xlabel(f"steps a frame, of about {step:.2f} s at {rows[0]['size']} px on two cores; white dots: --least-gain")
     plt.rcParams["svg.hashsalt"] = "vidstyle"
     figure.savefig(ROOT / "docs" / "images" / "curve.svg", metadata={"Date": None})
+
+
+def large() -> None:
+    """Memory and time against megapixels, a line a way of working."""
+    rows = json.loads((ROOT / "benchmarks" / "results" / "strips.json").read_text())["figures"]
+    figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 6.5), layout="constrained")
+    names = ("at once", "activations worked out again", "strip by strip", "the same, L-BFGS' pairs in half precision")
+    colors = ("tab:blue", "tab:orange", "tab:green", "tab:red")
+    for way, name, color in zip(("whole", "recomputed", "strips", "half"), names, colors, strict=True):
+        own = sorted((row for row in rows if row["way"] == way), key=lambda row: row["megapixels"])
+        sizes = [row["megapixels"] for row in own]
+        above.plot(sizes, [row["peak_mib"] / 1024 for row in own], "o-", color=color, label=name)
+        above.plot(sizes, [row["estimate_mib"] / 1024 for row in own], ":", color=color)
+        below.plot(sizes, [row["seconds"] / row["steps"] for row in own], "o-", color=color)
+    above.plot([], [], ":", color="grey", label="its estimate")
+    above.set_ylabel("memory at the peak, GiB")
+    above.legend(fontsize=8)
+    below.set_ylabel("seconds a step, with as many\nat every smaller size")
+    below.set_xlabel("megapixels")
+    for axes in (above, below):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+    ticks = sorted({row["megapixels"] for row in rows})
+    below.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    below.minorticks_off()
+    plt.rcParams["svg.hashsalt"] = "vidstyle"
+    figure.savefig(ROOT / "docs" / "images" / "large.svg", metadata={"Date": None})
 
 
 def strip() -> None:
@@ -277,7 +305,7 @@ def start() -> None:
 
 def main() -> None:
     """Writes the pictures that are named, all of them by default."""
-    pictures = {"strip": strip, "curve": curve, "steps": steps, "trust": trust, "start": start}
+    pictures = {"strip": strip, "curve": curve, "large": large, "steps": steps, "trust": trust, "start": start}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="*", choices=list(pictures), default=list(pictures))
     for name in parser.parse_args().pictures:

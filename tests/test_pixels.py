@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidstyle.pixels import blurred, from_tensor, near, to_plane, to_tensor
+from vidstyle.pixels import blurred, from_tensor, near, savable, to_plane, to_tensor
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -69,3 +69,11 @@ def test_a_plane_keeps_its_values() -> None:
     plane = to_plane(values)
     assert plane.shape == (1, 1, 4, 7)
     assert np.array_equal(plane[0, 0].numpy(), values)
+
+
+def test_what_is_exactly_black_or_white_can_be_moved() -> None:
+    image = torch.tensor([-0.1, 0.0, 0.5, 1.0, 1.1], requires_grad=True)
+    seen = savable(image)
+    assert seen.tolist() == [0, 0, 0.5, 1, 1]
+    (gradient,) = torch.autograd.grad(seen, image, torch.full((5,), 3.0))
+    assert gradient.tolist() == [0, 3, 3, 3, 0]

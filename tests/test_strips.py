@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,6 +70,18 @@ def test_any_height_of_strip(networks: dict[str, VGG19], pooling: str, fold: Fol
     assert_same(Objective(network, terms), StripwiseObjective(network, terms, fold), image, 1e-10)
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0], ids=["black", "white"])
+@pytest.mark.parametrize("fold", [PLAIN, Fold(3, 700), Fold(6, 700)], ids=["at once", "recomputed", "strips"])
+def test_black_and_white_are_painted_too(networks: dict[str, VGG19], fold: Fold, value: float) -> None:
+    """torch's clamp passes no gradient at its ends."""
+    network, image = networks["max"], picture(2)
+    image[:, :, 10:25, 10:40] = value
+    terms = terms_of(network, settings_of(), (37, 51))
+    gradient = objective_of(network, terms, fold)(image).gradient[:, :, 10:25, 10:40]
+    assert float((gradient == 0).double().mean()) < 0.01
+    assert_same(Objective(network, terms), objective_of(network, terms, Fold(6, 700)), image, 1e-10)
+
+
 @pytest.mark.parametrize("masked", [False, True], ids=["everywhere", "masked"])
 @pytest.mark.parametrize("name", STYLE_LOSSES)
 def test_every_style_loss(networks: dict[str, VGG19], name: str, masked: bool) -> None:
@@ -113,13 +126,35 @@ def test_in_single_precision() -> None:
     assert_same(Objective(network, terms), StripwiseObjective(network, terms, Fold(6, 3000)), image, 1e-5)
 
 
-def test_what_is_held_is_held(networks: dict[str, VGG19]) -> None:
-    """The deepest layer, where it and the one before are worked out at once."""
-    network, settings = networks["max"], settings_of()
-    terms = terms_of(network, settings, (37, 51))
-    plain, folded = Objective(network, terms, hold=4), StripwiseObjective(network, terms, Fold(3, 700), hold=4)
+@pytest.mark.parametrize("fold", [Fold(3, 700), Fold(6, 700), Fold(6, 10_000)], ids=["at the end", "in strips", "in one"])
+@pytest.mark.parametrize("wraps", [False, True], ids=["ends", "wraps"])
+def test_what_is_held_is_held(networks: dict[str, VGG19], fold: Fold, wraps: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deepest layer, whether it and the one before are worked out at once or not."""
+    network, settings, size = networks["max"], settings_of(tileable=wraps), (48, 64) if wraps else (37, 51)
+    settings = settings.model_copy(update={"content": settings.content.model_copy(update={"weight": 50.0})})
+    terms = terms_of(network, settings, size)
+    plain, folded = Objective(network, terms, wraps, hold=4), StripwiseObjective(network, terms, fold, wraps, hold=4)
+    called: list[str] = []
+    layer = VGG19.layer
+    monkeypatch.setattr(VGG19, "layer", lambda self, name, *rest: (called.append(name), layer(self, name, *rest))[1])
+    looks = []
     for seed in range(6):
-        assert_same(plain, folded, picture(2) + 0.002 * picture(20 + seed), 1e-10)
+        image = picture(2, size) + 0.002 * picture(20 + seed, size)
+        expected = plain(image)
+        called.clear()
+        found = folded(image)
+        looks.append("relu5_1" in called)
+        assert float((found.gradient - expected.gradient).norm() / expected.gradient.norm()) < 1e-10
+        assert found.values.sum().item() == pytest.approx(expected.values.sum().item(), rel=1e-10)
+    assert looks == [True, False, False, False, True, False]
+
+
+def test_what_is_steep_is_not_held(networks: dict[str, VGG19]) -> None:
+    network, settings = networks["max"], settings_of()
+    terms = [replace(term, weight=1e4 * term.weight) if term.layer == "relu5_1" else term for term in terms_of(network, settings, (37, 51))]
+    exact, folded = Objective(network, terms), StripwiseObjective(network, terms, Fold(6, 700), hold=4)
+    for seed in range(3):
+        assert_same(exact, folded, picture(2) + 0.2 * picture(20 + seed), 1e-10)
 
 
 def test_targets_too(networks: dict[str, VGG19]) -> None:

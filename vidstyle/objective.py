@@ -14,16 +14,17 @@ from dataclasses import dataclass
 import torch
 
 from vidstyle.losses import overflow_loss
+from vidstyle.pixels import savable
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.terms import Term
 from vidstyle.vgg import VGG19, Features
 
-__all__ = ["OVERFLOW_WEIGHT", "Evaluation", "LossReport", "Objective", "sum_of"]
+__all__ = ["HARDLY_A_SAY", "OVERFLOW_WEIGHT", "Evaluation", "LossReport", "Objective", "sum_of"]
 
 OVERFLOW_WEIGHT = 1e3
 """Weight of the excess over the range that can be saved. The losses see the clamped picture, because the
 free optimum leaves the range at one value in a hundred, and clipping it afterwards costs 18 % of the objective."""
-_HARDLY_A_SAY = 0.05
+HARDLY_A_SAY = 0.05
 """Share of the gradient up to which the slope of a layer that is held to first order may be out of date: it never is by all of itself."""
 
 
@@ -112,7 +113,7 @@ class Objective:
     def _features(self, variable: torch.Tensor, layers: Sequence[str]) -> Features:
         if self._block > 1:
             return self._network.entered(self._block, variable, layers, self._wraps)
-        features: Features = self._network(variable.clamp(0, 1), layers, self._wraps)
+        features: Features = self._network(savable(variable), layers, self._wraps)
         return features
 
     def _deeper(self, activations: torch.Tensor, before: str, deepest: str) -> Features:
@@ -144,7 +145,7 @@ class Objective:
             values[name] = values[name] + value if name in values else value
         gradient, there = torch.autograd.grad(sum_of(values.values()), (image, features[before]))
         slope.uses += 1
-        steep = torch.stack(list(slope.gradients.values())).sum(dim=0).norm() > _HARDLY_A_SAY * there.norm()
+        steep = torch.stack(list(slope.gradients.values())).sum(dim=0).norm() > HARDLY_A_SAY * there.norm()
         if slope.uses >= self._hold or bool(steep):
             self._slope = None
         return values, gradient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,20 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-__all__ = ["LUMA", "blurred", "feathered", "from_tensor", "near", "pack", "resized", "to_mask", "to_plane", "to_tensor", "unpack"]
+__all__ = [
+    "LUMA",
+    "blurred",
+    "feathered",
+    "from_tensor",
+    "near",
+    "pack",
+    "resized",
+    "savable",
+    "to_mask",
+    "to_plane",
+    "to_tensor",
+    "unpack",
+]
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in the lightness (ITU-R BT.601)."""
@@ -39,6 +53,29 @@ def _sent(values: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     if torch.device(device).type != "cuda":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
+
+
+def savable(image: torch.Tensor) -> torch.Tensor:
+    """`image` as it would be saved, clamped to [0, 1]; what is exactly 0 or 1 can be moved too, so that its gradient passes.
+
+    torch's own clamp lets none pass there (in 2.15; it did in older versions): white and black would never be painted.
+    """
+    result: torch.Tensor = _Savable.apply(image)
+    return result
+
+
+class _Savable(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward((image >= 0) & (image <= 1))
+        return image.clamp(0, 1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        (within,) = ctx.saved_tensors
+        found: torch.Tensor = gradient * within
+        return found
 
 
 def from_tensor(image: torch.Tensor, bits: int = 8) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from vidstyle.losses import overflow_loss
 from vidstyle.objective import OVERFLOW_WEIGHT, Objective
+from vidstyle.pixels import savable
 from vidstyle.rectangle import Rectangle
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.strips import PLAIN, Fold, look_at
@@ -197,8 +198,8 @@ class CropObjective(Objective):
 
     def _features(self, variable: torch.Tensor, layers: Sequence[str]) -> Features:
         """Of the whole picture, under "input", and of what the crop can change of the layers."""
-        x = variable.clamp(0, 1)
-        return {"input": self._picture.around(variable).clamp(0, 1), **self._through(x, self._windows, layers)}
+        x = savable(variable)
+        return {"input": savable(self._picture.around(variable)), **self._through(x, self._windows, layers)}
 
     def _deeper(self, activations: torch.Tensor, before: str, deepest: str) -> Features:
         names = [window.name for window in self._windows]

@@ -5,6 +5,8 @@ through the strips as it would through the whole. The network is gone through in
 next is kept as a whole, what lies inside is worked out anew when it is needed, in strips that reach as many rows into
 their neighbours as the convolutions of the stage see. First come the statistics, then the gradient, from the last stage to the first.
 Nothing is approximated, so there is no seam. (Keeping little and working out the rest again: Chen et al. 2016, arXiv 1604.06174.)
+What lies in a stage behind the last layer that a loss looks at, by default more than half of the work, is not worked out again:
+`Passed` is kept of it.
 
 Stages from a chosen block on may be gone through as a whole, which is faster where there is room: deeper layers are smaller.
 """
@@ -12,18 +14,20 @@ Stages from a chosen block on may be gone through as a whole, which is faster wh
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
 
 from vidstyle.losses import overflow_loss
-from vidstyle.objective import OVERFLOW_WEIGHT, Evaluation, Objective
+from vidstyle.objective import HARDLY_A_SAY, OVERFLOW_WEIGHT, Evaluation, Objective
+from vidstyle.pixels import savable
 from vidstyle.rectangle import Rectangle
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.spread import Spread
 from vidstyle.terms import LayerLoss, Term
 from vidstyle.vgg import VGG19, begins_block, check_side
+from vidstyle.way_back import Passed
 
 __all__ = ["PLAIN", "Fold", "Gathered", "StripwiseObjective", "look_at", "objective_of"]
 
@@ -83,14 +87,108 @@ class _Stage:
     """Of each layer."""
     hands_on: bool
     """Whether there is a next stage."""
+    looked_at: int
+    """How many layers there are up to the last one that is looked at."""
     strips: tuple[_Strip, ...]
+
+
+@dataclass(slots=True)
+class _There:
+    """What comes of one strip on its way through a stage."""
+
+    found: list[_Found] = field(default_factory=list)
+    """The rows that the strip owns of every layer that is looked at."""
+    offsets: list[int] = field(default_factory=list)
+    """Where these begin in what was worked out of the layer."""
+    passed: list[Passed] = field(default_factory=list)
+    """Of each layer, from the one on of which it was wanted."""
+    on: torch.Tensor | None = None
+    """The rows that the strip hands on."""
+    last: torch.Tensor | None = None
+    """All that was worked out of the last layer."""
+
+
+@dataclass(slots=True)
+class _Back:
+    """What comes of one strip on its way back through a stage."""
+
+    gradient: torch.Tensor | None = None
+    """For what it looks at of what the stage is handed."""
+    at_watched: torch.Tensor | None = None
+    """What comes to the layer that is watched from behind it."""
+    watched_from: int = 0
+    """The row of that layer with which this begins."""
+    along: torch.Tensor | None = None
+    """The product of this with the activations."""
+    own: torch.Tensor | None = None
+    """The sum of the squares of what its own losses add to it."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What comes to one layer from behind it, in all strips, and from its own losses."""
+
+    layer: str
+    gradient: torch.Tensor | None = None
+    """What comes from behind it, (1, C, H, W)."""
+    along: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+    """The product of this with the activations."""
+    own: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+    """The sum of the squares of what its own losses have for it."""
+
+    def add(self, back: _Back, height: int) -> None:
+        """Adds a strip's share, of a layer so high."""
+        if back.own is not None:
+            self.own = back.own + self.own
+        if back.at_watched is None or back.along is None:
+            return
+        if self.gradient is None:
+            _, channels, _, width = back.at_watched.shape
+            size = (1, channels, height, width)
+            self.gradient = back.at_watched.new_zeros(size).contiguous(memory_format=torch.channels_last)
+        _add_rows(self.gradient, back.watched_from, back.at_watched)
+        self.along = back.along + self.along
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstOrder(LayerLoss):
+    """What depends on a layer, to first order around activations that it had once."""
+
+    gradient: torch.Tensor
+    """(1, C, H, W)."""
+    rest: torch.Tensor
+    """What it would be of activations of zero."""
+    adds = True
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        """Of all of the layer."""
+        return self.rest + (self.gradient * features).sum()
+
+    def gather(self, features: torch.Tensor, where: Rectangle, centre: torch.Tensor) -> torch.Tensor:
+        """What these activations add."""
+        return (self.gradient[where.index].to(features.device) * features).sum()
+
+    def finish(self, gathered: torch.Tensor, height: int, width: int, centre: torch.Tensor) -> torch.Tensor:
+        """All that they have added, and the rest."""
+        return self.rest + gathered
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """What is kept of the way through all stages."""
+
+    stages: list[_Stage]
+    handed: list[torch.Tensor]
+    """What each of them is handed, that of the whole end last if there is one."""
+    behind: list[list[list[Passed]]]
+    """Of each stage and strip: what the way back needs of each layer behind the last one that is looked at."""
 
 
 class _Walk:
     """The network up to the deepest of some layers, gone through in strips up to the fold's block."""
 
     def __init__(self, spread: Spread, layers: Collection[str], wraps: bool, fold: Fold) -> None:
-        self.spread, self._layers, self._wraps, self._fold = spread, layers, wraps, fold
+        self.spread, self.wraps, self._layers, self._fold = spread, wraps, layers, fold
         last = max((VGG_LAYERS.index(name) for name in layers if name in VGG_LAYERS), default=-1)
         self._names = VGG_LAYERS[: last + 1]
 
@@ -127,7 +225,8 @@ class _Walk:
                 down = deepest - halved
                 owns.append((first << down, rows_of_layer if last == units else last << down))
             strips.append(self._strip(names, heights, owns, (first, last)))
-        return _Stage(names, heights, hands_on, tuple(strips))
+        looked_at = max((number for number, name in enumerate(names, start=1) if name in self._layers), default=0)
+        return _Stage(names, heights, hands_on, looked_at, tuple(strips))
 
     def _strip(self, names: Sequence[str], heights: Sequence[int], owns: list[tuple[int, int]], hands_on: tuple[int, int]) -> _Strip:
         first, last = owns[-1]
@@ -137,7 +236,7 @@ class _Walk:
             if begins_block(name) and name != names[0]:
                 first, last, even = 2 * first, 2 * last, 2 * even
         first, last = first // even * even, -(-last // even) * even  # where the windows of the poolings begin
-        return _Strip((first, last) if self._wraps else (max(first, 0), min(last, heights[0])), tuple(owns), hands_on)
+        return _Strip((first, last) if self.wraps else (max(first, 0), min(last, heights[0])), tuple(owns), hands_on)
 
     def rows_of(self, stage: _Stage, strip: _Strip, handed: torch.Tensor) -> torch.Tensor:
         """What the strip looks at of what the stage is handed."""
@@ -146,64 +245,82 @@ class _Walk:
             return handed[:, :, first:last]
         return handed[:, :, self._around(stage, strip, handed.device)]
 
-    def add_rows(self, stage: _Stage, strip: _Strip, total: torch.Tensor, rows: torch.Tensor) -> None:
-        """Adds a gradient for `rows_of` to that of the whole."""
-        first, last = strip.sees
-        if first >= 0 and last <= total.shape[-2]:
-            total[:, :, first:last] += rows
-        else:
-            total.index_add_(2, self._around(stage, strip, total.device), rows)
-
     def _around(self, stage: _Stage, strip: _Strip, device: torch.device) -> torch.Tensor:
         """The rows of a strip that reaches beyond the edge of a picture that wraps."""
         return torch.arange(*strip.sees, device=device) % stage.heights[0]
 
-    def through(self, network: VGG19, stage: _Stage, strip: _Strip, x: torch.Tensor) -> tuple[list[_Found], torch.Tensor | None]:
-        """The rows that the strip owns of every layer that is looked at, and those that it hands on, from what it looks at."""
-        found: list[_Found] = []
-        given, begins = x.dtype, strip.sees[0]
-        for name, height, (first, last) in zip(stage.names, stage.heights, strip.owns, strict=True):
-            if begins_block(name) and name != stage.names[0]:
-                x, begins = network.pooled(x), begins // 2
-            x = network.layer(name, x, self._wraps)
+    def through(self, network: VGG19, stage: _Stage, strip: _Strip, x: torch.Tensor, layers: int, passed_from: int) -> _There:
+        """The first so many `layers` of a stage, from what the strip looks at; `Passed` is remembered from the one `passed_from` on."""
+        there = _There()
+        given, begins, largest = x.dtype, strip.sees[0], network.pooling == "max"
+        for number, (name, height, (first, last)) in enumerate(zip(stage.names[:layers], stage.heights, strip.owns, strict=False)):
+            x = network.layer(name, x, self.wraps)
             if name in self._layers:
-                found.append((name, x[:, :, first - begins : last - begins].to(given), Rectangle.rows(first, last, height, x.shape[-1])))
-        if not stage.hands_on:
-            return found, None
-        first, last = strip.hands_on
-        return found, network.pooled(x[:, :, 2 * first - begins : 2 * last - begins])
+                there.offsets.append(first - begins)
+                features = x[:, :, first - begins : last - begins].to(given)
+                there.found.append((name, features, Rectangle.rows(first, last, height, x.shape[-1])))
+            ends = number + 1 == len(stage.names)
+            pooled, pooled_from = None, 2 * strip.hands_on[0] - begins if ends else 0
+            if stage.hands_on if ends else begins_block(stage.names[number + 1]):
+                pooled_to = 2 * strip.hands_on[1] - begins if ends else x.shape[-2]
+                pooled = network.pooled(x[:, :, pooled_from:pooled_to])
+            if number >= passed_from:
+                there.passed.append(Passed.of(x, pooled, pooled_from, largest=largest, looked_at=name in self._layers))
+            there.last = x
+            if pooled is not None:
+                x, begins = pooled, begins // 2
+        there.on = x if stage.hands_on and layers == len(stage.names) else None
+        return there
 
-    def ahead(self, image: torch.Tensor, visit: Visit) -> tuple[list[_Stage], list[torch.Tensor]]:
-        """Goes through the strips once: the stages, and what each of them is handed, that of the whole end last if there is one.
+    def ahead(self, image: torch.Tensor, visit: Visit, comes_back: bool = False) -> _Gone:
+        """Goes through the strips once; whether it `comes_back` later.
 
         `image` is (1, 3, H, W) RGB; what lies outside [0, 1] is looked at clamped.
         """
-        stages, handed = self.stages(image.shape[-2], image.shape[-1]), [image]
+        gone = _Gone(self.stages(image.shape[-2], image.shape[-1]), [image], [])
         with torch.no_grad():
-            for stage in stages:
-                parts = self._ahead(stage, handed[-1], len(handed) == 1, visit)
+            for stage in gone.stages:
+                parts, behind = self._ahead(stage, gone.handed[-1], len(gone.handed) == 1, visit, comes_back)
+                gone.behind.append(behind)
                 if parts is not None:
-                    handed.append(parts)
-        return stages, handed
+                    gone.handed.append(parts)
+        return gone
 
-    def _ahead(self, stage: _Stage, handed: torch.Tensor, first: bool, visit: Visit) -> torch.Tensor | None:
-        """What a stage makes of what it is handed."""
+    def _ahead(
+        self, stage: _Stage, handed: torch.Tensor, first: bool, visit: Visit, comes_back: bool
+    ) -> tuple[torch.Tensor | None, list[list[Passed]]]:
+        """What a stage makes of what it is handed, and what its way back needs."""
+        layers = len(stage.names)
+        passed_from = stage.looked_at if comes_back else layers
 
         @torch.no_grad()
-        def work(network: VGG19, strip: _Strip) -> tuple[list[_Found], torch.Tensor | None]:
+        def work(network: VGG19, strip: _Strip) -> _There:
             rows = self.rows_of(stage, strip, handed).to(network.device)
-            return self.through(network, stage, strip, rows.clamp(0, 1) if first else rows)
+            there = self.through(network, stage, strip, rows.clamp(0, 1) if first else rows, layers, passed_from)
+            there.passed, there.last = [passed.packed(handed.device) for passed in there.passed], None
+            return there
 
         parts: torch.Tensor | None = None
-        for strip, (found, on) in zip(stage.strips, self.spread.each(work, stage.strips), strict=True):
-            for layer, features, owned in found:
+        behind = []
+        for strip, there in zip(stage.strips, self.spread.each(work, stage.strips), strict=True):
+            for layer, features, owned in there.found:
                 visit(layer, features, owned)
-            if on is not None:
+            behind.append(there.passed)
+            if there.on is not None:
                 if parts is None:
-                    shape = (1, on.shape[1], stage.strips[-1].hands_on[1], on.shape[3])
-                    parts = torch.empty(shape, dtype=on.dtype, device=handed.device, memory_format=torch.channels_last)
-                parts[:, :, slice(*strip.hands_on)] = on
-        return parts
+                    shape = (1, there.on.shape[1], stage.strips[-1].hands_on[1], there.on.shape[3])
+                    parts = torch.empty(shape, dtype=there.on.dtype, device=handed.device, memory_format=torch.channels_last)
+                parts[:, :, slice(*strip.hands_on)] = there.on
+        return parts, behind
+
+
+def _add_rows(total: torch.Tensor, first: int, rows: torch.Tensor) -> None:
+    """Adds some rows, from the one numbered `first` on, to those of the whole; what lies beyond its edges goes on at the opposite ones."""
+    height, last = total.shape[-2], first + rows.shape[-2]
+    if first >= 0 and last <= height:
+        total[:, :, first:last] += rows
+    else:
+        total.index_add_(2, torch.arange(first, last, device=total.device) % height, rows)
 
 
 class Gathered:
@@ -238,6 +355,15 @@ class Gathered:
             parts.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The deepest layer's losses held to first order."""
+
+    objective: StripwiseObjective
+    steepness: torch.Tensor
+    """The norm of their gradient at the layer before."""
+
+
 class StripwiseObjective:
     """`Objective` in bounded memory: the same values and the same gradient, but for rounding."""
 
@@ -250,27 +376,63 @@ class StripwiseObjective:
             terms: those with a weight of 0 are left out.
             fold: how it is gone through.
             wraps: lays the picture side by side with itself; its sides are multiples of `minimum_side`.
-            hold: as `Objective` has it, where the two deepest layers are worked out at once.
+            hold: as `Objective` has it, where the deepest layer is in another block than the one before it, or both are worked out at once.
             spread: works out the strips; the first of its networks is `network`. None: `network` does, one strip after the other.
         """
         if fold.whole_from == 1:
             raise ValueError("the plain way is `Objective`'s")
         self._terms = tuple(term for term in terms if term.weight > 0)
         of_network = [term for term in self._terms if term.layer != "input"]
-        self._walk = _Walk(spread or Spread([network]), {term.layer for term in of_network}, wraps, fold)
+        self._network, self._fold, self._spread = network, fold, spread or Spread([network])
+        self._walk = _Walk(self._spread, {term.layer for term in of_network}, wraps, fold)
         behind = [term for term in of_network if int(term.layer[4]) >= fold.whole_from]
         self._end = Objective(network, behind, wraps, hold, fold.whole_from) if behind else None
         self._at: dict[str, list[Term]] = {}
         for term in of_network:
             if int(term.layer[4]) < fold.whole_from:
                 self._at.setdefault(term.layer, []).append(term)
+        *others, deepest = [name for name in VGG_LAYERS if name in self._at] or [""]
+        self._hold, self._uses = hold, 0
+        self._held: _Held | None = None
+        self._deepest = deepest
+        """The layer that is held; empty where none is."""
+        if hold == 1 or self._end is not None or not others or others[-1][4] == deepest[4] or len({t.name for t in self._at[deepest]}) > 1:
+            self._deepest = ""
+        self._before = others[-1] if others else ""
 
     def __call__(self, image: torch.Tensor) -> Evaluation:
         """The terms at `image`, (1, 3, H, W) RGB around [0, 1], and the gradient of their sum."""
+        if not self._deepest:
+            return self._evaluated(image)[0]
+        watched = _Watched(self._before)
+        if self._held is None:
+            evaluation, value = self._evaluated(image, watched)
+            gradient = watched.gradient
+            # The whole gradient there is at least what its own losses have, less this.
+            if gradient is not None and gradient.norm() <= HARDLY_A_SAY * (watched.own**0.5 - gradient.norm()):
+                self._held, self._uses = self._to_first_order(gradient, value - watched.along), 1
+        else:
+            held = self._held
+            evaluation, _ = held.objective._evaluated(image, watched)
+            self._uses += 1
+            if self._uses >= self._hold or held.steepness > HARDLY_A_SAY * watched.own**0.5:
+                self._held = None
+        return evaluation
+
+    def _to_first_order(self, gradient: torch.Tensor, rest: torch.Tensor) -> _Held:
+        """The same with the deepest layer's losses to first order, as functions of the one before it."""
+        term = Term(self._at[self._deepest][0].name, 1.0, self._before, _FirstOrder(gradient, rest))
+        terms = [*(term for term in self._terms if term.layer != self._deepest), term]
+        return _Held(StripwiseObjective(self._network, terms, self._fold, self._walk.wraps, spread=self._walk.spread), gradient.norm())
+
+    def _evaluated(self, image: torch.Tensor, watched: _Watched | None = None) -> tuple[Evaluation, torch.Tensor]:
+        """Terms and gradient, and the terms of the deepest layer; what comes to one layer is written down in `watched`."""
         image = image.detach()
+        deepest = image.new_zeros(())
         values: dict[str, torch.Tensor] = {term.name: image.new_zeros(()) for term in self._terms}
         gathered = Gathered({layer: [term.loss for term in terms if isinstance(term.loss, LayerLoss)] for layer, terms in self._at.items()})
-        stages, handed = self._walk.ahead(image, gathered.visit)
+        gone = self._walk.ahead(image, gathered.visit, comes_back=True)
+        handed = gone.handed
         slopes: dict[str, list[torch.Tensor]] = {}
         for layer, terms in self._at.items():
             slopes[layer] = []
@@ -279,59 +441,103 @@ class StripwiseObjective:
                 value = term.weight * loss.finish(variable, *gathered.sizes[layer], gathered.centres[layer])
                 slopes[layer].append(torch.autograd.grad(value, variable)[0])
                 values[term.name] = values[term.name] + value.detach()
+                if layer == self._deepest:
+                    deepest = deepest + value.detach()
         behind: torch.Tensor | None = None
         if self._end is not None:
             end = self._end(handed.pop())
             behind = end.gradient
             for name, part in zip(end.names, end.values, strict=True):
                 values[name] = values[name] + part
-        for stage in reversed(stages):
-            behind = self._back(stage, handed.pop(), first=not handed, behind=behind, slopes=slopes, centres=gathered.centres)
+        for stage in reversed(gone.stages):
+            there = handed.pop()
+            kept, first = gone.behind.pop(), not handed
+            behind = self._back(stage, there, kept, behind, first=first, slopes=slopes, centres=gathered.centres, watched=watched)
         gradient = behind if behind is not None else torch.zeros_like(image)
         for name, part, slope in self._of_picture(image):
             values[name] = values.get(name, 0) + part
             gradient += slope
-        return Evaluation(tuple(values), torch.stack(list(values.values())), gradient)
+        return Evaluation(tuple(values), torch.stack(list(values.values())), gradient), deepest
 
     def _back(
         self,
         stage: _Stage,
         handed: torch.Tensor,
+        kept: Sequence[Sequence[Passed]],
+        behind: torch.Tensor | None,
         *,
         first: bool,
-        behind: torch.Tensor | None,
         slopes: Mapping[str, Sequence[torch.Tensor]],
         centres: Mapping[str, torch.Tensor],
+        watched: _Watched | None,
     ) -> torch.Tensor:
-        """The gradient for what a stage is handed, from that for what it hands on and the slopes of its own terms."""
+        """The gradient for what a stage is handed, from that for what it hands on, `behind`, and the slopes of its own terms.
 
-        def work(network: VGG19, strip: _Strip) -> torch.Tensor | None:
-            device = network.device
-            rows = self._walk.rows_of(stage, strip, handed).to(device).detach().requires_grad_()
-            found, on = self._walk.through(network, stage, strip, rows.clamp(0, 1) if first else rows)
-            outcomes, gradients = [], []
-            for layer, features, owned in found:
-                for term, slope in zip(self._at[layer], slopes[layer], strict=True):
-                    assert isinstance(term.loss, LayerLoss)
-                    outcomes.append(term.loss.gather(features, owned, centres[layer].to(device)))
-                    gradients.append((slope if term.loss.adds else slope[owned.index]).to(device))
-            if on is not None and behind is not None:
-                outcomes.append(on)
-                gradients.append(behind[:, :, slice(*strip.hands_on)].to(device))
-            return torch.autograd.grad(outcomes, rows, gradients)[0].to(handed.device) if outcomes else None
+        `kept` is what was kept of the way there, by strip.
+        """
+        walk = self._walk
+
+        @torch.no_grad()
+        def work(network: VGG19, part: tuple[_Strip, Sequence[Passed]]) -> _Back:
+            strip, passed_behind = part
+            device, back = network.device, _Back()
+            rows = walk.rows_of(stage, strip, handed).to(device)
+            there = walk.through(network, stage, strip, rows.clamp(0, 1) if first else rows, stage.looked_at, 0)
+            gradient = None if behind is None or not stage.hands_on else behind[:, :, slice(*strip.hands_on)].to(device)
+            for name, passed in zip(reversed(stage.names), reversed([*there.passed, *passed_behind]), strict=True):
+                if gradient is not None and passed.pooled_shape is not None:
+                    gradient = passed.unpooled(gradient)
+                if there.found and there.found[-1][0] == name:
+                    _, features, owned = there.found.pop()
+                    own = self._own(name, features, owned, slopes[name], centres[name].to(device))
+                    offset = there.offsets.pop()
+                    if watched is not None and watched.layer == name:
+                        assert there.last is not None
+                        back.own = own.square().sum().to(handed.device)
+                        if gradient is not None:
+                            back.at_watched, back.along = (
+                                gradient.to(handed.device, copy=True),
+                                (gradient * there.last).sum().to(handed.device),
+                            )
+                            back.watched_from = owned.top - offset
+                    if gradient is None:
+                        gradient = own.new_zeros(passed.shape).contiguous(memory_format=torch.channels_last)
+                    gradient[:, :, offset : offset + own.shape[-2]] += own
+                if gradient is not None:
+                    gradient = network.back(name, passed.rectify_(gradient), walk.wraps)
+            if gradient is not None and first:
+                gradient *= (rows >= 0) & (rows <= 1)
+            back.gradient = None if gradient is None else gradient.to(handed)
+            return back
 
         total = torch.zeros_like(handed)
-        for strip, gradient in zip(stage.strips, self._walk.spread.each(work, stage.strips), strict=True):
-            if gradient is not None:
-                self._walk.add_rows(stage, strip, total, gradient)
+        parts = list(zip(stage.strips, kept, strict=True))
+        for strip, back in zip(stage.strips, walk.spread.each(work, parts), strict=True):
+            if back.gradient is not None:
+                _add_rows(total, strip.sees[0], back.gradient)
+            if watched is not None and watched.layer in stage.names:
+                watched.add(back, stage.heights[stage.names.index(watched.layer)])
         return total
+
+    def _own(
+        self, layer: str, features: torch.Tensor, owned: Rectangle, slopes: Sequence[torch.Tensor], centre: torch.Tensor
+    ) -> torch.Tensor:
+        """The gradient for the activations of some rows of a layer, by the slopes of its own terms."""
+        variable, outcomes, gradients = features.detach().requires_grad_(), [], []
+        with torch.enable_grad():
+            for term, slope in zip(self._at[layer], slopes, strict=True):
+                assert isinstance(term.loss, LayerLoss)
+                outcomes.append(term.loss.gather(variable, owned, centre))
+                gradients.append((slope if term.loss.adds else slope[owned.index]).to(features.device))
+        found: torch.Tensor = torch.autograd.grad(outcomes, variable, gradients)[0]
+        return found
 
     def _of_picture(self, image: torch.Tensor) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
         """Name, value and gradient of each term of the picture itself, one after the other, so that one graph stands at a time."""
         variable = image.requires_grad_()
         for term in self._terms:
             if term.layer == "input":
-                value = term.weight * term.loss(variable.clamp(0, 1))
+                value = term.weight * term.loss(savable(variable))
                 yield term.name, value.detach(), torch.autograd.grad(value, variable)[0]
         value = OVERFLOW_WEIGHT * overflow_loss(variable)
         yield "overflow", value.detach(), torch.autograd.grad(value, variable)[0]
@@ -353,7 +559,7 @@ def look_at(
     """
     walk = _Walk(spread or Spread([network]), layers, wraps, fold)
     with torch.no_grad():
-        _, handed = walk.ahead(image, visit)
+        handed = walk.ahead(image, visit).handed
         if walk.ends_whole:
             behind = [name for name in layers if name in VGG_LAYERS and int(name[4]) >= fold.whole_from]
             features = network.entered(fold.whole_from, handed[-1], behind, wraps) if fold.whole_from > 1 else network(image, behind, wraps)

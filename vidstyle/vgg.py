@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from vidstyle.errors import UsageError, WeightsError
 from vidstyle.settings import VGG_LAYERS
-from vidstyle.winograd import convolve, filters_of, pays
+from vidstyle.winograd import convolve, filters_of, gradient_back, pays
 
 __all__ = [
     "ACTIVATION_RMS",
@@ -172,17 +172,51 @@ class VGG19(nn.Module):
             # On a GPU the gradient of the replicating border is added up in any order, so that no two runs would be the same.
             framed = bordered(x) if x.device.type == "cuda" else functional.pad(x, (1, 1, 1, 1), mode="replicate")
             return functional.conv2d(framed, weight, bias)
-        if x.device.type == "cpu" and x.dtype != torch.bfloat16 and pays(weight.shape[1], weight.shape[0], *x.shape[2:]):
-            if name not in self._filters:
-                self._filters[name] = filters_of(weight)
-            return convolve(x, self._filters[name]).add_(bias[:, None, None])
-        return functional.conv2d(x, weight, bias, padding=1)
+        filters = self._filters_for(name, weight, x)
+        return functional.conv2d(x, weight, bias, padding=1) if filters is None else convolve(x, filters).add_(bias[:, None, None])
+
+    def _filters_for(self, name: str, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor | None:
+        """Those of Winograd's method, where it is faster on `x`, which the layer is handed, or what is as large and high; else None."""
+        if x.device.type != "cpu" or x.dtype == torch.bfloat16 or not pays(weight.shape[1], weight.shape[0], *x.shape[2:]):
+            return None
+        if name not in self._filters:
+            self._filters[name] = filters_of(weight)
+        return self._filters[name]
+
+    def back(self, name: str, gradient: torch.Tensor, wraps: bool = False) -> torch.Tensor:
+        """The gradient for what a layer is handed, (1, in, H, W), from that for what its convolution makes, (1, out, H, W)."""
+        weight = self.get_buffer(f"{name}_weight")
+        gradient = gradient.to(weight.dtype)
+        framed = wraps or name == "relu1_1"
+        if not framed and (filters := self._filters_for(name, weight, gradient)) is not None:
+            return gradient_back(gradient, filters)
+        _, _, height, width = gradient.shape
+        border = 1 if framed else 0
+        shape = (1, weight.shape[1], height + 2 * border, width + 2 * border)
+        # Only its shape and layout are looked at.
+        like = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last)
+        padding, ones = [1 - border] * 2, [1, 1]
+        found, _, _ = torch.ops.aten.convolution_backward(
+            gradient, like, weight, None, ones, padding, ones, False, [0, 0], 1, [True, False, False]
+        )
+        return _without_border(found, wraps) if framed else found
 
 
 def bordered(x: torch.Tensor) -> torch.Tensor:
     """`x`, (1, C, H, W), with its edge pixels once more around it, (1, C, H + 2, W + 2); its gradient is added up in one order, always."""
     x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
     return torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
+
+
+def _without_border(gradient: torch.Tensor, wraps: bool) -> torch.Tensor:
+    """The gradient for a picture, from that for it with a border of one pixel: its own edge pixels, or the opposite ones if it `wraps`."""
+    rows = gradient[:, :, 1:-1].clone()
+    rows[:, :, -1 if wraps else 0] += gradient[:, :, 0]
+    rows[:, :, 0 if wraps else -1] += gradient[:, :, -1]
+    found = rows[..., 1:-1].clone()
+    found[..., -1 if wraps else 0] += rows[..., 0]
+    found[..., 0 if wraps else -1] += rows[..., -1]
+    return found
 
 
 def begins_block(name: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-__all__ = ["convolve", "filters_of", "pays"]
+__all__ = ["convolve", "filters_of", "gradient_back", "pays"]
 
 _TILE, _FILTER = 4, 3
 _POINTS = (0.0, 1.0, -1.0, 2.0, -0.5, math.inf)
@@ -85,7 +85,12 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return _by_tiles(gradient, ctx.filters.transpose(1, 2), _TURNED_INPUTS, _TURNED_OUTPUTS), None
+        return gradient_back(gradient, ctx.filters), None
+
+
+def gradient_back(gradient: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+    """The gradient for what `convolve` is given, (1, in, H, W), from that for what it makes, (1, out, H, W)."""
+    return _by_tiles(gradient, filters.transpose(1, 2), _TURNED_INPUTS, _TURNED_OUTPUTS)
 
 
 def _by_tiles(x: torch.Tensor, filters: torch.Tensor, to_points: torch.Tensor, from_points: torch.Tensor) -> torch.Tensor:
