@@ -157,6 +157,22 @@ class TestMemory:
         with Workspace.open(directory, JOB) as workspace:
             check(workspace, 3)
 
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_behind_the_last_frame_no_state_is_needed(self, directory: Path, kept: bool, caplog: pytest.LogCaptureFixture) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            workspace.end_here()  # there is no frame at all
+            fill(workspace, 2)
+            workspace.append(2, picture(2), record(2), state(2) if kept else None)
+            for _ in range(2):
+                workspace.end_here()
+                assert workspace.state() == {}
+        assert not list((directory / "state").glob("000002*"))
+        shutil.rmtree(directory / "state")
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 3
+            assert workspace.state() == {}
+        assert "damaged" not in caplog.text
+
     def test_a_shot_may_begin_behind_a_state_that_was_not_kept(self, directory: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
             fill(workspace, 1)
@@ -357,6 +373,23 @@ class TestDamage:
             assert workspace.done == 3
         assert "the carried state is damaged, going on from frame 4" in caplog.text
 
+    @pytest.mark.parametrize("harm", ["frame", "state", "journal", "job"])
+    def test_who_does_not_want_to_go_on_drops_nothing(self, five: Path, harm: str) -> None:
+        harmed = {"frame": "frames/000003.tif", "state": "state/000004.npz", "journal": "journal.jsonl", "job": "job.json"}[harm]
+        (five / harmed).write_bytes((five / harmed).read_bytes()[:-9])
+        before = {path: path.read_bytes() for path in five.rglob("*") if path.is_file()}
+        told = []
+
+        def refused(done: int) -> None:
+            told.append(done)
+            raise MediaError("no")
+
+        with pytest.raises(MediaError, match="no"):
+            Workspace.open(five, JOB, going_on=refused)
+        assert {path: path.read_bytes() for path in five.rglob("*") if path.is_file()} == before
+        with Workspace.open(five, JOB) as workspace:
+            assert told == [workspace.done]
+
     def test_without_shot_starts_it_goes_back_to_the_beginning(self, directory: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
             fill(workspace, 3, shots=())
@@ -492,6 +525,18 @@ class TestKill:
                     check(again, 4)
         assert set(counts) == {2, 3}
         assert counts == sorted(counts)
+
+    def test_at_any_line_of_ending(self, directory: Path, tmp_path: Path) -> None:
+        left = []
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 3)
+            for copy, _ in snapshots(workspace.end_here, directory, tmp_path / "copies"):
+                with Workspace.open(copy, JOB) as again:
+                    assert again.done == 3
+                    left.append(bool(again.state()))
+                    assert bool(list((copy / "state").iterdir())) == left[-1]
+        assert left[0]
+        assert not left[-1]
 
     def test_at_any_line_of_dropping(self, directory: Path, tmp_path: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:

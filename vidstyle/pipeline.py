@@ -328,10 +328,15 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
         if made is not None and made.job != name:
             made = None
             _check_outputs(job, medium.info, made)
-        workspace = held.enter_context(Workspace.open(directory, fingerprint, options.fresh, way.text))
-        if made is not None and (made != Made.read(directory) or made.paintings != workspace.done):
-            made = None  # it went meanwhile, or frames are damaged: what stands there is nobody's that this job could vouch for
-            _check_outputs(job, medium.info, made)
+
+        def still_vouched_for(done: int) -> None:
+            nonlocal made
+            if made is not None and (made != Made.read(directory) or made.paintings != done):
+                made = None  # it went meanwhile, or frames are damaged: what stands there is nobody's that this job could vouch for
+                _check_outputs(job, medium.info, made)
+
+        # A command that is refused drops no frame.
+        workspace = held.enter_context(Workspace.open(directory, fingerprint, options.fresh, way.text, still_vouched_for))
         held.callback(_remove_empty, workspace)
         log = None if options.log_json is None else stack.enter_context(begun_log(options.log_json, output, options.append_log))
         for report in _reports(workspace):
@@ -349,6 +354,7 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
                 for report in _paint(medium, flows, stylizer, guide, kept, told, passes):
                     _write_line(log, output, report)
                     progress.frame(report)
+            workspace.end_here()
             made = made or Made(directory.parent.resolve(), name, workspace.done)
             with Guide(settings, len(job.styles), medium.info, flows) as again, made.noting(OUTPUT, workspace):
                 _encode(medium, again, workspace, source, output, job.kind, settings, options.overwrite)
