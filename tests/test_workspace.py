@@ -332,27 +332,38 @@ class TestDamage:
             assert workspace.done == 0
         assert caplog.records == []
 
-    @pytest.mark.parametrize("name", ["frames/000004.tif", "frames/000009.tif", "state/000004.npz", "made.json", "job.json"])
-    @pytest.mark.parametrize("how", ["a directory", "a pipe"])
+    @pytest.mark.parametrize(
+        "name", ["frames/000004.tif", "frames/000009.tif", "state/000004.npz", "made.json", "job.json", "journal.jsonl"]
+    )
+    @pytest.mark.parametrize("how", ["a directory", "a pipe", "a link to nothing", "a link to itself"])
     def test_what_is_no_file_where_one_should_be_is_damage(self, five: Path, name: str, how: str) -> None:
         (five / name).unlink(missing_ok=True)
-        (five / name).mkdir() if how == "a directory" else os.mkfifo(five / name)
+        match how:
+            case "a directory":
+                (five / name).mkdir()
+            case "a pipe":
+                os.mkfifo(five / name)
+            case _:
+                (five / name).symlink_to("nothing" if how == "a link to nothing" else five / name)
         assert Workspace.note(five) is None
         with Workspace.open(five, JOB) as workspace:
-            assert workspace.done == {"job.json": 0, "frames/000009.tif": 5, "made.json": 5}.get(name, 3)
-            workspace.keep_note({"a": 1}) if how == "a pipe" or name != "made.json" else None
+            assert workspace.done == {"job.json": 0, "journal.jsonl": 0, "frames/000009.tif": 5, "made.json": 5}.get(name, 3)
+            workspace.keep_note({"a": 1})
             fill(workspace, 5, shots=(0, 3))
+        assert not (five / "nothing").exists()
         with Workspace.open(five, JOB) as workspace:
             check(workspace, 5)
             workspace.remove()
         assert not five.exists()
 
-    def test_what_lies_in_a_directory_with_a_frames_name_is_somebodys(self, five: Path) -> None:
-        (five / "frames" / "000009.tif").mkdir()
-        (five / "frames" / "000009.tif" / "mine").write_text("mine")
-        with pytest.raises(WorkspaceError, match=r"000009\.tif: cannot be used as workspace: Directory not empty"):
+    @pytest.mark.parametrize("name", ["frames/000009.tif", "made.json", "journal.jsonl", "made.json.part"])
+    def test_what_lies_in_a_directory_with_a_files_name_is_somebodys(self, five: Path, name: str) -> None:
+        (five / name).unlink(missing_ok=True)
+        (five / name).mkdir()
+        (five / name / "mine").write_text("mine")
+        with pytest.raises(WorkspaceError, match=rf"{name}: cannot be used as workspace: Directory not empty"):
             Workspace.open(five, JOB)
-        assert (five / "frames" / "000009.tif" / "mine").read_text() == "mine"
+        assert (five / name / "mine").read_text() == "mine"
 
     def test_a_missing_frame_is_damage_too(self, five: Path, caplog: pytest.LogCaptureFixture) -> None:
         (five / "frames" / "000003.tif").unlink()

@@ -411,6 +411,10 @@ class Workspace:
             if foreign:
                 (self.directory / "lock").unlink(missing_ok=True)
                 raise WorkspaceError(f"{self.directory}: holds {foreign[0]} and is no workspace; move it away or choose another output")
+        for name in _FILES:
+            path = self.directory / name
+            if os.path.lexists(path) and not path.is_file():  # would be in the way when all is painted; a link may lead to nothing
+                _remove(path)
         if found is not None and {**wanted, "manner": found.get("manner")} == found and isinstance(found["manner"], str) and not fresh:
             self.manner = found["manner"]
             self._lines = self._recover(going_on)
@@ -456,8 +460,6 @@ class Workspace:
         if what:
             logger.warning("%s: %s, going on from frame %d", self.directory, what, len(lines) + 1)
         going_on(len(lines))
-        if journal.exists() and not journal.is_file():
-            _remove(journal)
         amended = b""
         if lines and not self._state_intact(lines[-1]):
             # The next frame starts a shot and needs no state; without this the next opening would go back a shot more.
