@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -873,6 +874,22 @@ class TestDirectory:
             check(workspace, 4)
         lines = (directory / "journal.jsonl").read_text().splitlines()
         assert [json.loads(line[9:])["index"] for line in lines] == [0, 1, 2, 3]
+
+    def test_a_limit_of_files_sizes_is_told_for_what_it_is(self, directory: Path) -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 1)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+            try:
+                with pytest.raises(
+                    WorkspaceError, match=r"as large as that .* raise the limit \(ulimit -f\), .* run the same command again"
+                ):
+                    fill(workspace, 2)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            check(workspace, 1)
+            fill(workspace, 2)
+            check(workspace, 2)
 
 
 class TestWritingBehind:

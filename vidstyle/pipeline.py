@@ -32,7 +32,7 @@ from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceEr
 from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
-from vidstyle.joblog import begun_log, check_log
+from vidstyle.joblog import begun_log, check_log, not_written
 from vidstyle.made import OUTPUT, Made
 from vidstyle.media import check_apart, check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
@@ -791,7 +791,7 @@ def _write_line(log: BinaryIO | None, output: Path, report: FrameReport) -> None
             values = {"output": legible(str(output)), **asdict(report), "name": legible(report.name)}
             log.write(json.dumps(values).encode() + b"\n")
         except OSError as error:
-            raise MediaError(f"--log-json {log.name}: cannot be written: {error.strerror or error}; give another file") from None
+            raise not_written(log.name, error) from None
 
 
 def _remove_empty(workspace: Workspace) -> None:

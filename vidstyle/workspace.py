@@ -15,7 +15,6 @@ moment leaves the last whole frame and, at most, files that the next opening swe
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -40,7 +39,7 @@ import numpy.typing as npt
 import torch
 
 from vidstyle.errors import MediaError, WorkspaceError
-from vidstyle.files import sync_directory
+from vidstyle.files import lack_of_room, sync_directory
 
 __all__ = ["State", "Workspace", "WritingBehind", "fingerprint_file", "remove_remains"]
 
@@ -708,8 +707,8 @@ def _explained(path: StrPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = "the disk is full; free some space and run the same command again, finished frames are kept"
+        if (lack := lack_of_room(error)) is not None:
+            message = f"{lack} and run the same command again, finished frames are kept"
         else:
             message = f"cannot be used as workspace: {error.strerror or error}; check the path and its permissions"
         raise WorkspaceError(f"{error.filename or path}: {message}") from error
