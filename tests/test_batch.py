@@ -54,6 +54,27 @@ def test_one_failure_does_not_stop_the_rest(everything: Path, style: Path, tmp_p
     assert "left out" in caplog.text  # the notes
 
 
+@pytest.mark.parametrize("logged", [False, True])
+@pytest.mark.parametrize("bad", ["loop.png", f"{'n' * 251}.png", f"{'n' * 252}.ts"], ids=["loop", "long", "longer result"])
+def test_an_input_that_no_result_can_come_of_fails_alone(bad: str, logged: bool, style: Path, tmp_path: Path) -> None:
+    folder, log = tmp_path / "in", tmp_path / "log.jsonl"
+    folder.mkdir()
+    for name in ("a.png", "z.png"):
+        cv2.imwrite(str(folder / name), SCENE.frame(0))
+    if bad.startswith("loop"):
+        (folder / bad).symlink_to(bad)
+    elif bad.endswith(".ts"):
+        make_clip(tmp_path / "clip.mp4", [SCENE.frame(t) for t in range(2)], codec="mpeg4").rename(folder / bad)
+    else:
+        (folder / bad).write_bytes((folder / "a.png").read_bytes())
+    result = stylize_batch(folder, [style], tmp_path / "out", QUICK, JobOptions(log_json=log if logged else None))
+    assert [path.name for path in result.done] == ["a.png", "z.png"]
+    ((path, error),) = result.failed
+    assert path == folder / bad
+    assert isinstance(error, UsageError)
+    assert not logged or len(log.read_text().splitlines()) == 2
+
+
 def test_a_failure_has_its_number(everything: Path, style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     result = stylize_batch(everything, [style], tmp_path / "out", QUICK)
     ((_, error),) = result.failed

@@ -1,5 +1,6 @@
 """Source and result in one picture; what is shared."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -161,11 +162,24 @@ class TestCommand:
         assert cli.main([*self.ALL, *changed, "-y"]) == 0
         assert len(frames_of(job / "out.mp4")) == len(frames_of(job / "out.stack.mp4")) == 4
 
+    def test_no_carried_state_is_asked_for_once_all_is_painted(self, job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.main([*self.ALL, "--keep-workspace"]) == 0
+        shutil.rmtree(job / "out.mp4.vidstyle" / "state")
+        (job / "out.stack.mp4").unlink()
+        assert cli.main([*self.ALL, "--keep-workspace"]) == 0
+        shutil.rmtree(job / "out.mp4.vidstyle" / "state")
+        (job / "out.mp4").unlink()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vidstyle.stylizer.Stylizer.first", None)  # nothing is painted again
+            assert cli.main(self.ALL) == 0
+        assert "damaged" not in capsys.readouterr().err
+
     def test_damaged_frames_vouch_for_nothing(self, job: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main([*self.ALL, "--keep-workspace"]) == 0
         (job / "out.mp4.vidstyle" / "frames" / "000002.tif").write_bytes(b"damage")
         assert cli.main(self.ALL) == 2
         assert "out.mp4: exists already; give -y" in capsys.readouterr().err
+        assert len(list((job / "out.mp4.vidstyle" / "frames").iterdir())) == 4  # what is refused drops nothing
         assert cli.main([*self.ALL, "-y"]) == 0
         assert not (job / "out.mp4.vidstyle").exists()
 

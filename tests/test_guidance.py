@@ -233,6 +233,14 @@ def test_a_mask_that_is_no_picture_is_named_as_a_mask(tmp_path: Path) -> None:
         guide(1, mask={"paths": [str(tmp_path / "mask.txt")]})
 
 
+def test_a_mask_that_turns_out_to_be_damaged_is_named_as_a_mask(left: str) -> None:
+    data = Path(left).read_bytes()
+    place = data.index(b"IDAT") + 12
+    Path(left).write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+    with guide(1, mask={"paths": [left]}) as masks, pytest.raises(MediaError, match=r"^--mask .*left\.png: the PNG picture is damaged"):
+        masks.at(frame(0), shot_start=True)
+
+
 def test_too_short_a_film_of_masks_is_said_before_the_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_clip(tmp_path / "mask.mp4", 3)
     with caplog.at_level(logging.WARNING, "vidstyle"):

@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = {
     "frames": 0, "settings": 0, "errors": 0, "device": 0, "pixels": 0, "winograd": 0, "starting": 0, "words": 0, "files": 0, "numbered": 0,
-    "rectangle": 0,
+    "rectangle": 0, "png": 0,
     "media": 1, "shots": 1, "flow": 1, "vgg": 1, "losses": 1, "color": 1, "blending": 1, "workspace": 1, "stillness": 1, "sheet": 1,
     "terms": 2, "objective": 2, "spread": 2, "way_back": 2, "strips": 2, "region": 2, "targets": 2, "optimize": 2,
     "motion": 2, "guidance": 2, "passes": 2, "recording": 2, "notebook": 2, "joblog": 2, "made": 2,

@@ -24,6 +24,7 @@ from vidstyle.device import matrix_units
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
 from vidstyle.flow import make_estimator, write_flow
 from vidstyle.frames import Frame
+from vidstyle.joblog import begun_log
 from vidstyle.media import open_source
 from vidstyle.memory import estimate_memory, least_memory
 from vidstyle.pipeline import JobOptions, stylize, stylize_image, workspace_path
@@ -367,8 +368,10 @@ def test_a_job_that_fails_before_its_first_frame_leaves_no_workspace(style: Path
 def test_a_log_that_cannot_be_written_is_named(clip: Path, style: Path, tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
-    with pytest.raises(MediaError, match="--log-json /dev/full: cannot be written"):
+    with pytest.raises(MediaError, match="--log-json /dev/full: the disk is full; free some space and run the same command again"):
         stylize(clip, [style], tmp_path / "out.mp4", settings(), JobOptions(log_json=Path("/dev/full")))
+    with pytest.raises(MediaError, match=r"--log-json .*log: cannot be written: No such file or directory; give another file"):
+        begun_log(tmp_path / "gone" / "log", tmp_path / "out.mp4", append=False)
 
 
 def test_a_picture_becomes_a_film_of_even_size(style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

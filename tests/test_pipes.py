@@ -297,3 +297,31 @@ def test_a_job_that_does_not_hear_leaves_nothing_either(place: Path, sent: signa
         process.communicate(timeout=30)
     assert process.returncode == 130
     assert not directory.exists()
+
+
+REPORTS = """
+import hashlib, sys
+import vidstyle.pipeline
+from vidstyle import cli
+def deaf(source, styles, output, settings, options, progress):
+    print(options.log_json.parent, flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", {rounds})
+vidstyle.pipeline.stylize = deaf
+sys.exit(cli.main(["clip.mkv", "style.png", "-o", "out.mkv", "--report"]))
+"""
+
+
+@pytest.mark.parametrize("hears", [False, True])
+def test_what_a_report_is_made_of_does_not_stay_either(place: Path, hears: bool) -> None:
+    command = [sys.executable, "-c", REPORTS.format(rounds=1 if hears else 10**9)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(place / "tmp")}, text=True) as process:
+        assert process.stdout is not None
+        directory = Path(process.stdout.readline().strip())
+        assert directory.parent == place / "tmp"
+        if not hears:
+            assert directory.is_dir()
+            time.sleep(0.3)
+            process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == (0 if hears else 130)
+    assert not list((place / "tmp").iterdir())

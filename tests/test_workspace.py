@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -156,6 +157,22 @@ class TestMemory:
         assert [path.name for path in (directory / "state").iterdir()] == ["000002.npz"]
         with Workspace.open(directory, JOB) as workspace:
             check(workspace, 3)
+
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_behind_the_last_frame_no_state_is_needed(self, directory: Path, kept: bool, caplog: pytest.LogCaptureFixture) -> None:
+        with Workspace.open(directory, JOB) as workspace:
+            workspace.end_here()  # there is no frame at all
+            fill(workspace, 2)
+            workspace.append(2, picture(2), record(2), state(2) if kept else None)
+            for _ in range(2):
+                workspace.end_here()
+                assert workspace.state() == {}
+        assert not list((directory / "state").glob("000002*"))
+        shutil.rmtree(directory / "state")
+        with Workspace.open(directory, JOB) as workspace:
+            assert workspace.done == 3
+            assert workspace.state() == {}
+        assert "damaged" not in caplog.text
 
     def test_a_shot_may_begin_behind_a_state_that_was_not_kept(self, directory: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
@@ -316,27 +333,38 @@ class TestDamage:
             assert workspace.done == 0
         assert caplog.records == []
 
-    @pytest.mark.parametrize("name", ["frames/000004.tif", "frames/000009.tif", "state/000004.npz", "made.json", "job.json"])
-    @pytest.mark.parametrize("how", ["a directory", "a pipe"])
+    @pytest.mark.parametrize(
+        "name", ["frames/000004.tif", "frames/000009.tif", "state/000004.npz", "made.json", "job.json", "journal.jsonl"]
+    )
+    @pytest.mark.parametrize("how", ["a directory", "a pipe", "a link to nothing", "a link to itself"])
     def test_what_is_no_file_where_one_should_be_is_damage(self, five: Path, name: str, how: str) -> None:
         (five / name).unlink(missing_ok=True)
-        (five / name).mkdir() if how == "a directory" else os.mkfifo(five / name)
+        match how:
+            case "a directory":
+                (five / name).mkdir()
+            case "a pipe":
+                os.mkfifo(five / name)
+            case _:
+                (five / name).symlink_to("nothing" if how == "a link to nothing" else five / name)
         assert Workspace.note(five) is None
         with Workspace.open(five, JOB) as workspace:
-            assert workspace.done == {"job.json": 0, "frames/000009.tif": 5, "made.json": 5}.get(name, 3)
-            workspace.keep_note({"a": 1}) if how == "a pipe" or name != "made.json" else None
+            assert workspace.done == {"job.json": 0, "journal.jsonl": 0, "frames/000009.tif": 5, "made.json": 5}.get(name, 3)
+            workspace.keep_note({"a": 1})
             fill(workspace, 5, shots=(0, 3))
+        assert not (five / "nothing").exists()
         with Workspace.open(five, JOB) as workspace:
             check(workspace, 5)
             workspace.remove()
         assert not five.exists()
 
-    def test_what_lies_in_a_directory_with_a_frames_name_is_somebodys(self, five: Path) -> None:
-        (five / "frames" / "000009.tif").mkdir()
-        (five / "frames" / "000009.tif" / "mine").write_text("mine")
-        with pytest.raises(WorkspaceError, match=r"000009\.tif: cannot be used as workspace: Directory not empty"):
+    @pytest.mark.parametrize("name", ["frames/000009.tif", "made.json", "journal.jsonl", "made.json.part"])
+    def test_what_lies_in_a_directory_with_a_files_name_is_somebodys(self, five: Path, name: str) -> None:
+        (five / name).unlink(missing_ok=True)
+        (five / name).mkdir()
+        (five / name / "mine").write_text("mine")
+        with pytest.raises(WorkspaceError, match=rf"{name}: cannot be used as workspace: Directory not empty"):
             Workspace.open(five, JOB)
-        assert (five / "frames" / "000009.tif" / "mine").read_text() == "mine"
+        assert (five / name / "mine").read_text() == "mine"
 
     def test_a_missing_frame_is_damage_too(self, five: Path, caplog: pytest.LogCaptureFixture) -> None:
         (five / "frames" / "000003.tif").unlink()
@@ -356,6 +384,23 @@ class TestDamage:
         with Workspace.open(five, JOB) as workspace:
             assert workspace.done == 3
         assert "the carried state is damaged, going on from frame 4" in caplog.text
+
+    @pytest.mark.parametrize("harm", ["frame", "state", "journal", "job"])
+    def test_who_does_not_want_to_go_on_drops_nothing(self, five: Path, harm: str) -> None:
+        harmed = {"frame": "frames/000003.tif", "state": "state/000004.npz", "journal": "journal.jsonl", "job": "job.json"}[harm]
+        (five / harmed).write_bytes((five / harmed).read_bytes()[:-9])
+        before = {path: path.read_bytes() for path in five.rglob("*") if path.is_file()}
+        told = []
+
+        def refused(done: int) -> None:
+            told.append(done)
+            raise MediaError("no")
+
+        with pytest.raises(MediaError, match="no"):
+            Workspace.open(five, JOB, going_on=refused)
+        assert {path: path.read_bytes() for path in five.rglob("*") if path.is_file()} == before
+        with Workspace.open(five, JOB) as workspace:
+            assert told == [workspace.done]
 
     def test_without_shot_starts_it_goes_back_to_the_beginning(self, directory: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
@@ -492,6 +537,18 @@ class TestKill:
                     check(again, 4)
         assert set(counts) == {2, 3}
         assert counts == sorted(counts)
+
+    def test_at_any_line_of_ending(self, directory: Path, tmp_path: Path) -> None:
+        left = []
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 3)
+            for copy, _ in snapshots(workspace.end_here, directory, tmp_path / "copies"):
+                with Workspace.open(copy, JOB) as again:
+                    assert again.done == 3
+                    left.append(bool(again.state()))
+                    assert bool(list((copy / "state").iterdir())) == left[-1]
+        assert left[0]
+        assert not left[-1]
 
     def test_at_any_line_of_dropping(self, directory: Path, tmp_path: Path) -> None:
         with Workspace.open(directory, JOB) as workspace:
@@ -817,6 +874,22 @@ class TestDirectory:
             check(workspace, 4)
         lines = (directory / "journal.jsonl").read_text().splitlines()
         assert [json.loads(line[9:])["index"] for line in lines] == [0, 1, 2, 3]
+
+    def test_a_limit_of_files_sizes_is_told_for_what_it_is(self, directory: Path) -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with Workspace.open(directory, JOB) as workspace:
+            fill(workspace, 1)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+            try:
+                with pytest.raises(
+                    WorkspaceError, match=r"as large as that .* raise the limit \(ulimit -f\), .* run the same command again"
+                ):
+                    fill(workspace, 2)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            check(workspace, 1)
+            fill(workspace, 2)
+            check(workspace, 2)
 
 
 class TestWritingBehind:

@@ -76,7 +76,8 @@ def stylize_batch(
         raise UsageError(f"{output}: cannot be made: {error.strerror or error}; choose another directory") from None
     read = {job: job if settings is None or settings.run.frames is None else _numbered(job, settings.run.frames) for job in jobs}
     pictures = [Path(style) for style in ([styles] if isinstance(styles, str | Path) else styles or ())]
-    check_apart({"--log-json": options.log_json}, [*jobs, *inputs_of(source, pictures, settings or Settings())])
+    there = [job for job in jobs if _leads_somewhere(job)]  # the others are told when their turn has come
+    check_apart({"--log-json": options.log_json}, [*there, *inputs_of(source, pictures, settings or Settings())])
     with ExitStack() as stack:
         if options.log_json is not None:
             _begin_log(options.log_json, [target for job in jobs if (target := _target(job, output)) is not None], stack)
@@ -105,10 +106,19 @@ def _picture_names(directory: Path) -> list[str]:
     return [entry.name for entry in directory.iterdir() if entry.suffix.lower() in READABLE and not entry.name.startswith(".")]
 
 
+def _leads_somewhere(path: Path) -> bool:
+    with suppress(UsageError):
+        check_link(path)
+        return True
+    return False
+
+
 def _target(job: Path, output: Path) -> Path | None:
     """What is made of an input; None where that fails, which is told when its turn has come."""
     with suppress(VidstyleError):
-        return output / output_name(job)
+        target = output / output_name(job)
+        check_apart({"OUTPUT": target}, [])
+        return target
     return None
 
 
@@ -145,6 +155,7 @@ def _paint_all(
                 raise UsageError(f"{job}: another input of the batch makes {output / name} too; rename one of them")
             taken.add(name)
             target = output / name
+            check_link(target)
             if target.exists() and not options.overwrite:
                 beside = workspace_path(target)
                 remove_remains(beside)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-__all__ = ["about_to_place", "noticing", "sync_directory"]
+__all__ = ["about_to_place", "lack_of_room", "noticing", "sync_directory"]
 
 Notice = Callable[[Path, Path], object]
 """Is told of what is whole and on disk, and of the place it is about to get. Of frames both are the directory that they lie in."""
 
 _notice: ContextVar[Notice | None] = ContextVar("notice", default=None)
+
+
+def lack_of_room(error: OSError) -> str | None:
+    """What there is too little of for a file, and what to do about it; None where the error is of something else."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some space"
+    if error.errno == errno.EFBIG:
+        return "files as large as that are not allowed here; raise the limit (ulimit -f), or choose another disk,"
+    return None
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

@@ -260,10 +260,13 @@ class _Masks:
 
     def _walk(self, path: Path, frames: Iterator[Frame], still: bool) -> Iterator[Mask]:
         count = 0
-        for frame in frames:
-            mask = to_mask(frame.rgb, self._size)
-            count += 1
-            while still:
+        try:
+            for frame in frames:
+                mask = to_mask(frame.rgb, self._size)
+                count += 1
+                while still:
+                    yield mask
                 yield mask
-            yield mask
+        except MediaError as error:
+            raise MediaError(f"--mask {error}") from None
         raise MediaError(f"--mask {path}: ends after {count} frames, before the input; give a mask for every frame")

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vidstyle.errors import MediaError, UsageError
+from vidstyle.files import lack_of_room
 from vidstyle.media import write_whole
 from vidstyle.words import legible
 
-__all__ = ["begun_log", "check_log", "drop_lines", "same_output"]
+__all__ = ["begun_log", "check_log", "drop_lines", "not_written", "same_output"]
 
 
 def check_log(path: Path) -> None:
@@ -41,7 +42,14 @@ def begun_log(path: Path, output: Path, append: bool) -> BinaryIO:
     try:
         return open(path, "ab", buffering=0, opener=lambda name, flags: os.open(name, flags | anew, 0o666))
     except OSError as error:
-        raise MediaError(f"--log-json {path}: cannot be written: {error.strerror or error}; give another file") from None
+        raise not_written(path, error) from None
+
+
+def not_written(path: Path | str, error: OSError) -> MediaError:
+    """What to raise where a log cannot be written."""
+    lack = lack_of_room(error)
+    told = f"cannot be written: {error.strerror or error}; give another file" if lack is None else f"{lack} and run the same command again"
+    return MediaError(f"--log-json {path}: {told}")
 
 
 def drop_lines(path: Path, drops: Callable[[str | None], bool]) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle.errors import WorkspaceError
+from vidstyle.files import lack_of_room
 from vidstyle.flow import Flows
 from vidstyle.frames import Frame
 from vidstyle.guidance import Guidance
@@ -79,7 +80,8 @@ class KeptShot:
             self._file.write(packed.getbuffer())
             self._file.flush()
         except OSError as error:
-            raise WorkspaceError(f"{self._directory}: cannot be written: {error.strerror or error}; free space and run again") from None
+            what = lack_of_room(error) or f"cannot be written: {error.strerror or error}; check the path and its permissions"
+            raise WorkspaceError(f"{self._directory}: {what} and run the same command again") from None
         self._places.append((begin, packed.tell()))
         self._frames.append((frame.index, frame.pts, frame.time_base, frame.name, guidance.shares, guidance.changing))
 

@@ -32,7 +32,7 @@ from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceEr
 from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
-from vidstyle.joblog import begun_log, check_log
+from vidstyle.joblog import begun_log, check_log, not_written
 from vidstyle.made import OUTPUT, Made
 from vidstyle.media import check_apart, check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
@@ -328,10 +328,15 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
         if made is not None and made.job != name:
             made = None
             _check_outputs(job, medium.info, made)
-        workspace = held.enter_context(Workspace.open(directory, fingerprint, options.fresh, way.text))
-        if made is not None and (made != Made.read(directory) or made.paintings != workspace.done):
-            made = None  # it went meanwhile, or frames are damaged: what stands there is nobody's that this job could vouch for
-            _check_outputs(job, medium.info, made)
+
+        def still_vouched_for(done: int) -> None:
+            nonlocal made
+            if made is not None and (made != Made.read(directory) or made.paintings != done):
+                made = None  # it went meanwhile, or frames are damaged: what stands there is nobody's that this job could vouch for
+                _check_outputs(job, medium.info, made)
+
+        # A command that is refused drops no frame.
+        workspace = held.enter_context(Workspace.open(directory, fingerprint, options.fresh, way.text, still_vouched_for))
         held.callback(_remove_empty, workspace)
         log = None if options.log_json is None else stack.enter_context(begun_log(options.log_json, output, options.append_log))
         for report in _reports(workspace):
@@ -349,6 +354,7 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
                 for report in _paint(medium, flows, stylizer, guide, kept, told, passes):
                     _write_line(log, output, report)
                     progress.frame(report)
+            workspace.end_here()
             made = made or Made(directory.parent.resolve(), name, workspace.done)
             with Guide(settings, len(job.styles), medium.info, flows) as again, made.noting(OUTPUT, workspace):
                 _encode(medium, again, workspace, source, output, job.kind, settings, options.overwrite)
@@ -785,7 +791,7 @@ def _write_line(log: BinaryIO | None, output: Path, report: FrameReport) -> None
             values = {"output": legible(str(output)), **asdict(report), "name": legible(report.name)}
             log.write(json.dumps(values).encode() + b"\n")
         except OSError as error:
-            raise MediaError(f"--log-json {log.name}: cannot be written: {error.strerror or error}; give another file") from None
+            raise not_written(log.name, error) from None
 
 
 def _remove_empty(workspace: Workspace) -> None:

@@ -7,7 +7,7 @@
         journal.jsonl       a line a finished frame: checksums, and the record of how it was made; and, behind those that they
                             concern, lines that say that pictures were dropped, or that the last frame's state was kept after all
         frames/000012.tif   16 bits a channel, as they are: packed they took 13 % less room, and twenty times as long to write
-        state/000012.npz    what frame 13 needs beside the pictures; only the newest is kept
+        state/000012.npz    what frame 13 needs beside the pictures; only the newest is kept, and none once the last frame is done
 
 A frame exists once its journal line is on disk; state and picture are there before it, so a kill at any
 moment leaves the last whole frame and, at most, files that the next opening sweeps away.
@@ -15,7 +15,6 @@ moment leaves the last whole frame and, at most, files that the next opening swe
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -40,7 +39,7 @@ import numpy.typing as npt
 import torch
 
 from vidstyle.errors import MediaError, WorkspaceError
-from vidstyle.files import sync_directory
+from vidstyle.files import lack_of_room, sync_directory
 
 __all__ = ["State", "Workspace", "WritingBehind", "fingerprint_file", "remove_remains"]
 
@@ -131,7 +130,7 @@ class _Amendment:
     dropped: tuple[int, ...] = ()
     """Frames whose pictures nothing will ask for any more."""
     state_of: int | None = None
-    """The frame, the last one, whose carried state was kept after all, or is not needed."""
+    """The frame, the last one, whose carried state was kept after all, or is not needed: the next starts a shot, or there is none."""
     state: int | None = None
     """CRC-32 of that state's file, if there is one."""
 
@@ -178,7 +177,14 @@ class Workspace:
         """The painting whose state lies on disk."""
 
     @classmethod
-    def open(cls, directory: Path, fingerprint: Mapping[str, str], fresh: bool = False, manner: str = "") -> Self:
+    def open(
+        cls,
+        directory: Path,
+        fingerprint: Mapping[str, str],
+        fresh: bool = False,
+        manner: str = "",
+        going_on: Callable[[int], object] = lambda done: None,
+    ) -> Self:
         """Opens or makes the workspace of a job.
 
         Args:
@@ -187,6 +193,7 @@ class Workspace:
                 workspace was made with another one, a warning says what differs and it starts empty.
             fresh: start empty in any case.
             manner: in which way the frames are to be made, where that changes no more than roundings; kept if the workspace starts empty.
+            going_on: is called with the number of frames that are kept before any other is dropped; what it raises leaves them all there.
 
         Frames are checked against their checksums; the first damaged one and all after it are dropped, and
         so are those that cannot be followed because the carried state is gone, back to the last frame that was made `afresh`.
@@ -199,7 +206,7 @@ class Workspace:
             workspace = cls(directory, _acquire(directory))
         try:
             with _explained(directory):
-                workspace._prepare(dict(fingerprint), fresh, manner)
+                workspace._prepare(dict(fingerprint), fresh, manner, going_on)
         except BaseException:
             workspace.close()
             raise
@@ -321,6 +328,20 @@ class Workspace:
             self._amend(_Amendment(state_of=last.index, state=self._write_state(last.index, state) if state else None))
         self._forget_older_state()
 
+    def end_here(self) -> None:
+        """Lets go of the last frame's carried state: no frame follows, and what nobody needs must not cost anything if it is damaged.
+
+        Raises:
+            WorkspaceError: the disk is full or cannot be written.
+        """
+        if not self._lines or (self._lines[-1].kept and self._lines[-1].state is None):
+            return
+        last = self._lines[-1].index
+        with _explained(self.directory):
+            self._amend(_Amendment(state_of=last))
+            _remove(self._state_path(last))
+        self._state_of = None
+
     def drop(self, indices: Iterable[int]) -> None:
         """Deletes the pictures of finished frames that nothing will ask for any more; their records stay.
 
@@ -377,7 +398,7 @@ class Workspace:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _prepare(self, fingerprint: dict[str, str], fresh: bool, manner: str) -> None:
+    def _prepare(self, fingerprint: dict[str, str], fresh: bool, manner: str, going_on: Callable[[int], object]) -> None:
         job = self.directory / "job.json"
         wanted = {"format": _FORMAT, "fingerprint": fingerprint, "manner": manner}
         for name in ("frames", "state"):
@@ -389,9 +410,13 @@ class Workspace:
             if foreign:
                 (self.directory / "lock").unlink(missing_ok=True)
                 raise WorkspaceError(f"{self.directory}: holds {foreign[0]} and is no workspace; move it away or choose another output")
+        for name in _FILES:
+            path = self.directory / name
+            if os.path.lexists(path) and not path.is_file():  # would be in the way when all is painted; a link may lead to nothing
+                _remove(path)
         if found is not None and {**wanted, "manner": found.get("manner")} == found and isinstance(found["manner"], str) and not fresh:
             self.manner = found["manner"]
-            self._lines = self._recover()
+            self._lines = self._recover(going_on)
             self._state_of = self.done - 1 if self._lines and self._lines[-1].state is not None else None
             if self._lines:
                 logger.info("%s: frames 1–%d are done, going on", self.directory, self.done)
@@ -404,6 +429,7 @@ class Workspace:
                     _difference(found, fingerprint),
                     extra={"even_quiet": (self.directory / "journal.jsonl").exists()},
                 )
+            going_on(0)
             self._clear()
             self.manner = manner
             _commit(job, lambda file: file.write(json.dumps(wanted, indent=1).encode()))
@@ -411,11 +437,9 @@ class Workspace:
         (self.directory / "state").mkdir(exist_ok=True)
         self._sweep()
 
-    def _recover(self) -> list[_Line]:
+    def _recover(self, going_on: Callable[[int], object]) -> list[_Line]:
         """The lines of the frames that the job can go on from; the journal on disk ends with the last of them."""
         journal = self.directory / "journal.jsonl"
-        if journal.exists() and not journal.is_file():
-            _remove(journal)
         lines, end, damaged = _read_journal(journal)
         if damaged:
             logger.warning("%s: line %d is damaged, what follows is made anew", journal, damaged)
@@ -434,6 +458,7 @@ class Workspace:
             lines, end, _ = _read_journal(journal, lines[done].place)
         if what:
             logger.warning("%s: %s, going on from frame %d", self.directory, what, len(lines) + 1)
+        going_on(len(lines))
         amended = b""
         if lines and not self._state_intact(lines[-1]):
             # The next frame starts a shot and needs no state; without this the next opening would go back a shot more.
@@ -492,7 +517,7 @@ class Workspace:
         for path in self._own_files():
             index = int(path.name.split(".")[0])
             finished_frame = path.suffix == ".tif" and index < self.done and self._lines[index].frame is not None
-            current_state = path.suffix == ".npz" and index == self.done - 1
+            current_state = path.suffix == ".npz" and index == self.done - 1 and self._lines[index].state is not None
             if not (finished_frame or current_state):
                 _remove(path)
         for name in _FILES:
@@ -682,8 +707,8 @@ def _explained(path: StrPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = "the disk is full; free some space and run the same command again, finished frames are kept"
+        if (lack := lack_of_room(error)) is not None:
+            message = f"{lack} and run the same command again, finished frames are kept"
         else:
             message = f"cannot be used as workspace: {error.strerror or error}; check the path and its permissions"
         raise WorkspaceError(f"{error.filename or path}: {message}") from error

@@ -6,7 +6,8 @@ Small whole files of every kind are made, and then copies of them with flipped b
 half of the PNG files with the checksums of their chunks made to fit.
 Each copy is opened as the command opens its input; its frames are walked, and written to a new film together with its sound and subtitles.
 What may happen: frames of the size that was announced at times that grow, or an error of vidstyle's own. What may not: another exception,
-a crash, a walk that takes longer than `LIMIT_S`, memory above `MOST_MIB`. `--keep` puts aside the files of which something else came.
+a crash, a walk that takes longer than `LIMIT_S`, memory above `MOST_MIB`, a word on stderr
+from a library. `--keep` puts aside the files of which something else came.
 
 The files are read in a process of their own that may die; the next ones are read in another.
 """
@@ -19,6 +20,7 @@ import io
 import itertools
 import logging
 import multiprocessing
+import os
 import random
 import sys
 import tempfile
@@ -191,6 +193,8 @@ def reader(directory: Path, files: dict[int, bytes], suffixes: dict[int, str], r
     logging.getLogger("vidstyle").addHandler(logging.NullHandler())
     logging.getLogger("vidstyle").propagate = False
     sys.stderr = io.StringIO()
+    words = directory / "stderr"
+    os.dup2(os.open(words, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)  # libraries in C write there past Python
     for number, data in files.items():
         results.send((number, "begins", ""))
         path = directory / f"file{suffixes[number]}"
@@ -203,6 +207,9 @@ def reader(directory: Path, files: dict[int, bytes], suffixes: dict[int, str], r
         peak = next(int(line.split()[1]) / 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
         if peak > MOST_MIB:
             outcome, told = "MEMORY", f"{peak:.0f} MiB"
+        if outcome in ("read", "refused") and words.stat().st_size:
+            outcome, told = "NOISE", words.read_text(errors="backslashreplace")
+        os.truncate(words, 0)
         results.send((number, outcome, told))
 
 

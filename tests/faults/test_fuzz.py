@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.faults.fuzz import PNG, SEEDS, campaign, damaged, picture, resealed
+from tests.faults import fuzz
+from tests.faults.fuzz import PNG, READERS, SEEDS, campaign, damaged, picture, reader, resealed
 from vidstyle.errors import MediaError
 from vidstyle.media.stills import read_still
 
@@ -31,3 +34,18 @@ def test_damage_gets_past_the_checksums_of_png(tmp_path: Path) -> None:
     assert len(resealed(cut)) == len(cut)
     copies = [damaged(whole, random.Random(number)) for number in range(60)]
     assert 10 < sum(copy == resealed(copy) for copy in copies) < 50
+
+
+def test_what_a_library_says_past_python_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader is another process: a file that is read with a word on its stderr stands for a library that complains."""
+    mine, theirs = READERS.Pipe(duplex=False)
+    kept = os.dup(2)
+    monkeypatch.setattr(fuzz, "read", lambda path: os.write(2, b"libpng error") and "read")
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    try:
+        reader(tmp_path, {0: b"", 1: b""}, {0: ".png", 1: ".png"}, theirs)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    results = [mine.recv() for _ in range(4)]
+    assert results[1::2] == [(0, "NOISE", "libpng error"), (1, "NOISE", "libpng error")]

@@ -622,15 +622,15 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
     written = {"OUTPUT": command.output, "--log-json": command.log_json, "the comparison": comparison, "--share": command.share,
                "--report": command.report}  # fmt: skip
     check_apart(written, read)
-    with contextlib.ExitStack() as stack:
-        if command.report is not None:
-            if options.log_json is not None and options.log_json.exists() and not options.log_json.is_file():
-                raise UsageError(f"--log-json {options.log_json}: --report reads it again, and it is no ordinary file; name one")
-            if options.log_json is None:  # the curves of its page come from there
-                scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidstyle-")))
-                options = dataclasses.replace(options, log_json=scratch / "log.jsonl")
-        beside = _Beside(command, styles, comparison, options, progress, quiet, ending)
-        stylize(command.source, command.styles, command.named, command.settings, dataclasses.replace(options, beside=beside), progress)
+    if command.report is not None:
+        if options.log_json is not None and options.log_json.exists() and not options.log_json.is_file():
+            raise UsageError(f"--log-json {options.log_json}: --report reads it again, and it is no ordinary file; name one")
+        if options.log_json is None:  # the curves of its page come from there
+            scratch = Path(tempfile.mkdtemp(prefix="vidstyle-", dir=ending.temporary))
+            ending.temporary = ending.temporary or scratch
+            options = dataclasses.replace(options, log_json=scratch / "log.jsonl")
+    beside = _Beside(command, styles, comparison, options, progress, quiet, ending)
+    stylize(command.source, command.styles, command.named, command.settings, dataclasses.replace(options, beside=beside), progress)
     return 0
 
 

@@ -14,6 +14,7 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.flow import FLOW_SUFFIXES, read_flow
 from vidstyle.frames import FlowField
 from vidstyle.media import natural_order
+from vidstyle.png import SIGNATURE, DamagedPng, in_order
 
 __all__ = ["FlowDirectory"]
 
@@ -50,11 +51,28 @@ class FlowDirectory:
         field, known = read_flow(self._fields[index])
         if self._occlusions is not None:
             path = self._occlusions[index]
-            hidden = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            hidden = _grey(path)
             if hidden is None or hidden.shape != known.shape:
                 raise MediaError(f"{path}: no picture of {field.size[1]}×{field.size[0]}, the size of {self._fields[index].name}")
             known &= hidden == 0
         return field, known
+
+
+def _grey(path: Path) -> npt.NDArray[np.uint8] | None:
+    """A picture as one of greys; None where it is none.
+
+    Raises:
+        MediaError: it cannot be read, or is damaged.
+    """
+    try:
+        data = path.read_bytes()
+        data = in_order(data) if data.startswith(SIGNATURE) else data
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except DamagedPng as error:
+        raise MediaError(f"{path}: the PNG picture {error}; save it anew") from None
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+    return None if picture is None else np.asarray(picture, dtype=np.uint8)
 
 
 def _check_numbers(directory: Path, files: list[Path]) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from vidstyle.errors import MediaError
 from vidstyle.frames import FlowField
+from vidstyle.png import SIGNATURE, DamagedPng, in_order
 
 __all__ = ["FLOW_SUFFIXES", "read_flow", "resized_flow", "resized_where_known", "write_flow"]
 
@@ -48,7 +49,10 @@ def read_flow(path: Path) -> tuple[FlowField, npt.NDArray[np.bool_]]:
 
 
 def _from_png(path: Path, data: bytes) -> tuple[FlowField, npt.NDArray[np.bool_]]:
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    try:
+        picture = cv2.imdecode(np.frombuffer(in_order(data), np.uint8), cv2.IMREAD_UNCHANGED) if data.startswith(SIGNATURE) else None
+    except DamagedPng as error:
+        raise MediaError(f"{path}: the PNG picture {error}; save it anew") from None
     if picture is None or picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint16:
         raise MediaError(f"{path}: no flow field: KITTI's are PNG with three channels of 16 bits")
     blue, green, red = (picture[:, :, channel].astype(np.float32) for channel in range(3))

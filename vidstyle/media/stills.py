@@ -1,7 +1,8 @@
 """Picture files: what their headers say, how they are read and written.
 
 Pillow reads headers (size, orientation and animation without decoding a pixel), OpenCV decodes and encodes, because it keeps
-16 bits a channel. Pillow decodes where OpenCV would not do: JPEG, whose library complains on stderr there. OpenEXR is FFmpeg's (`exr`).
+16 bits a channel. Pillow decodes where OpenCV would not do: JPEG, whose library complains on stderr there (as libpng does, which gets what
+`vidstyle.png` has put in order). OpenEXR is FFmpeg's (`exr`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from vidstyle.frames import Frame, MediaInfo
 from vidstyle.media import exr
 from vidstyle.media.base import MOST_PIXELS, Picture
 from vidstyle.media.tonemap import HDR_TRANSFERS, hdr_word, tone_mapped
+from vidstyle.png import DamagedPng, in_order
 
 __all__ = [
     "CLIPPED",
@@ -260,7 +262,10 @@ def read_still(path: Path) -> Still:
         rgb, alpha, clipped = exr.decode(path, data)
         return replace(_shown(rgb, alpha), clipped=clipped)
     if header.format == "PNG":
-        data = _critical_chunks(path, data)
+        try:
+            data = in_order(data)
+        except DamagedPng as error:
+            raise MediaError(f"{path}: the PNG picture {error}; save it anew") from None
     pixels: npt.NDArray[Any] | None  # the stubs say that there is always an array; a picture that cannot be decoded gives None
     try:
         with _quiet_opencv():
@@ -291,28 +296,6 @@ def read_still(path: Path) -> Still:
         return Still(tone_mapped(_to_16_bit(still.rgb), *header.hdr), None if still.alpha is None else to_8_bit(still.alpha))
     profile = header.profile
     return replace(still, profile=profile) if profile is not None and profile[_MODEL] == b"RGB " else still
-
-
-def _critical_chunks(path: Path, data: bytes) -> bytes:
-    """The PNG without what libpng would complain about on stderr (colour profiles, text), its checksums verified.
-
-    Raises:
-        MediaError: a chunk is damaged, or the file ends too early.
-    """
-    kept, position = [data[:8]], 8
-    while position + 12 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        kind, end = data[position + 4 : position + 8], position + 12 + length
-        if end > len(data):
-            break
-        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
-            if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-                raise MediaError(f"{path}: the PNG picture is damaged (wrong checksum); save it anew")
-            kept.append(data[position:end])
-        if kind == b"IEND":
-            return b"".join(kept)
-        position = end
-    raise MediaError(f"{path}: the PNG picture is incomplete; save it anew")
 
 
 def _by_pillow(path: Path, data: bytes, kind: str, opaque: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
