@@ -7,7 +7,8 @@ over its frames, its first frame, and those that follow; before that comes one w
 start; behind it the joining and the encoding of all frames. `--measure` measures these walks, the start and the joining, here and now
 (`scaling_parts.json`); without it the figures kept are taken. What frames cost comes from `speed.json` (balanced, 320 px, two cores, two
 clips). No GPU was at hand: for GPUs a number of frames a second is *assumed*, a first frame is taken to cost as many following ones as on
-the CPU, and walk and joining are those of a CPU, at 1024×436 of a film at 1920×818.
+the CPU, and walk and joining are those of one CPU core, at 1024×436 of a film at 1920×818. They are measured as the time of all cores, so
+that other work on the machine hardly matters, and simulated as if done by one.
 
 Shot lengths are those of the first 90 minutes of "Forrest Gump" (1994): 666 shots, 8.1 s on the mean, 4.8 s at the median, the longest
 168 s. From: C. O. Häusler and M. Hanke, An annotation of cuts, depicted locations, and temporal progression in the motion picture "Forrest
@@ -50,7 +51,7 @@ DIVIDES = (None, 240)
 GPU_RATES = (1, 24)
 """Frames that follow, a second, of a GPU at 1024×436; the last is the aim of docs/performance.md. None of them was measured."""
 FASTER_HOST = 8
-"""Times as fast as measured that walk and joining are assumed to be once, on a host of many cores."""
+"""Times as fast as on one core that walk and joining are assumed to be once, on a host of many."""
 LITTLE = 1.1
 """Less speed-up than this for twice the workers is called the end of scaling."""
 QUANTILES = {
@@ -170,32 +171,32 @@ def enlarged(clip: Path, path: Path) -> Path:
 
 
 def walk(clip: Path, run: RunSettings) -> float:
-    """Seconds a frame of the walk that finds the shots."""
-    began, count = time.perf_counter(), 0
+    """Core-seconds a frame of the walk that finds the shots."""
+    began, count = time.process_time(), 0
     with open_source(clip, run) as medium:
         for shot in split_shots(medium.frames()):
             for frame in shot.frames:
                 zlib.crc32(frame.rgb.tobytes())
                 count += 1
-    return (time.perf_counter() - began) / count
+    return (time.process_time() - began) / count
 
 
 def join(clip: Path, run: RunSettings, scratch: Path) -> float:
-    """Seconds a frame of checking the frames of a workspace, reading and encoding them."""
+    """Core-seconds a frame of checking the frames of a workspace, reading and encoding them."""
     with open_source(clip, run) as medium, tempfile.TemporaryDirectory(dir=scratch) as directory:
         place = Path(directory) / "out.mp4.vidstyle"
         with Workspace.open(place, {"the input": "1"}) as workspace:
             frames = list(medium.frames())
             for frame in frames:
                 workspace.append(workspace.done, frame.rgb.astype(np.uint16) * 257, {}, {}, afresh=True)
-        began = time.perf_counter()
+        began = time.process_time()
         with (
             Workspace.open(place, {"the input": "1"}) as workspace,
             open_sink(Path(directory) / "out.mp4", medium.info, Settings().encode, clip, run) as sink,
         ):
             for number, frame in enumerate(frames):
                 sink.write(workspace.frame(number), frame.pts, Fraction(frame.time_base))
-        return (time.perf_counter() - began) / len(frames)
+        return (time.process_time() - began) / len(frames)
 
 
 def start() -> float:
