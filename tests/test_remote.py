@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,14 +36,22 @@ class Killed(BaseException):
     """Stands for a kill: nothing that catches errors catches it."""
 
 
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("media")
+    make_clip(directory / "clip.mkv", 3, size=(32, 24), audio="libopus")
+    write_png(directory / "style.png", moving(5, 32, 24))
+    return directory
+
+
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current directory, with a film of three frames and a style, and a cache of its own; an empty store in memory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(remote, "_PAUSES", (0.0, 0.0))
-    make_clip(tmp_path / "clip.mkv", 3, size=(32, 24), audio="libopus")
-    write_png(tmp_path / "style.png", moving(5, 32, 24))
+    for path in media.iterdir():
+        shutil.copy(path, tmp_path)
     memory.store.clear()
     memory.pseudo_dirs[:] = [""]
     yield tmp_path
@@ -94,10 +103,15 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return said
 
 
-def local(output: str, *flags: str) -> bytes:
-    """What the same job makes on this disk."""
-    assert cli.main(["clip.mkv", "style.png", "-o", output, *QUICK, *flags]) == 0
-    return Path(output).read_bytes()
+_LOCAL: dict[tuple[str, ...], bytes] = {}
+
+
+def local(*flags: str) -> bytes:
+    """The film that the same job makes on this disk; made once."""
+    if flags not in _LOCAL:
+        assert cli.main(["clip.mkv", "style.png", "-o", "local.mkv", *QUICK, *flags]) == 0
+        _LOCAL[flags] = Path("local.mkv").read_bytes()
+    return _LOCAL[flags]
 
 
 # --- whole jobs
@@ -106,7 +120,7 @@ def local(output: str, *flags: str) -> bytes:
 def test_a_film_from_s3_to_s3_is_the_local_one(s3: fsspec.AbstractFileSystem, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["s3://films/clip.mkv", "s3://films/style.png", "-o", "s3://films/done/out.mkv", *QUICK[:-1], "--log-json", "log.jsonl"]
     assert cli.main(command) == 0
-    assert s3.cat_file("films/done/out.mkv") == local("out.mkv")
+    assert s3.cat_file("films/done/out.mkv") == local()
     assert sorted(s3.find("films")) == ["films/clip.mkv", "films/done/out.mkv", "films/style.png"], "no workspace, no lock"
     assert not [path for path in (place / "cache").rglob("*") if path.is_file()]
     assert "s3://films/done/out.mkv: 3 frames" in capsys.readouterr().out
@@ -139,8 +153,34 @@ def test_frames_and_sequences_and_what_lies_beside_an_output(place: Path) -> Non
 def test_a_local_output_of_a_film_from_a_store(place: Path) -> None:
     put_into_memory("clip.mkv")
     assert cli.main(["memory://films/clip.mkv", "style.png", "-o", "out.mkv", *QUICK]) == 0
-    assert Path("out.mkv").read_bytes() == local("other.mkv")
+    assert Path("out.mkv").read_bytes() == local()
     assert not [path for path in (place / "cache").rglob("*") if path.is_file()]
+
+
+def test_other_kinds_of_places(place: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    put_into_memory("clip.mkv")
+    assert cli.main(["memory://films/clip.mkv", "style.png", "-o", f"file://{place}/new/out.mkv", *QUICK]) == 0
+    assert Path("new/out.mkv").read_bytes() == local()
+    assert [path.name for path in Path("new").iterdir()] == ["out.mkv"]
+    capfdbinary.readouterr()
+    assert cli.main(["memory://films/clip.mkv", "style.png", "-o", "-", *QUICK]) == 0
+    assert capfdbinary.readouterr().out == local()
+    assert cli.main(["memory://films/clip.mkv", "style.png", "--preview", *QUICK]) == 0
+    assert Path("clip.preview.png").is_file()
+    assert not [path for path in (place / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_kept_workspace_serves_again_and_what_others_put_there_stays(place: Path) -> None:
+    put_into_memory("clip.mkv")
+    memory.pipe_file("/films/out.mkv.vidstyle/units/000001/job.json", b"another's")
+    command = ["memory://films/clip.mkv", "style.png", "-o", "memory://films/out.mkv", *QUICK]
+    assert cli.main([*command, "--keep-workspace"]) == 0
+    kept = memory.find("/films/out.mkv.vidstyle")
+    assert len([name for name in kept if "/frames/" in name]) == 3
+    assert cli.main([*command, "-y", "--log-json", "log.jsonl", "--strength", "0.5"]) == 0
+    assert len(Path("log.jsonl").read_text().splitlines()) == 3
+    assert memory.cat_file("/films/out.mkv") == local("--strength", "0.5")
+    assert memory.find("/films/out.mkv.vidstyle") == ["/films/out.mkv.vidstyle/units/000001/job.json"]
 
 
 def test_killed_on_one_machine_and_gone_on_with_on_another(s3: fsspec.AbstractFileSystem, place: Path) -> None:
@@ -155,9 +195,8 @@ def test_killed_on_one_machine_and_gone_on_with_on_another(s3: fsspec.AbstractFi
     assert s3.find("films/out.mkv.vidstyle/journal")
     assert not s3.exists("films/out.mkv")
     (place / "cache").rename(place / "of-another-machine")
-    log = ["--log-json", "log.jsonl"]
-    assert cli.main([*command, *log]) == 0
-    assert s3.cat_file("films/out.mkv") == local("out.mkv", "--iterations", "12", "--log-json", "local.jsonl")
+    assert cli.main(command) == 0
+    assert s3.cat_file("films/out.mkv") == local("--iterations", "12")
     assert not s3.find("films/out.mkv.vidstyle")
 
 
@@ -182,7 +221,7 @@ def test_an_upload_that_fails_for_good_ends_the_job_in_a_line_and_the_next_goes_
     calls.clear()
     assert cli.main([*command, *QUICK]) == 0
     assert not [call for call in calls if call.startswith("frames/")], "all frames were there"
-    assert memory.cat_file("/films/out.mkv") == local("out.mkv")
+    assert memory.cat_file("/films/out.mkv") == local()
 
 
 def failing(function: Callable[..., object], fails: dict[str, int], calls: list[str]) -> Callable[..., object]:

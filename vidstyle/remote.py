@@ -39,6 +39,8 @@ __all__ = ["Place", "StoreMirror", "scratch_of"]
 _STEERS = re.compile(r"[\x00-\x1f\x7f]")
 _GLOB = re.compile(r"[*?\[\]]")
 """What fsspec would take for a pattern."""
+_OWN = re.compile(r"job\.json|journal/\d{12}|frames/\d{6,}\.tif|state/\d{6,}\.npz")
+"""Names in a workspace; whatever else somebody has put there stays."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds between attempts at what a store may do on another day."""
 _AT_ONCE = 8
@@ -47,6 +49,8 @@ _RENEWED, _STALE = 60.0, 300.0
 """Seconds after which a lock is renewed, and after which one that was not is nobody's."""
 _PACKAGES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """Protocol → the extra of vidstyle that brings what it needs."""
+_LOCAL = ("file", "local")
+"""Protocols of this disk, whose names begin with a slash, and where directories are made before what lies in them."""
 _BUGS = (TypeError, AttributeError, NameError, AssertionError)
 _FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, NotImplementedError, ValueError)
 """What the next attempt would end in too."""
@@ -78,7 +82,8 @@ class Place:
             UsageError: there is no such protocol, what it needs is not installed, or the name is none to trust.
         """
         protocol, _, name = url.partition("://")
-        protocol, parts = protocol.lower(), name.rstrip("/").split("/")
+        protocol = protocol.lower()
+        parts = (name.strip("/") if protocol in _LOCAL else name.rstrip("/")).split("/")
         if _STEERS.search(url) or "::" in url or any(part in ("", ".", "..") for part in parts if parts != [""] or writes):
             raise UsageError(f"{url}: is no name of a file in a store; write {protocol}://bucket/name, without //, . and .. in the name")
         if writes and (len(parts) < 2 or _GLOB.search(name)):
@@ -141,8 +146,12 @@ class Place:
 
         def ask() -> dict[str, int]:
             with suppress(FileNotFoundError):
-                found = self.files.find(self.path, detail=True)
-                return {name[len(self.path) + 1 :]: int(entry["size"] or 0) for name, entry in found.items() if not name.endswith("/")}
+                below = f"{self.path}/"
+                return {
+                    name.removeprefix(below): int(entry["size"] or 0)
+                    for name, entry in self.files.find(self.path, detail=True).items()
+                    if name.startswith(below) and not name.endswith("/")
+                }
             return {}
 
         return self.tried(ask)
@@ -258,7 +267,7 @@ def _file_system(url: str, protocol: str) -> Any:
         raise UsageError(
             f"{url}: there is no protocol {protocol}://; {f'did you mean {near[0]}://?' if near else 'there are s3://, gs:// and others'}"
         )
-    options = {"auto_mkdir": True} if protocol in ("file", "local") else {}
+    options = {"auto_mkdir": True} if protocol in _LOCAL else {}
     try:
         return fsspec.filesystem(protocol, use_listings_cache=False, **options)
     except ImportError as error:
@@ -369,7 +378,7 @@ class StoreMirror:
         if own is not None:
             with suppress(VidstyleError):  # it grows old by itself
                 own.remove()
-            if "file" in own.files.protocol or "memory" in own.files.protocol:  # where directories are left when they are empty
+            if not {*_LOCAL, "memory"}.isdisjoint(_protocols(own.files)):  # directories are left there when they are empty
                 for name in ("locks", "journal", "frames", "state", ""):
                     with suppress(OSError):
                         own.files.rmdir((self._root / name).path.rstrip("/"))
@@ -379,7 +388,7 @@ class StoreMirror:
     def begin(self, directory: Path, fresh: bool) -> None:
         """Takes the lock, and brings the local workspace up to what is in the store, unless that is ahead or all is to begin anew."""
         self.hold()
-        self._there = {name: size for name, size in self._root.everything().items() if not name.startswith("locks/")}
+        self._there = {name: size for name, size in self._root.everything().items() if _OWN.fullmatch(name)}
         if fresh:
             return
         self._parts = self._read_parts()
@@ -398,7 +407,7 @@ class StoreMirror:
             _write(journal, stored)
 
     def _read_parts(self) -> list[tuple[int, bytes]]:
-        names = sorted(name for name in self._there if re.fullmatch(r"journal/\d{12}", name))
+        names = sorted(name for name in self._there if name.startswith("journal/"))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             texts = pool.map(lambda name: (self._root / name).read(), names)
             parts, end = list[tuple[int, bytes]](), 0
@@ -458,9 +467,13 @@ class StoreMirror:
     def remove(self) -> None:
         """Deletes everything; the journal first, without which the rest is only objects."""
         self._check_held()
-        names = [name for name in self._root.everything() if not name.startswith("locks/")]
+        names = [name for name in self._root.everything() if _OWN.fullmatch(name)]
         for first in (True, False):
             self._root.each(lambda name: (self._root / name).remove(), [name for name in names if name.startswith("journal/") is first])
+
+
+def _protocols(files: Any) -> tuple[str, ...]:
+    return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
 
 
 def _part(place: int) -> str:

@@ -440,6 +440,9 @@ def _check_far(arguments: _Arguments, output: str | None) -> bool:
     far = any(is_url(word) for word in (arguments.source, *arguments.styles, arguments.output))
     if far and arguments.batch:
         raise UsageError("--batch takes directories of this disk; give what a store holds one by one, without --batch")
+    for flag in ("ray", "shard"):  # of which the machines need a disk that all see
+        if far and getattr(arguments, flag, None) is not None:
+            raise UsageError(f"--{flag} takes names of a disk that all machines see, and not of a store; copy what the store holds there")
     if arguments.preview and is_url(output):
         raise UsageError(f"-o {output}: --preview writes its sheet to this disk; name a .png here")
     return far
@@ -731,7 +734,7 @@ class _Beside:
             when = " were made before" if result.was_there else f" in {duration(result.seconds)}"
             say(f"vidstyle: {where}: {frames(result.frames)}{when}{steady}", sys.stdout)
         wanted, advice = self._wanted(), self.ending.after_interrupt
-        if wanted:
+        if wanted and self.command.called is None:
             self.ending.after_interrupt = f"; {result.output} is done, what shows it is not{advice}"
         for what, path in wanted.items():
             if not made.holds(what):

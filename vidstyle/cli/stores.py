@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidstyle.cli.terminal import SHOWN_AS
-from vidstyle.errors import UsageError, VidstyleError
+from vidstyle.errors import MediaError, UsageError, VidstyleError
 from vidstyle.files import is_url
 from vidstyle.frames import MediaKind
 from vidstyle.media import is_media_name, output_kind
@@ -70,8 +70,13 @@ def standing_for(asked: Asked, tell: Callable[[str], object]) -> Iterator[Local]
     source = Place.of(asked.source) if is_url(asked.source) else None
     styles = [Place.of(style) if is_url(style) else None for style in asked.styles]
     output = Place.of(asked.output, writes=True) if is_url(asked.output) else None
-    name = asked.output if output is None else output.url
-    scratch = scratch_of(name if is_url(name) or name == "-" else os.path.abspath(name))
+    if output is not None:
+        name = output.url
+    elif asked.output == "-":
+        name = f"- of process {os.getpid()}"  # nothing is kept of it
+    else:
+        name = os.path.abspath(asked.output)
+    scratch = scratch_of(name)
     with contextlib.ExitStack() as stack:
         goes = Path(asked.output)
         deliver: Callable[[], object] = lambda: None  # noqa: E731
@@ -218,23 +223,27 @@ class _Delivery:
         Raises:
             MediaError: it cannot be; the workspace is still there.
         """
-        own = self.local.is_dir() or FrameNames.of(self.local) is not None
         files = sorted(path for path in self.local.parent.iterdir() if path.is_file() and not path.name.startswith("."))
-        beside = [path for path in files if path != self.local and not (own and not self.local.is_dir() and self._is_frame(path))]
-        frames = sorted(self.local.iterdir()) if self.local.is_dir() else [path for path in files if path not in beside]
+        sequence = FrameNames.of(self.local)
+        own = [path for path in files if path == self.local or (sequence is not None and sequence.number(path.name) is not None)]
+        beside = [path for path in files if path not in own]
+        frames = sorted(self.local.iterdir()) if self.local.is_dir() else own
         into = self.output if self.local.is_dir() else self.output.parent
         size = sum(path.stat().st_size for path in (*beside, *frames))
         self.tell(f"{self.output.url}: is put up{_size(size)}")
         try:
             for path in beside:
-                (self.output.parent / path.name).put(path)
-            into.each(lambda name: (into / name).put(frames[0].parent / name), [path.name for path in frames])
+                _put(self.output.parent / path.name, path)
+            into.each(lambda name: _put(into / name, frames[0].parent / name), [path.name for path in frames])
             if self.local.is_dir():
                 names = {path.name for path in frames}
                 into.each(lambda name: (into / name).remove(), [name for name in into.everything() if name not in names])
         except VidstyleError as error:
             raise type(error)(f"{error}; the frames are kept, run the same command again") from None
 
-    def _is_frame(self, path: Path) -> bool:
-        sequence = FrameNames.of(self.local)
-        return sequence is not None and sequence.number(path.name) is not None
+
+def _put(place: Place, file: Path) -> None:
+    place.put(file)
+    found, size = place.look(), file.stat().st_size
+    if found is None or found.get("size") not in (size, None):
+        raise MediaError(f"{place.url}: of {size} bytes that were put there the store has {0 if found is None else found.get('size')}")
