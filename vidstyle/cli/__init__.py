@@ -392,7 +392,7 @@ def _command(arguments: _Arguments) -> Command:
         preview=ways,
         compare=arguments.compare,
         share=Path(arguments.share) if arguments.share else None,
-        report=None if arguments.report is None else _page_name(arguments.report, Path(output or "")),
+        report=_page_name(arguments.report, Path(output or "")),
         settings_files=tuple(Path(name) for name in (arguments.config, arguments.preset) if name and Path(name).is_file()),
         comes_piped=comes_piped,
         goes_piped=goes_piped,
@@ -409,9 +409,13 @@ def _taken(arguments: _Arguments) -> str:
     return ""
 
 
-def _page_name(words: list[str], output: Path) -> Path:
-    """Where the report goes."""
-    return Path(words[0]) if words else output.with_name(f"{output.name}.html")
+def _page_name(words: list[str] | None, output: Path) -> Path | None:
+    """Where the report goes; None where none is asked for."""
+    return None if words is None else Path(words[0]) if words else _page_of(output)
+
+
+def _page_of(output: Path) -> Path:
+    return output.with_name(f"{output.name}.html")
 
 
 def _check_piped(arguments: _Arguments) -> None:
@@ -606,7 +610,7 @@ def _run_far(command: Command, quiet: bool, ending: Ending) -> int:
     def beside(path: Path) -> list[Path]:
         named: Path | str = f"{path}/" if command.into_frames else path
         compared = [] if command.compare is None else [comparison_path(named, command.compare)]
-        return compared + ([_page_name([], path)] if command.report == _page_name([], command.output) else [])
+        return compared + ([_page_of(path)] if command.report == _page_of(command.output) else [])
 
     def tell(what: str) -> None:
         if not quiet:
@@ -620,8 +624,8 @@ def _run_far(command: Command, quiet: bool, ending: Ending) -> int:
         }
         if local.output is not None:
             changed |= {"output": local.output, "called": output.rstrip("/"), "deliver": local.deliver}
-            if command.report == _page_name([], command.output):
-                changed["report"] = _page_name([], local.output)
+            if command.report == _page_of(command.output):
+                changed["report"] = _page_of(local.output)
         return _run(dataclasses.replace(command, far=None, **changed), quiet, ending)
 
 
