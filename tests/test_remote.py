@@ -172,7 +172,7 @@ def test_other_kinds_of_places(place: Path, capfdbinary: pytest.CaptureFixture[b
 
 def test_a_kept_workspace_serves_again_and_what_others_put_there_stays(place: Path) -> None:
     put_into_memory("clip.mkv")
-    memory.pipe_file("/films/out.mkv.vidstyle/units/000001/job.json", b"another's")
+    memory.pipe_file("/films/out.mkv.vidstyle/notes/job.json", b"another's")
     command = ["memory://films/clip.mkv", "style.png", "-o", "memory://films/out.mkv", *QUICK]
     assert cli.main([*command, "--keep-workspace"]) == 0
     kept = memory.find("/films/out.mkv.vidstyle")
@@ -180,7 +180,7 @@ def test_a_kept_workspace_serves_again_and_what_others_put_there_stays(place: Pa
     assert cli.main([*command, "-y", "--log-json", "log.jsonl", "--strength", "0.5"]) == 0
     assert len(Path("log.jsonl").read_text().splitlines()) == 3
     assert memory.cat_file("/films/out.mkv") == local("--strength", "0.5")
-    assert memory.find("/films/out.mkv.vidstyle") == ["/films/out.mkv.vidstyle/units/000001/job.json"]
+    assert memory.find("/films/out.mkv.vidstyle") == ["/films/out.mkv.vidstyle/notes/job.json"]
 
 
 def test_killed_on_one_machine_and_gone_on_with_on_another(s3: fsspec.AbstractFileSystem, place: Path) -> None:
@@ -468,6 +468,21 @@ def test_the_store_counts_unless_this_disk_is_ahead_of_it(place: Path) -> None:
     # Another job altogether.
     assert work(place / "here", {"the input": "2"}, until=1) == 0
     assert [name for name in contents() if "/frames/" in name] == ["/films/out.mkv.vidstyle/frames/000000.tif"]
+
+
+def test_a_workspace_in_a_workspace_has_a_mirror_of_its_own_and_goes_with_it(place: Path) -> None:
+    whole = mirror()
+    with mirroring(lambda directory: whole.of(directory, place / "out")), Workspace.open(place / "out", FINGERPRINT) as workspace:
+        with Workspace.open(place / "out" / "units" / "000001", FINGERPRINT) as unit:
+            unit.append(0, painted(0), {}, {})
+            assert memory.exists("/films/out.mkv.vidstyle/units/000001/frames/000000.tif")
+        assert whole.of(place / "elsewhere", place / "out") is None
+        (place / "out" / "journal.jsonl").write_bytes((place / "out" / "units" / "000001" / "journal.jsonl").read_bytes())
+        (place / "out" / "frames" / "000000.tif").write_bytes((place / "out" / "units" / "000001" / "frames" / "000000.tif").read_bytes())
+        whole.match(place / "out")  # of what was put there by other ways than frame by frame
+        assert memory.exists("/films/out.mkv.vidstyle/frames/000000.tif")
+        workspace.remove()
+    assert not memory.find("/films")
 
 
 def test_what_is_damaged_in_the_store_is_made_anew(place: Path, caplog: pytest.LogCaptureFixture) -> None:

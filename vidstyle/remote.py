@@ -41,6 +41,8 @@ _GLOB = re.compile(r"[*?\[\]]")
 """What fsspec would take for a pattern."""
 _OWN = re.compile(r"job\.json|journal/\d{12}|frames/\d{6,}\.tif|state/\d{6,}\.npz")
 """Names in a workspace; whatever else somebody has put there stays."""
+_UNIT = re.compile(r"units/\d{6,}/")
+"""Where workspaces lie in a workspace."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds between attempts at what a store may do on another day."""
 _AT_ONCE = 8
@@ -286,6 +288,16 @@ def scratch_of(name: str) -> Path:
     return Path(home).expanduser().absolute() / "vidstyle" / hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A workspace as it is in the store."""
+
+    there: dict[str, int]
+    """Name → size of every object."""
+    parts: list[tuple[int, bytes]]
+    """The journal: where each part begins, and what it holds."""
+
+
 class StoreMirror:
     """A workspace kept a second time in a store, by one process at a time; see `vidstyle.workspace.Mirror`."""
 
@@ -297,10 +309,8 @@ class StoreMirror:
         self._renewing = threading.Lock()
         self._over = threading.Event()
         self._renewer: threading.Thread | None = None
-        self._there: dict[str, int] = {}
-        """Name → size of every object, as `begin` has found them."""
-        self._parts: list[tuple[int, bytes]] = []
-        """The journal as it is in the store: where each part begins, and what it holds."""
+        self._seen: _Seen | None = None
+        """What `begin` has found."""
 
     # --- the lock
 
@@ -383,17 +393,22 @@ class StoreMirror:
                     with suppress(OSError):
                         own.files.rmdir((self._root / name).path.rstrip("/"))
 
+    def of(self, directory: Path, workspace: Path) -> StoreMirror | None:
+        """The mirror of the workspace in `directory`, where this is that of `workspace`: itself, or one of its own for what lies in it."""
+        if directory == workspace:
+            return self
+        return StoreMirror(self._root / directory.relative_to(workspace).as_posix()) if workspace in directory.parents else None
+
     # --- the workspace
 
     def begin(self, directory: Path, fresh: bool) -> None:
         """Takes the lock, and brings the local workspace up to what is in the store, unless that is ahead or all is to begin anew."""
         self.hold()
-        self._there = {name: size for name, size in self._root.everything().items() if _OWN.fullmatch(name)}
         if fresh:
             return
-        self._parts = self._read_parts()
-        stored = b"".join(text for _, text in self._parts)
-        job = (self._root / "job.json").read() if "job.json" in self._there else None
+        seen = self._seen = self._look()
+        stored = b"".join(text for _, text in seen.parts)
+        job = (self._root / "job.json").read() if "job.json" in seen.there else None
         journal = directory / "journal.jsonl"
         local = journal.read_bytes() if journal.is_file() else b""
         own = directory / "job.json"
@@ -401,13 +416,14 @@ class StoreMirror:
             job, stored = None, local if job is not None else b""
         else:
             journal.unlink(missing_ok=True)  # until all that it names is there
-        self._fetch(directory, named_in_journal(stored))
+        self._fetch(directory, named_in_journal(stored), seen.there)
         if job is not None:
             _write(own, job)
             _write(journal, stored)
 
-    def _read_parts(self) -> list[tuple[int, bytes]]:
-        names = sorted(name for name in self._there if name.startswith("journal/"))
+    def _look(self) -> _Seen:
+        there = {name: size for name, size in self._root.everything().items() if _OWN.fullmatch(name)}
+        names = sorted(name for name in there if name.startswith("journal/"))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             texts = pool.map(lambda name: (self._root / name).read(), names)
             parts, end = list[tuple[int, bytes]](), 0
@@ -415,42 +431,43 @@ class StoreMirror:
                 if int(name[-12:]) == end and text:
                     parts.append((end, text))
                     end += len(text)
-        return parts
+        return _Seen(there, parts)
 
-    def _fetch(self, directory: Path, wanted: dict[str, int]) -> None:
+    def _fetch(self, directory: Path, wanted: dict[str, int], there: dict[str, int]) -> None:
         def fetch(name: str) -> None:
             to = directory / name
-            if name in self._there and not is_intact(to, wanted[name]):
+            if name in there and not is_intact(to, wanted[name]):
                 to.parent.mkdir(exist_ok=True)
-                (self._root / name).fetch(to, self._there[name])
+                (self._root / name).fetch(to, there[name])
 
         self._root.each(fetch, wanted)
 
     def match(self, directory: Path) -> None:
         """Brings the store up to the local workspace, in an order that leaves something sound at any moment."""
+        seen, self._seen = self._seen or self._look(), None
+        there = seen.there
         journal, job = directory / "journal.jsonl", (directory / "job.json").read_bytes()
         local = journal.read_bytes() if journal.is_file() else b""
         common = 0
-        for start, text in self._parts:
+        for start, text in seen.parts:
             if local[start : start + len(text)] != text:
                 break
             common = start + len(text)
-        kept = {_part(start) for start, _ in self._parts if start < common}
-        for name in sorted((name for name in self._there if name.startswith("journal/") and name not in kept), reverse=True):
+        kept = {_part(start) for start, _ in seen.parts if start < common}
+        for name in sorted((name for name in there if name.startswith("journal/") and name not in kept), reverse=True):
             (self._root / name).remove()
         own = self._root / "job.json"
-        if "job.json" not in self._there or own.read() != job:
+        if "job.json" not in there or own.read() != job:
             own.write(job)
         wanted, sound = named_in_journal(local), named_in_journal(local[:common])
         self._root.each(
             lambda name: (self._root / name).put(directory / name),
-            [name for name in wanted if name not in self._there or wanted[name] != sound.get(name)],
+            [name for name in wanted if name not in there or wanted[name] != sound.get(name)],
         )
         if local[common:]:
             (self._root / _part(common)).write(local[common:])
-        left = [name for name in self._there if not name.startswith("journal/") and name != "job.json" and name not in wanted]
+        left = [name for name in there if not name.startswith("journal/") and name != "job.json" and name not in wanted]
         self._root.each(lambda name: (self._root / name).remove(), left)
-        self._there, self._parts = {}, []
 
     def keep(self, directory: Path, names: Iterable[str], place: int, line: bytes) -> None:
         """Puts up what a line of the journal names, and then the line, which stands at byte `place`."""
@@ -465,11 +482,11 @@ class StoreMirror:
             (self._root / name).remove()
 
     def remove(self) -> None:
-        """Deletes everything; the journal first, without which the rest is only objects."""
+        """Deletes everything, workspaces in it too; the journals first, without which the rest is only objects."""
         self._check_held()
-        names = [name for name in self._root.everything() if _OWN.fullmatch(name)]
+        names = [name for name in self._root.everything() if _OWN.fullmatch(_UNIT.sub("", name))]
         for first in (True, False):
-            self._root.each(lambda name: (self._root / name).remove(), [name for name in names if name.startswith("journal/") is first])
+            self._root.each(lambda name: (self._root / name).remove(), [name for name in names if ("journal/" in name) is first])
 
 
 def _protocols(files: Any) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def standing_for(asked: Asked, tell: Callable[[str], object]) -> Iterator[Local]
             stack.callback(mirror.close)
             mirror.hold()
             _empty(goes.parent, but=workspace)
-            stack.enter_context(mirroring(lambda directory: mirror if directory == workspace else None))
+            stack.enter_context(mirroring(lambda directory: mirror.of(directory, workspace)))
             deliver = _Delivery(output, goes, workspace, kind, tell).send
         try:
             read = [
