@@ -270,7 +270,7 @@ def test_what_is_not_there_or_not_allowed_is_a_line(
     ("arguments", "said"),
     [
         (["s4://films/clip.mkv", "style.png", "-o", "out.mkv"], "no protocol s4://; did you mean s3://?"),
-        (["gs://films/clip.mkv", "style.png", "-o", "out.mkv"], "pip install 'vidstyle[gcs]'"),
+        (["gs://films/clip.mkv", "style.png", "-o", "out.mkv"], "what gs:// needs is not installed; pip install gcsfs"),
         (["memory://films/../clip.mkv", "style.png", "-o", "out.mkv"], "no name of a file in a store"),
         (["clip.mkv", "style.png", "-o", "memory://films/../out.mkv"], "no name of a file in a store"),
         (["clip.mkv", "style.png", "-o", "memory://films//out.mkv"], "no name of a file in a store"),

@@ -49,8 +49,8 @@ _AT_ONCE = 8
 """Objects that are fetched or put up side by side."""
 _RENEWED, _STALE = 60.0, 300.0
 """Seconds after which a lock is renewed, and after which one that was not is nobody's."""
-_PACKAGES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""Protocol → the extra of vidstyle that brings what it needs."""
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+"""Protocol → the package that it needs."""
 _LOCAL = ("file", "local")
 """Protocols of this disk, whose names begin with a slash, and where directories are made before what lies in them."""
 _BUGS = (TypeError, AttributeError, NameError, AssertionError)
@@ -262,7 +262,7 @@ def _file_system(url: str, protocol: str) -> Any:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f"{url}: needs fsspec, which is not installed; pip install 'vidstyle[cluster]'") from None
+        raise UsageError(f"{url}: needs fsspec, which is not installed; pip install fsspec") from None
     known = fsspec.available_protocols()
     if protocol not in known:
         near = difflib.get_close_matches(protocol, known, n=1, cutoff=0.5)
@@ -273,8 +273,8 @@ def _file_system(url: str, protocol: str) -> Any:
     try:
         return fsspec.filesystem(protocol, use_listings_cache=False, **options)
     except ImportError as error:
-        extra = _PACKAGES.get(protocol)
-        advice = f"pip install 'vidstyle[{extra}]'" if extra else " ".join(str(error).split())
+        package = _PACKAGES.get(protocol)
+        advice = f"pip install {package}" if package else " ".join(str(error).split())
         raise UsageError(f"{url}: what {protocol}:// needs is not installed; {advice}") from None
     except _BUGS:
         raise
