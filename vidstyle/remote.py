@@ -368,7 +368,7 @@ class StoreMirror:
             own = self._own
             if own is None:
                 return
-            if own.look() is None:
+            if own.read() is None:
                 raise WorkspaceError(
                     f"{self._root.url}: another vidstyle has taken over while this one did not answer; its frames count, and this job ends"
                 )
