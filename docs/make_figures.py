@@ -1,10 +1,11 @@
 """Makes the pictures of the README and the docs, with the program itself and from what was measured.
 
-    python docs/make_figures.py strip curve large steps trust start
+    python docs/make_figures.py strip curve large steps trust start scaling
 
 `docs/images/strip.jpg`, from sample_media: above, a frame of the source, the style and the result; below, three consecutive
 frames, each painted by itself and as the film that vidstyle makes of them. `docs/images/curve.svg`: steps a frame against objective and
 steadiness, from `benchmarks/results/curve.json`. `docs/images/large.svg`: memory and time of large pictures, from `strips.json` there.
+`docs/images/scaling.svg`: workers against time, from `scaling.json` there.
 
 For docs/how-it-works.md: `steps.jpg`, a picture as its loss falls; `trust.jpg`, the motion between two frames and where it is
 believed; `start.jpg`, what a frame starts from, and how much sooner it is done so.
@@ -119,6 +120,32 @@ def large() -> None:
     below.minorticks_off()
     plt.rcParams["svg.hashsalt"] = "vidstyle"
     figure.savefig(ROOT / "docs" / "images" / "large.svg", metadata={"Date": None})
+
+
+def scaling() -> None:
+    """What a 90-minute film takes on so many workers, by simulation, with shots whole and divided."""
+    rows = json.loads((ROOT / "benchmarks" / "results" / "scaling.json").read_text())["figures"]
+    rows = [row for row in rows if row["film"] == "as cut"]
+    painters = list(dict.fromkeys(row["painter"] for row in rows))
+    figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7.5, 8), layout="constrained")
+    for painter, color in zip(painters, ("tab:blue", "tab:green", "tab:orange", "tab:red"), strict=True):
+        for divide, line in ((None, "-"), (240, "--")):
+            own = [row for row in rows if row["painter"] == painter and row["divide"] == divide]
+            workers = [row["workers"] for row in own]
+            label = painter if divide is None else None
+            above.plot(workers, [row["hours"] for row in own], f"o{line}", color=color, markersize=4, label=label)
+            below.plot(workers, [row["idle"] * 100 for row in own], f"o{line}", color=color, markersize=4)
+    above.plot([], [], "--", color="grey", label="each with shots divided at 240 frames")
+    above.set_yscale("log")
+    above.set_ylabel("hours for 90 minutes of film")
+    above.legend(fontsize=8)
+    below.set_ylabel("workers' time in which nothing is painted, %")
+    below.set_ylim(0, 100)
+    below.set_xscale("log", base=2)
+    below.set_xticks(ticks := sorted({row["workers"] for row in rows}), [str(tick) for tick in ticks])
+    below.set_xlabel("workers")
+    plt.rcParams["svg.hashsalt"] = "vidstyle"
+    figure.savefig(ROOT / "docs" / "images" / "scaling.svg", metadata={"Date": None})
 
 
 def strip() -> None:
@@ -305,7 +332,7 @@ def start() -> None:
 
 def main() -> None:
     """Writes the pictures that are named, all of them by default."""
-    pictures = {"strip": strip, "curve": curve, "large": large, "steps": steps, "trust": trust, "start": start}
+    pictures = {"strip": strip, "curve": curve, "large": large, "steps": steps, "trust": trust, "start": start, "scaling": scaling}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="*", choices=list(pictures), default=list(pictures))
     for name in parser.parse_args().pictures:

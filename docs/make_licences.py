@@ -51,7 +51,7 @@ def licence_of(package: Distribution) -> str:
     metadata = package.metadata
     classifiers = [line.split(" :: ")[-1] for line in metadata.get_all("Classifier", []) if line.startswith("License ::")]
     line = (metadata.get("License") or "").split("\n")[0]
-    stated = metadata.get("License-Expression") or (line if line != "UNKNOWN" else "") or "; ".join(classifiers)
+    stated = metadata.get("License-Expression") or (line if line not in ("UNKNOWN", "Dual License") else "") or "; ".join(classifiers)
     return stated or STATED_ELSEWHERE.get(name_of(package), "")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu, machine, speed
+from benchmarks import gpu, machine, scaling, speed
 
 MODULES = sorted(path.stem for path in Path(machine.__file__).parent.glob("*.py") if path.stem != "__init__")
 
@@ -79,3 +79,26 @@ def test_every_program_is_saved_as_soon_as_it_is_measured(tmp_path: Path, monkey
     with pytest.raises(KeyboardInterrupt):
         speed.main()
     assert [row["program"] for row in json.loads((tmp_path / "speed.json").read_text())["figures"]] == ["one"]
+
+
+def test_a_film_on_many_workers_is_simulated_as_the_cluster_hands_it_out() -> None:
+    assert scaling.makespan([2, 3, 2, 3, 2], 1) == 12
+    assert scaling.makespan([2, 3, 2, 3, 2], 2) == 7, "the longest first: 3 and 3, 2 and 2, then 2; six would be the best there is"
+    assert scaling.makespan([2, 3, 2, 3, 2], 9) == 3
+    assert scaling.units([10, 25], None) == [(10, False), (25, False)]
+    assert scaling.units([10, 25], 10) == [(10, False), (8, True), (8, True), (9, False)]
+    painter = scaling.Painter("", first=10.0, following=1.0, walk=0.1, join=0.2, start=5.0)
+    assert painter.cost((8, True)) == pytest.approx(0.9 + 10 + 7 + 10), "the frame that it flows into is painted too"
+    one, two, *_ = scaling.simulate(painter, "a film", [100, 100], None)
+    assert one["hours"] == round((200 * 0.3 + 5 + 2 * (10 + 10 + 99)) / 3600, 3)
+    assert two["hours"] == round((200 * 0.3 + 5 + 10 + 10 + 99) / 3600, 3)
+    assert two["idle"] == pytest.approx(1 - 238 / (2 * 184), abs=1e-4)
+    assert scaling.end_of_scaling(scaling.simulate(painter, "a film", [100, 100], None)) == 2
+
+
+def test_the_simulated_film_is_as_long_as_it_says() -> None:
+    for faster in (1, 2):
+        lengths = scaling.shots(faster)
+        assert len(lengths) == 666 * faster
+        assert sum(lengths) == pytest.approx(90 * 60 * 24, rel=0.002)
+        assert max(lengths) / 24 * faster == pytest.approx(168, rel=0.05)

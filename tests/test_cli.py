@@ -37,6 +37,7 @@ class Options:
     keep_workspace: bool = False
     log_json: Path | None = None
     beside: object = dataclasses.field(default=None, compare=False)
+    called: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ LAYERS = {
     "rectangle": 0, "png": 0,
     "media": 1, "shots": 1, "flow": 1, "vgg": 1, "losses": 1, "color": 1, "blending": 1, "workspace": 1, "stillness": 1, "sheet": 1,
     "terms": 2, "objective": 2, "spread": 2, "way_back": 2, "strips": 2, "region": 2, "targets": 2, "optimize": 2,
-    "motion": 2, "guidance": 2, "passes": 2, "recording": 2, "notebook": 2, "joblog": 2, "made": 2,
+    "motion": 2, "guidance": 2, "passes": 2, "recording": 2, "notebook": 2, "joblog": 2, "made": 2, "remote": 2,
     "memory": 2, "stylizer": 3, "plan": 3,
     "pipeline": 4, "evaluate": 4,
     "batch": 5, "preview": 5, "compare": 5, "progress": 5, "cluster": 5, "report": 5,
@@ -73,7 +73,9 @@ def test_imports_point_down_only(path):
             assert LAYERS[words[1]] < LAYERS[here] or beside, f"{identity(path)} imports {name}, which is beside or above it"
 
 
-@pytest.mark.parametrize(("library", "parts"), [("av", {"media"}), ("tyro", {"cli"}), ("ray", {"cluster"}), ("scenedetect", {"shots"})])
+@pytest.mark.parametrize(
+    ("library", "parts"), [("av", {"media"}), ("tyro", {"cli"}), ("ray", {"cluster"}), ("fsspec", {"remote"}), ("scenedetect", {"shots"})]
+)
 def test_a_library_is_used_in_one_place(library, parts):
     assert {part(path) for path in MODULES if library in {name.split(".")[0] for name in imports(path)}} <= parts
 
@@ -99,7 +101,7 @@ def at_module_level(body):
 @pytest.mark.parametrize("path", MODULES, ids=identity)
 def test_torchvision_and_ray_are_imported_where_they_are_used(path):
     names = {name.split(".")[0] for node in at_module_level(tree(path).body) for name in imported(node, path)}
-    assert not names & {"torchvision", "ray"}
+    assert not names & {"torchvision", "ray", "fsspec"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=identity)

@@ -50,6 +50,13 @@ def test_what_builds_the_documentation_may_be_used_commercially_too() -> None:
         check(name, licences.licence_of(package))
 
 
+def test_what_speaks_to_stores_may_be_used_commercially_too() -> None:
+    packages = licences.dependencies("s3fs")
+    assert "aiobotocore" in packages
+    for name, package in packages.items():
+        check(name, licences.licence_of(package))
+
+
 def check(name: str, licence: str) -> None:
     assert FREE.search(licence), f"{name}: {licence or 'no licence stated'}"
     assert not re.search(r"\bA?GPL|non-?commercial", licence, re.IGNORECASE), f"{name}: {licence}"

@@ -1,15 +1,16 @@
-"""What the standard library lacks to keep files whole."""
+"""What the standard library lacks to keep files whole, and to tell their names from others."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-__all__ = ["about_to_place", "lack_of_room", "noticing", "sync_directory"]
+__all__ = ["about_to_place", "is_url", "lack_of_room", "noticing", "sync_directory"]
 
 Notice = Callable[[Path, Path], object]
 """Is told of what is whole and on disk, and of the place it is about to get. Of frames both are the directory that they lie in."""
@@ -24,6 +25,11 @@ def lack_of_room(error: OSError) -> str | None:
     if error.errno == errno.EFBIG:
         return "files as large as that are not allowed here; raise the limit (ulimit -f), or choose another disk,"
     return None
+
+
+def is_url(text: str | None) -> bool:
+    """Whether it names something of a store (`s3://bucket/film.mp4`) and not of this disk."""
+    return text is not None and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

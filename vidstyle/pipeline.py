@@ -29,6 +29,7 @@ from vidstyle.blending import MASK_BLENDS, composite
 from vidstyle.color import PRESERVE_COLOR
 from vidstyle.device import matrix_units, resolve_devices, spare_threads
 from vidstyle.errors import MediaError, NotEnoughMemory, UsageError, WorkspaceError
+from vidstyle.files import is_url
 from vidstyle.flow import ESTIMATORS, FLOW_SUFFIXES, Flows, make_flows, warping_error
 from vidstyle.frames import Frame, MediaInfo, MediaKind
 from vidstyle.guidance import Guidance, Guide
@@ -107,6 +108,8 @@ class JobOptions:
     """Add to that file instead of starting it anew; what it says of this output goes."""
     beside: Beside | None = None
     """What else is made of the result."""
+    called: str | None = None
+    """What the output is called in the log, where it is made in one place and goes to another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +273,9 @@ def stylize(
         WorkspaceError: the workspace is in use or cannot be written.
         NumericalError: a loss was not finite, twice.
     """
+    for path in (source, output):
+        if isinstance(path, str) and is_url(path):
+            raise UsageError(f"{path}: the command takes names of a store, this function those of files; fetch it first")
     began = time.monotonic()
     settings, options, progress = settings or Settings(), options or JobOptions(), progress or _Silent()
     kind = output_kind(output)  # before a path forgets the slash at its end
@@ -338,9 +344,10 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
         # A command that is refused drops no frame.
         workspace = held.enter_context(Workspace.open(directory, fingerprint, options.fresh, way.text, still_vouched_for))
         held.callback(_remove_empty, workspace)
+        told_of = options.called or str(output)
         log = None if options.log_json is None else stack.enter_context(begun_log(options.log_json, output, options.append_log))
         for report in _reports(workspace):
-            _write_line(log, output, report)
+            _write_line(log, told_of, report)
         there = made is not None and made.holds(OUTPUT)
         if made is None or not there:
             stylizer = stylizer or make_stylizer(settings, job.styles, medium.info, way)
@@ -352,7 +359,7 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
             )
             with WritingBehind(workspace) as kept:
                 for report in _paint(medium, flows, stylizer, guide, kept, told, passes):
-                    _write_line(log, output, report)
+                    _write_line(log, told_of, report)
                     progress.frame(report)
             workspace.end_here()
             made = made or Made(directory.parent.resolve(), name, workspace.done)
@@ -785,10 +792,10 @@ def _report(workspace: Workspace | WritingBehind, record: Mapping[str, Any]) -> 
         raise WorkspaceError(f"{workspace.directory}: its journal was written by another program; give --fresh to begin anew") from None
 
 
-def _write_line(log: BinaryIO | None, output: Path, report: FrameReport) -> None:
+def _write_line(log: BinaryIO | None, output: str, report: FrameReport) -> None:
     if log is not None:
         try:
-            values = {"output": legible(str(output)), **asdict(report), "name": legible(report.name)}
+            values = {"output": legible(output), **asdict(report), "name": legible(report.name)}
             log.write(json.dumps(values).encode() + b"\n")
         except OSError as error:
             raise not_written(log.name, error) from None

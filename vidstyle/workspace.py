@@ -28,10 +28,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import cv2
 import numpy as np
@@ -41,7 +42,17 @@ import torch
 from vidstyle.errors import MediaError, WorkspaceError
 from vidstyle.files import lack_of_room, sync_directory
 
-__all__ = ["State", "Workspace", "WritingBehind", "fingerprint_file", "remove_remains"]
+__all__ = [
+    "Mirror",
+    "State",
+    "Workspace",
+    "WritingBehind",
+    "fingerprint_file",
+    "is_intact",
+    "mirroring",
+    "named_in_journal",
+    "remove_remains",
+]
 
 State = Mapping[str, npt.NDArray[Any] | torch.Tensor]
 """What a frame leaves to the next one beside its picture, by name."""
@@ -160,17 +171,59 @@ class _Amendment:
         return True
 
 
+class Mirror(Protocol):
+    """Keeps a workspace a second time, elsewhere, so that another machine can go on with it. Names are those of files in the workspace."""
+
+    def begin(self, directory: Path, fresh: bool) -> None:
+        """Is called before the workspace is read: keeps others away, and brings the local files up to those kept (not if `fresh`)."""
+        ...
+
+    def match(self, directory: Path) -> None:
+        """Brings what is kept up to the local files, once they are in order."""
+        ...
+
+    def keep(self, directory: Path, names: Iterable[str], place: int, line: bytes) -> None:
+        """Keeps files, then the line of the journal that names them, which begins at byte `place`."""
+        ...
+
+    def forget(self, names: Iterable[str]) -> None:
+        """What no line needs any more."""
+        ...
+
+    def remove(self) -> None:
+        """Everything: the workspace goes."""
+        ...
+
+    def close(self) -> None:
+        """Lets others in; harmless when called twice."""
+        ...
+
+
+_find_mirror: ContextVar[Callable[[Path], Mirror | None] | None] = ContextVar("find_mirror", default=None)
+
+
+@contextmanager
+def mirroring(find: Callable[[Path], Mirror | None]) -> Iterator[None]:
+    """Every workspace that the block opens has the mirror that `find` gives for its directory, if any."""
+    before = _find_mirror.set(find)
+    try:
+        yield
+    finally:
+        _find_mirror.reset(before)
+
+
 class Workspace:
     """The frames, records and carried state of one job, in one directory, held by one process.
 
     Made by `open`; a context manager that lets go of the lock at its end.
     """
 
-    def __init__(self, directory: Path, lock: int) -> None:
+    def __init__(self, directory: Path, lock: int, mirror: Mirror | None = None) -> None:
         self.directory = directory
         self.manner = ""
         """In which way its first frames were made; see `open`."""
         self._lock: int | None = lock
+        self._mirror = mirror
         self._lines: list[_Line] = []
         self._journal_size = 0
         self._state_of: int | None = None
@@ -203,10 +256,15 @@ class Workspace:
         """
         with _explained(directory):
             directory.mkdir(parents=True, exist_ok=True)
-            workspace = cls(directory, _acquire(directory))
+            find = _find_mirror.get()
+            workspace = cls(directory, _acquire(directory), None if find is None else find(directory))
         try:
             with _explained(directory):
+                if workspace._mirror is not None:
+                    workspace._mirror.begin(directory, fresh)
                 workspace._prepare(dict(fingerprint), fresh, manner, going_on)
+                if workspace._mirror is not None:
+                    workspace._mirror.match(directory)
         except BaseException:
             workspace.close()
             raise
@@ -278,7 +336,7 @@ class Workspace:
             return {}
         path = self._state_path(self._lines[-1].index)
         with _explained(path):
-            if not _intact(path, self._lines[-1].state):
+            if not is_intact(path, self._lines[-1].state):
                 raise WorkspaceError(f"{path}: damaged while the job ran; run the same command again, it goes back as far as needed")
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
@@ -312,8 +370,12 @@ class Workspace:
             state_sum = self._write_state(index, state) if state else None
             frame_sum = _commit(self._frame_path(index), lambda file: file.write(_encode(picture)))
             line = _Line(index, frame_sum, state_sum, state is not None, afresh, self._journal_size)
-            self._write_line(line.encode(dict(record)))
+            text = line.encode(dict(record))
+            self._write_line(text)
         self._lines.append(line)
+        if self._mirror is not None:
+            kept = [_state_name(index)] if state_sum is not None else []
+            self._mirror.keep(self.directory, [*kept, _frame_name(index)], line.place, text)
         if state is not None:
             self._forget_older_state()
 
@@ -325,7 +387,8 @@ class Workspace:
         """
         last = self._lines[-1]
         with _explained(self.directory):
-            self._amend(_Amendment(state_of=last.index, state=self._write_state(last.index, state) if state else None))
+            amendment = _Amendment(state_of=last.index, state=self._write_state(last.index, state) if state else None)
+            self._amend(amendment, [_state_name(last.index)] if state else [])
         self._forget_older_state()
 
     def end_here(self) -> None:
@@ -340,6 +403,8 @@ class Workspace:
         with _explained(self.directory):
             self._amend(_Amendment(state_of=last))
             _remove(self._state_path(last))
+            if self._mirror is not None:
+                self._mirror.forget([_state_name(last)])
         self._state_of = None
 
     def drop(self, indices: Iterable[int]) -> None:
@@ -354,6 +419,8 @@ class Workspace:
             self._amend(_Amendment(dropped=tuple(wanted)))
             for index in wanted:
                 _remove(self._frame_path(index))
+        if self._mirror is not None:
+            self._mirror.forget(map(_frame_name, wanted))
 
     @staticmethod
     def note(directory: Path) -> Any:
@@ -375,6 +442,8 @@ class Workspace:
         Where it is a link, what it leads to is emptied and stays, for the directory on the other disk is its owner's; the link goes,
         unless a further job is to find it (`keep_link`).
         """
+        if self._mirror is not None:
+            self._mirror.remove()
         with _explained(self.directory):
             self._clear()
             (self.directory / "lock").unlink(missing_ok=True)
@@ -389,8 +458,12 @@ class Workspace:
     def close(self) -> None:
         """Lets go of the lock; what was committed stays."""
         if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            try:
+                if self._mirror is not None:
+                    self._mirror.close()
+            finally:
+                os.close(self._lock)
+                self._lock = None
 
     def __enter__(self) -> Self:
         return self
@@ -481,14 +554,17 @@ class Workspace:
         return intact, done
 
     def _frame_intact(self, line: _Line) -> bool:
-        return line.frame is None or _intact(self._frame_path(line.index), line.frame)
+        return line.frame is None or is_intact(self._frame_path(line.index), line.frame)
 
     def _state_intact(self, line: _Line) -> bool:
-        return line.kept and (line.state is None or _intact(self._state_path(line.index), line.state))
+        return line.kept and (line.state is None or is_intact(self._state_path(line.index), line.state))
 
-    def _amend(self, amendment: _Amendment) -> None:
-        self._write_line(amendment.encode())
+    def _amend(self, amendment: _Amendment, files: Iterable[str] = ()) -> None:
+        place, text = self._journal_size, amendment.encode()
+        self._write_line(text)
         amendment.apply(self._lines)
+        if self._mirror is not None:
+            self._mirror.keep(self.directory, files, place, text)
 
     def _write_state(self, index: int, state: State) -> int:
         return _commit(self._state_path(index), lambda file: _write_arrays(file, state))
@@ -499,6 +575,8 @@ class Workspace:
         if self._state_of is not None and self._state_of != last.index:
             with _explained(self.directory):
                 _remove(self._state_path(self._state_of))
+            if self._mirror is not None:
+                self._mirror.forget([_state_name(self._state_of)])
         self._state_of = None if last.state is None else last.index
 
     def _write_line(self, text: bytes) -> None:
@@ -545,10 +623,33 @@ class Workspace:
 
     # Text, not `Path`, which enters every name into a table of Python's: after some tens of thousands that grows by megabytes.
     def _frame_path(self, index: int) -> str:
-        return f"{self.directory}/frames/{index:06d}.tif"
+        return f"{self.directory}/{_frame_name(index)}"
 
     def _state_path(self, index: int) -> str:
-        return f"{self.directory}/state/{index:06d}.npz"
+        return f"{self.directory}/{_state_name(index)}"
+
+
+def _frame_name(index: int) -> str:
+    return f"frames/{index:06d}.tif"
+
+
+def _state_name(index: int) -> str:
+    return f"state/{index:06d}.npz"
+
+
+def named_in_journal(journal: bytes) -> dict[str, int]:
+    """What a workspace with this journal has to hold: name of each file → its CRC-32. Of carried state, the newest that was kept."""
+    lines = list[_Line]()
+    for text in journal.splitlines(keepends=True):
+        if (found := _Line.decode(text, 0)) is not None and found[0].index == len(lines):
+            lines.append(found[0])
+        elif (amendment := _Amendment.decode(text)) is None or not amendment.apply(lines):
+            break
+    named = {_frame_name(line.index): line.frame for line in lines if line.frame is not None}
+    kept = next((line for line in reversed(lines) if line.kept), None)
+    if kept is not None and kept.state is not None:
+        named[_state_name(kept.index)] = kept.state
+    return named
 
 
 def remove_remains(directory: Path) -> None:
@@ -789,7 +890,8 @@ def _copy_beginning(path: Path, size: int, to: BinaryIO, then: bytes) -> None:
     to.write(then)
 
 
-def _intact(path: StrPath, checksum: int) -> bool:
+def is_intact(path: StrPath, checksum: int) -> bool:
+    """Whether a file is there and has this CRC-32."""
     try:
         return os.path.isfile(path) and _checksum(path) == checksum
     except FileNotFoundError:

@@ -17,7 +17,7 @@ import re
 import sys
 import tempfile
 import typing
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -31,6 +31,7 @@ from vidstyle.cli.pipes import check_pipes, piped
 from vidstyle.cli.progress import Shown, doing, progress_of
 from vidstyle.cli.terminal import Ending, exit_code, logging_to_terminal, say
 from vidstyle.errors import BatchError, UsageError
+from vidstyle.files import is_url
 from vidstyle.numbered import FrameNames
 from vidstyle.settings import (
     Comparison,
@@ -120,7 +121,7 @@ class _Arguments:
     source: Annotated[
         tyro.conf.Positional[str | None],
         _flag(
-            "video, image, directory of frames, numbered frames (shot.%04d.exr, shot.####.png), or - for stdin",
+            "video, image, directory of frames, numbered frames (shot.%04d.exr, shot.####.png), or - for stdin; of a store too: s3://bucket/clip.mp4",
             metavar="INPUT",
         ),
     ] = None
@@ -203,6 +204,12 @@ class Command:
     """INPUT is `-`."""
     goes_piped: bool = False
     """OUTPUT is `-`."""
+    far: tuple[str, tuple[str, ...], str] | None = None
+    """INPUT, STYLE and OUTPUT as they were typed, where one of them names something of a store."""
+    called: str | None = None
+    """OUTPUT's name in the store, while a file of this disk stands for it."""
+    deliver: Callable[[], object] = lambda: None
+    """Puts up what was made, where OUTPUT names something of a store."""
 
     @property
     def named(self) -> Path | str:
@@ -363,6 +370,7 @@ def _command(arguments: _Arguments) -> Command:
     comes_piped, goes_piped = arguments.source == "-", arguments.output == "-"
     if comes_piped or goes_piped:
         _check_piped(arguments)
+    far = _check_far(arguments, output)
     given = {"INPUT": arguments.source, "STYLE": arguments.styles or not needs_style, "-o OUTPUT": output or arguments.preview}
     missing = [name for name, value in given.items() if not value]
     if missing:
@@ -388,6 +396,7 @@ def _command(arguments: _Arguments) -> Command:
         settings_files=tuple(Path(name) for name in (arguments.config, arguments.preset) if name and Path(name).is_file()),
         comes_piped=comes_piped,
         goes_piped=goes_piped,
+        far=(arguments.source or "", arguments.styles, output or "") if far else None,
     )
 
 
@@ -402,7 +411,11 @@ def _taken(arguments: _Arguments) -> str:
 
 def _page_name(words: list[str] | None, output: Path) -> Path | None:
     """Where the report goes; None where none is asked for."""
-    return None if words is None else Path(words[0]) if words else output.with_name(f"{output.name}.html")
+    return None if words is None else Path(words[0]) if words else _page_of(output)
+
+
+def _page_of(output: Path) -> Path:
+    return output.with_name(f"{output.name}.html")
 
 
 def _check_piped(arguments: _Arguments) -> None:
@@ -417,6 +430,26 @@ def _check_piped(arguments: _Arguments) -> None:
     for flag, asked in {**beside, "--keep-workspace": arguments.keep_workspace or None}.items():
         if asked is not None:
             raise UsageError(f"{flag}: leaves something beside OUTPUT, and - is no place for it; name a file with -o")
+
+
+def _check_far(arguments: _Arguments, output: str | None) -> bool:
+    """Whether something of a store is named; refuses it where only files can be."""
+    typed = [(row.flag, getattr(getattr(arguments, row.section), row.key)) for row in flag_table()]
+    own = {"--preset": arguments.preset, "--config": arguments.config, "--log-json": arguments.log_json, "--share": arguments.share,
+           "--report": arguments.report}  # fmt: skip
+    for flag, value in (*typed, *own.items()):
+        for word in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(word, str) and "://" in word:
+                raise UsageError(f"{flag} {word}: names a file of this disk; of a store INPUT, STYLE and OUTPUT may be")
+    far = any(is_url(word) for word in (arguments.source, *arguments.styles, arguments.output))
+    if far and arguments.batch:
+        raise UsageError("--batch takes directories of this disk; give what a store holds one by one, without --batch")
+    for flag in ("ray", "shard"):  # of which the machines need a disk that all see
+        if far and getattr(arguments, flag, None) is not None:
+            raise UsageError(f"--{flag} takes names of a disk that all machines see, and not of a store; copy what the store holds there")
+    if arguments.preview and is_url(output):
+        raise UsageError(f"-o {output}: --preview writes its sheet to this disk; name a .png here")
+    return far
 
 
 def _sheet_name(output: str | None, source: str | None) -> str | None:
@@ -543,6 +576,8 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
 
 
 def _run(command: Command, quiet: bool, ending: Ending) -> int:
+    if command.far is not None:
+        return _run_far(command, quiet, ending)
     after_interrupt = ending.after_interrupt
     with loading(after_interrupt):
         from vidstyle.media import check_apart, check_style, kind_of, output_kind, silence_codecs
@@ -561,6 +596,37 @@ def _run(command: Command, quiet: bool, ending: Ending) -> int:
     if command.comes_piped or command.goes_piped:
         return _run_piped(command, quiet, ending)
     return _run_on_files(command, quiet, ending)
+
+
+def _run_far(command: Command, quiet: bool, ending: Ending) -> int:
+    """The same on files that stand for those of a store."""
+    assert command.far is not None
+    with loading(ending.after_interrupt):
+        from vidstyle.cli.stores import Asked, standing_for
+        from vidstyle.compare import comparison_path
+
+    source, styles, output = command.far
+
+    def beside(path: Path) -> list[Path]:
+        named: Path | str = f"{path}/" if command.into_frames else path
+        compared = [] if command.compare is None else [comparison_path(named, command.compare)]
+        return compared + ([_page_of(path)] if command.report == _page_of(command.output) else [])
+
+    def tell(what: str) -> None:
+        if not quiet:
+            say(f"vidstyle: {what}")
+
+    asked = Asked(source, styles, output, command.settings.run.frame_range, beside, command.overwrite)
+    with standing_for(asked, tell) as local:
+        changed: dict[str, Any] = {
+            "source": local.source or command.source,
+            "styles": [here or typed for here, typed in zip(local.styles, command.styles, strict=True)],
+        }
+        if local.output is not None:
+            changed |= {"output": local.output, "called": output.rstrip("/"), "deliver": local.deliver}
+            if command.report == _page_of(command.output):
+                changed["report"] = _page_of(local.output)
+        return _run(dataclasses.replace(command, far=None, **changed), quiet, ending)
 
 
 def _run_piped(command: Command, quiet: bool, ending: Ending) -> int:
@@ -586,7 +652,8 @@ def _run_on_files(command: Command, quiet: bool, ending: Ending) -> int:
     with loading(after_interrupt):
         from vidstyle.pipeline import JobOptions
 
-    options = JobOptions(overwrite=command.overwrite, fresh=command.fresh, keep_workspace=command.keep_workspace, log_json=command.log_json)
+    options = JobOptions(overwrite=command.overwrite, fresh=command.fresh, keep_workspace=command.keep_workspace, log_json=command.log_json,
+                         called=command.called)  # fmt: skip
     progress = progress_of(quiet)
     try:
         if command.batch:
@@ -671,12 +738,13 @@ class _Beside:
             when = " were made before" if result.was_there else f" in {duration(result.seconds)}"
             say(f"vidstyle: {where}: {frames(result.frames)}{when}{steady}", sys.stdout)
         wanted, advice = self._wanted(), self.ending.after_interrupt
-        if wanted:
+        if wanted and self.command.called is None:
             self.ending.after_interrupt = f"; {result.output} is done, what shows it is not{advice}"
         for what, path in wanted.items():
             if not made.holds(what):
                 with made.noting(what, workspace):
                     self._make(path, result)
+        self.command.deliver()
         if not self.command.goes_piped:  # what goes meanwhile is the workspace
             self.ending.after_interrupt = f"; {result.output} is done"
         if not self.quiet:
@@ -711,6 +779,7 @@ class _Beside:
                 painted=result.span,
                 settings=command.settings,
                 log=self.options.log_json,
+                called=command.called,
                 seconds=None if result.was_there else result.seconds,
             )
             write_report(subject, path, overwrite=overwrite)

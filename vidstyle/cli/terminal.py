@@ -27,7 +27,10 @@ from vidstyle.errors import VidstyleError
 from vidstyle.starting import ENDING, INTERRUPTED, hearing, interrupted
 from vidstyle.words import legible
 
-__all__ = ["Ending", "exit_code", "logging_to_terminal", "say"]
+__all__ = ["SHOWN_AS", "Ending", "exit_code", "logging_to_terminal", "say"]
+
+SHOWN_AS: dict[str, str] = {}
+"""Directories of this disk that stand for others, of a store: by these every line on the terminal tells of them."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ def exit_code(run: Callable[[Ending], int]) -> int:
             return _told(error, ending)
         finally:
             ending.clear()
+            SHOWN_AS.clear()
 
 
 def _told(error: BaseException, ending: Ending) -> int:
@@ -164,6 +168,8 @@ def say(text: str, stream: TextIO | None = None, several: bool = False) -> None:
     shown as a number.
     """
     stream = stream or sys.stderr
+    for place, shown in SHOWN_AS.items():
+        text = text.replace(place, shown)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     text = _STEERING.sub(lambda found: found[0] if found[0] == "\n" and several else ascii(found[0])[1:-1], text)
     text = legible(text).encode(encoding, "backslashreplace").decode(encoding)

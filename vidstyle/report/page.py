@@ -73,6 +73,8 @@ class Subject:
     """Of the job; None where it is not known."""
     log: Path | None = None
     """The job's lines of JSON (`vidstyle.pipeline.JobOptions.log_json`)."""
+    called: str | None = None
+    """What they call the result, where that is not its path."""
     seconds: float | None = None
     """That the job took."""
 
@@ -223,7 +225,7 @@ def _lines(subject: Subject, count: int) -> dict[str, Any]:
     What is not there, or is no file that can be read again, leaves NaN. Lines about other results, which another job has put there, are
     passed over.
     """
-    log, own = subject.log, same_output(subject.result)
+    log, own = subject.log, same_output(subject.called or subject.result)
     nothing = np.full(count, np.nan)
     found: dict[str, Any] = {"seconds": nothing.copy(), "steps": nothing.copy(), "terms": {}}
     if log is None or not log.is_file():

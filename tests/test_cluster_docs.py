@@ -1,0 +1,70 @@
+"""The cluster files of docs/cluster.md can be read, and name flags that exist."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vidstyle.cli import _Arguments
+from vidstyle.settings import flag_table
+
+PAGE = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+FILES = [yaml.safe_load(text) for language, text in FENCES if language == "yaml"]
+COMING = {"--ray", "--workers", "--gpus-per-worker", "--shard", "--join", "--divide"}
+"""Of a branch beside this one; to be emptied when that has come."""
+
+
+def flags() -> set[str]:
+    own = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(_Arguments)[2:]}
+    return own | {"-o", "-y"} | {row.flag for row in flag_table()} | COMING
+
+
+def strings(value: Any) -> list[str]:
+    """Every text in what a YAML file holds."""
+    if isinstance(value, dict):
+        return [text for part in value.values() for text in strings(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in strings(part)]
+    return [value] if isinstance(value, str) else []
+
+
+def commands() -> list[str]:
+    """Every command of vidstyle's on the page, in whatever it stands."""
+    lines = [line for language, text in FENCES if language == "bash" for line in text.splitlines()]
+    found = [re.sub(r"\s#\s.*", "", text) for text in [*lines, *(text for file in FILES for text in strings(file))]]
+    return [match[0] for text in found if (match := re.search(r"\bvidstyle (?=\S+://|[\w/-]+[./]|--join)[^\"]*(?:\"[^\"]*\")?", text))]
+
+
+def test_the_page_has_commands_and_files() -> None:
+    assert len(commands()) >= 12
+    assert [file.get("kind") or file["provider"]["type"] for file in FILES] == ["aws", "RayJob", "Job"]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_names_flags_that_exist(command: str) -> None:
+    named = {word.split("=")[0] for word in shlex.split(command) if re.match(r"--?[a-z]", word)}
+    assert named
+    assert named <= flags()
+
+
+def test_the_cluster_file_starts_workers_that_it_describes() -> None:
+    cluster = FILES[0]
+    assert cluster["head_node_type"] in cluster["available_node_types"]
+    assert cluster["available_node_types"]["gpu"]["max_workers"] <= cluster["max_workers"]
+    assert any("[cluster]" in command for command in cluster["setup_commands"])
+    assert any("/shared" in command for command in cluster["initialization_commands"])
+
+
+def test_every_pod_of_the_ray_job_sees_the_films() -> None:
+    spec = FILES[1]["spec"]["rayClusterSpec"]
+    for pod in [spec["headGroupSpec"]["template"]["spec"], *(group["template"]["spec"] for group in spec["workerGroupSpecs"])]:
+        assert {volume["name"] for volume in pod["volumes"]} == {"films"}
+        assert all(mount["mountPath"] == "/films" for container in pod["containers"] for mount in container["volumeMounts"])
+    assert "/films/film.mp4" in FILES[1]["spec"]["entrypoint"]
