@@ -23,16 +23,16 @@ __all__ = ["WHOLE", "Way", "allowed_memory", "estimate_memory", "least_memory", 
 
 _RESIDENT = 950e6
 """Memory of a job of one pixel: the process, its libraries and the network; the filters of large pictures are counted apart."""
-_A_PIXEL = {1: 4800.0, 3: 2000.0, 6: 470.0}
+_A_PIXEL = {1: 3800.0, 3: 1500.0, 6: 330.0}
 """Further memory a pixel, float32, by the block from which on everything stands in memory: what is kept of the network, its gradients, and
 the pictures; fitted to what benchmarks/ measured. In strips, at sizes up to two megapixels."""
-_A_PIXEL_IN_HALF = 250.0
+_A_PIXEL_IN_HALF = 140.0
 """The same in strips, where what is freed goes back to the system at once."""
-_GAPS, _GAPS_IN_HALF = {1: 0.0, 3: 0.0, 6: 460e6}, 100e6
+_GAPS, _GAPS_IN_HALF = {1: 0.0, 3: 0.0, 6: 460e6}, 60e6
 """What the C library keeps of what was freed and nothing fits into any more, at most."""
 _A_GAP_PIXEL = 650.0
 """The same a pixel, of small pictures."""
-_A_STRIP_PIXEL = 1100.0
+_A_STRIP_PIXEL = 700.0
 """Memory a pixel of a strip."""
 _A_NETWORK = 80e6
 """Memory of the network once more, without those filters."""
@@ -40,12 +40,12 @@ _A_STRIP_PIXEL_BESIDE = 2800.0
 """Memory a pixel of a strip that a further CPU device has in work, whose thread keeps gaps of its own as well; fitted to three trials."""
 _A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
-_A_FILM_PIXEL = 600.0
-"""More of it where frames follow others: where they start, and what they are held to."""
-_A_REFERENCE = 100.0
-"""Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, for two frames."""
+_A_FILM_PIXEL, _A_FILM_PIXEL_IN_HALF = 600.0, 80.0
+"""More of it where frames follow others: where they start, and what they are held to. In half precision no frame is looked ahead to."""
+_A_REFERENCE, _A_REFERENCE_IN_HALF = 100.0, 80.0
+"""Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, for two frames or one."""
 _A_SOURCE = 3.0
-"""Memory a pixel and source frame that is kept to be looked up in."""
+"""Memory a pixel and source frame that is kept to be looked up in; large ones are packed."""
 _A_STYLE_PIXEL = {"gram": 800.0, "gatys": 800.0}
 _A_STYLE_PIXEL_ELSE = 1300.0
 """Memory a pixel of a style picture at its largest scale, whose statistics are taken before the work begins, by --style-loss."""
@@ -126,7 +126,8 @@ def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOL
         a_pixel += 2 * _A_PAIR
     if film:
         references = settings.temporal.references
-        a_pixel += _A_FILM_PIXEL + _A_REFERENCE * len(references) + _A_SOURCE * max(references)
+        own, a_reference = (_A_FILM_PIXEL_IN_HALF, _A_REFERENCE_IN_HALF) if way.half else (_A_FILM_PIXEL, _A_REFERENCE)
+        a_pixel += own + a_reference * len(references) + _A_SOURCE * max(references)
     if settings.style_layers:
         of_style = _A_STYLE_PIXEL.get(settings.style.loss, _A_STYLE_PIXEL_ELSE) if whole_from == 1 else _A_STYLE_PIXEL_IN_STRIPS
         a_pixel = max(a_pixel, max(settings.style.scale) ** 2 * of_style)
