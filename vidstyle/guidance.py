@@ -78,7 +78,7 @@ class Schedule:
         self._changed = SETTLING
         if since is not None:
             try:
-                self._opening = Fraction(since["opening"])
+                self._opening = None if since["opening"] is None else Fraction(since["opening"])
                 self._begun = [Fraction(when) for when in since["begun"]]
                 self._before = tuple(float(share) for share in since["before"])
                 self._changed = int(since["changed"])
@@ -88,8 +88,8 @@ class Schedule:
     @property
     def state(self) -> dict[str, Any]:
         """JSON values from which another one goes on with the next frame."""
-        begun = [str(when) for when in self._begun]
-        return {"opening": str(self._opening), "begun": begun, "before": list(self._before), "changed": self._changed}
+        begun, opening = [str(when) for when in self._begun], None if self._opening is None else str(self._opening)
+        return {"opening": opening, "begun": begun, "before": list(self._before), "changed": self._changed}
 
     def at(self, seconds: Fraction, index: int) -> tuple[tuple[float, ...], bool]:
         """The weight of each style in the frame `index`, shown at `seconds`, and whether another one has been taking over."""

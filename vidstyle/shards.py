@@ -6,52 +6,31 @@ Each paints the units that fall to it (`vidstyle.units`), and whoever comes last
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 from vidstyle.batch import BatchJob, BatchResult, noting
-from vidstyle.errors import UsageError, VidstyleError
+from vidstyle.errors import VidstyleError
 from vidstyle.pipeline import JobOptions, JobResult, PathLike, Progress, UnitPainter, join, plan_units, workspace_path
-from vidstyle.settings import Settings
-from vidstyle.units import Plan, Unit, share_of
+from vidstyle.settings import Settings, Shard
+from vidstyle.units import JobFiles, Plan, Unit, share_of
 from vidstyle.workspace import WorkspaceInUse
 
-__all__ = ["Shard", "ShardOfBatch", "ShardResult", "join_all", "paint_shard"]
+__all__ = ["ShardOfBatch", "ShardResult", "join_all", "paint_shard", "planned_job"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Which of several processes this is."""
-
-    number: int
-    """From 1."""
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Reads `2/8`.
-
-        Raises:
-            UsageError: it is written otherwise, or there is no such one.
-        """
-        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            raise UsageError(f"--shard {text}: write I/N, the number of this process, from 1, and how many there are, such as 2/8")
-        return cls(int(found[1]), int(found[2]))
 
 
 @dataclass(slots=True)
 class ShardResult:
     """What one process has done of a job or a batch."""
 
+    own: int = 0
+    """Units that fall to it."""
     painted: int = 0
-    """Units of its own that are painted now, or were before."""
+    """Those of them that are painted now, or were before."""
     frames: int = 0
     """Their frames."""
     in_use: list[str] = field(default_factory=list)
@@ -92,15 +71,16 @@ def _painted(plans: Sequence[tuple[Path, Plan]], shard: Shard, progress: Progres
     """What falls to the shard of all the plans together."""
     every = [(unit.cost, (plan.directory, unit)) for _, plan in plans for unit in plan.units]
     own = share_of(every, shard.number, shard.of)
-    result = ShardResult(units=len(every))
+    result = ShardResult(own=len(own), units=len(every))
     for output, plan in plans:
         units = sorted((unit for directory, unit in own if directory == plan.directory), key=lambda unit: unit.number)
         if units and plan.missing():
             if (names_job := getattr(progress, "job", None)) is not None:
                 names_job(f"shard {shard.number}/{shard.of} of {output}")
             _paint_own(output, plan, units, progress, result)
-        result.painted += sum(plan.is_done(unit) or plan.joined is not None for unit in units)
-        result.frames += sum(unit.count for unit in units)
+        painted = [unit for unit in units if plan.joined is not None or plan.is_done(unit)]
+        result.painted += len(painted)
+        result.frames += sum(unit.count for unit in painted)
         result.missing += len(plan.missing())
     return result
 
@@ -154,6 +134,12 @@ class ShardOfBatch:
                 plans.append((job.target, plan_units(job.source, styles, job.output, settings, options)))
         self.result = _painted(plans, self.shard, progress)
         result.done.extend(target for target, plan in plans if not plan.missing())
+
+
+def planned_job(output: Path) -> JobFiles | None:
+    """What the shards of an output were given; None where there is no plan for it."""
+    plan = Plan.read(workspace_path(output))
+    return None if plan is None else plan.job
 
 
 def join_all(output: PathLike, options: JobOptions, progress: Progress | None = None) -> list[JobResult]:

@@ -347,8 +347,11 @@ def join_units(plan: Plan, workspace: Workspace) -> tuple[Plan, list[Unit]]:
     Raises:
         WorkspaceError: a process is at work in a unit, or the disk is full; what was joined stays.
     """
+    if plan.joined is not None and plan.joined == workspace.done:
+        workspace.remove_units()  # a kill may have left some
+        return plan, []
     missing = plan.missing()
-    if missing or plan.joined == workspace.done:
+    if missing:
         return plan, missing
     done = 0
     for unit in plan.units:
