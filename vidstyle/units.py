@@ -10,6 +10,7 @@ When all are there they are joined: their files get a second name in the workspa
 from __future__ import annotations
 
 import heapq
+import json
 import os
 import zlib
 from array import array
@@ -142,8 +143,8 @@ class Plan:
 
     def fingerprint_of(self, unit: Unit) -> dict[str, str]:
         """What its frames depend on."""
-        about = {**asdict(unit), "cost": None}
-        return {**self.fingerprint, "the unit": f"{zlib.crc32(repr(sorted(about.items())).encode()):08x}"}
+        about = json.dumps({**asdict(unit), "cost": None}, sort_keys=True)
+        return {**self.fingerprint, "the unit": f"{zlib.crc32(about.encode()):08x}"}
 
     def is_done(self, unit: Unit) -> bool:
         """Whether all of a unit is painted, as far as its workspace says without a look at the frames."""

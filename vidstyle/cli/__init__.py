@@ -48,6 +48,7 @@ from vidstyle.starting import loading
 from vidstyle.words import duration, frames
 
 if TYPE_CHECKING:
+    from vidstyle.cluster import Workers
     from vidstyle.made import Made
     from vidstyle.pipeline import JobOptions, JobResult
     from vidstyle.workspace import Workspace
@@ -704,9 +705,15 @@ def _run_on_files(command: Command, quiet: bool, ending: Ending) -> int:
     try:
         if command.shard is not None:
             return _run_shard(command, options, progress, quiet)
-        if command.batch:
-            return _run_batch(command, options, progress, quiet)
-        return _run_job(command, options, progress, quiet, ending)
+        with contextlib.ExitStack() as stack:
+            workers = None
+            if command.ray is not None:
+                from vidstyle.cluster import ray_workers
+
+                workers = stack.enter_context(ray_workers(command.ray, command.workers, command.gpus_per_worker))
+            if command.batch:
+                return _run_batch(command, options, progress, quiet, workers)
+            return _run_job(command, options, progress, quiet, ending, workers)
     finally:
         progress.close()
 
@@ -726,7 +733,7 @@ def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
     return 0
 
 
-def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool, ending: Ending) -> int:
+def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool, ending: Ending, workers: Workers | None = None) -> int:
     from vidstyle.compare import comparison_path
     from vidstyle.media import check_apart
     from vidstyle.pipeline import inputs_of, styles_of, stylize
@@ -750,6 +757,10 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
             from vidstyle.pipeline import join
 
             join(command.output, options, progress)
+        elif workers is not None:
+            from vidstyle.cluster import stylize_on_ray
+
+            stylize_on_ray(command.source, command.styles, command.named, workers, command.settings, options, progress)
         else:
             stylize(command.source, command.styles, command.named, command.settings, options, progress)
     return 0
@@ -899,11 +910,17 @@ def _steadiness(ratio: float | None, settings: Settings, styles: int) -> str:
     return f"; warping error{f' of the painting, before {flags},' if flags else ''} {ratio:.2f} times the source's"
 
 
-def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
+def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool, workers: Workers | None) -> int:
     from vidstyle.batch import stylize_batch
 
     # What fails is logged as an error where it fails, and so has been shown.
-    result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress)
+    if workers is None:
+        result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress)
+    else:
+        from vidstyle.cluster import BatchOnRay
+
+        painter = BatchOnRay(workers)
+        result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress, painter)
     progress.close()
     if not quiet:
         kind = f" [V{BatchError.number}]" if result.failed else ""
