@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from tests.clips import make_clip
 from tests.jobs import Interrupted, Recorder, settings, write_png
 from tests.scenes import Scene, procedural_picture
 from vidstyle.errors import MediaError, UsageError, WorkspaceError
+from vidstyle.flow import warping_error
 from vidstyle.media import decode, open_source
 from vidstyle.pipeline import JobOptions, join, plan_units, stylize, workspace_path
 from vidstyle.settings import RunSettings, Settings, Shard
@@ -453,3 +455,79 @@ def test_a_batch_is_shared_unit_by_unit(clip: Path, style: Path, tmp_path: Path)
     assert [result.output.name for result in joined] == ["clip.mkv", "photo.png"]
     for name in ("clip.mkv", "photo.png"):
         assert left(tmp_path / "shards" / name) == left(tmp_path / "local" / name)
+
+
+# --- shots in parts ----------------------------------------------------------------------------------
+
+LONG = Scene(size=(48, 64), pan=(1.0, -0.4), disc_step=(1.2, 0.6))
+
+
+@pytest.fixture(scope="module")
+def shot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("shot") / "shot.mkv", [LONG.frame(t) for t in range(12)], **LOSSLESS)
+
+
+def test_a_divided_shot_is_the_same_whoever_paints_it(shot: Path, style: Path, tmp_path: Path) -> None:
+    """In one process, in two that begin at the same time or one after the other; and killed at any frame."""
+    chosen = settings(temporal={"divide": 5})
+    stylize(shot, [style], tmp_path / "local.mkv", chosen, KEPT)
+    plan = plan_units(shot, [style], tmp_path / "backward.mkv", chosen, JobOptions())
+    assert [(unit.first, unit.count, unit.goes_on) for unit in plan.units] == [(0, 4, True), (4, 4, True), (8, 4, False)]
+    paintings, records = left(tmp_path / "local.mkv")
+    assert [record["shot_start"] for record in records] == [index % 4 == 0 for index in range(12)]
+    for number in (3, 1, 2):  # so that the second one's goal is there, and the first one's not
+        paint_shard(shot, [style], tmp_path / "backward.mkv", Shard(number, 3), chosen)
+    join(tmp_path / "backward.mkv", KEPT)
+    assert left(tmp_path / "backward.mkv") == (paintings, records)
+    for stop_after in (3, 4, 2):
+        with pytest.raises(Interrupted):
+            stylize(shot, [style], tmp_path / "killed.mkv", chosen, KEPT, Recorder(stop_after))
+    stylize(shot, [style], tmp_path / "killed.mkv", chosen, KEPT)
+    assert left(tmp_path / "killed.mkv") == (paintings, records)
+    stylize(shot, [style], tmp_path / "whole.mkv", settings(), KEPT)
+    assert left(tmp_path / "whole.mkv")[0][:2] == paintings[:2]
+    assert left(tmp_path / "whole.mkv")[0][3:] != paintings[3:]
+
+
+def test_a_joint_shows_no_more_than_what_lies_inside(shot: Path, style: Path, tmp_path: Path) -> None:
+    """Warping error along the exact flow, beside that of the same shot whose parts know nothing of each other."""
+
+    def seam(output: Path) -> float:
+        files, _ = left(output)
+        pictures = [cv2.imdecode(np.frombuffer(file or b"", np.uint8), cv2.IMREAD_UNCHANGED)[:, :, ::-1].copy() for file in files]
+        errors = []
+        for t in range(1, len(pictures)):
+            visible = LONG.visible(t, t - 1).astype(np.float32)
+            errors.append(warping_error(pictures[t], pictures[t - 1], LONG.flow(t, t - 1), visible))
+        return errors[5] / float(np.mean(errors[:5] + errors[6:]))
+
+    chosen = Settings.layered([{"optimize": {"iterations": 6, "first_iterations": 20}, "temporal": {"divide": 6}}])
+    stylize(shot, [style], tmp_path / "flows.mkv", chosen, KEPT)
+    alone = [tmp_path / f"{name}.mkv" for name in ("one", "two")]
+    for output, (start, end) in zip(alone, (("0f", "6f"), ("6f", "12f")), strict=True):
+        run = {"start": start, "end": end}
+        stylize(shot, [style], output, chosen.model_copy(update={"run": RunSettings(**run)}), KEPT)
+    files = [file for output in alone for file in left(output)[0]]
+    directory = workspace_path(tmp_path / "flows.mkv")
+    joined = seam(tmp_path / "flows.mkv")
+    for number, file in enumerate(files):
+        (directory / "frames" / f"{number:06d}.tif").write_bytes(file or b"")
+    pictures = [cv2.imdecode(np.frombuffer(file or b"", np.uint8), cv2.IMREAD_UNCHANGED)[:, :, ::-1].copy() for file in files]
+    errors = [
+        warping_error(pictures[t], pictures[t - 1], LONG.flow(t, t - 1), LONG.visible(t, t - 1).astype(np.float32)) for t in range(1, 12)
+    ]
+    apart = errors[5] / float(np.mean(errors[:5] + errors[6:]))
+    print(f"joint over inside: {joined:.2f} where they flow into each other, {apart:.2f} where not")
+    assert joined < apart
+    assert joined <= 1.0
+
+
+def test_what_cannot_be_divided_is_told(shot: Path, style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mask = write_png(tmp_path / "mask.png", np.full((48, 64, 3), 255, np.uint8))
+    follows = settings(temporal={"divide": 5}, mask={"paths": [str(mask)], "follow": True})
+    with pytest.raises(UsageError, match="--divide and --mask-follow contradict each other"):
+        stylize(shot, [style], tmp_path / "out.mkv", follows)
+    for other in ("framewise", "loop"):
+        plan = plan_units(shot, [style], tmp_path / f"{other}.mkv", settings(temporal={"divide": 5, other: True}), JobOptions())
+        assert f"--divide does nothing with --{other}" in caplog.text
+        assert len(plan.units) == 1

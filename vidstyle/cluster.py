@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +38,8 @@ ATTEMPTS = 3
 """Times that a unit is tried before it is given up."""
 _LISTEN = 0.2
 """Seconds from one look at what the workers have done to the next."""
+_REACHED = 10.0
+"""Seconds in which a cluster has to answer."""
 _CORES_PER_WORKER = 2
 """Where there is no GPU."""
 _FREED = 10.0
@@ -99,6 +102,7 @@ def ray_workers(address: str, count: int | None = None, gpus: float | None = Non
     else:
         place = {"address": address}
     try:
+        _check_reachable(address)
         with _signals_kept():
             ray.init(**{**quiet, **place})
     except Exception as error:  # of a dozen kinds
@@ -118,6 +122,17 @@ def ray_workers(address: str, count: int | None = None, gpus: float | None = Non
     finally:
         with _no_longer_interrupted():
             ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Whether somebody listens there, where the address names a place: Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, sign, port = address.removeprefix("ray://").rpartition(":")
+    if sign:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED).close()
 
 
 def _hush() -> None:

@@ -381,6 +381,10 @@ def _opened(job: _Job, stack: ExitStack) -> tuple[Source, Way]:
     if job.kind == "image" and medium.info.kind != "image":
         raise UsageError(f"{job.output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
     check_size(job.settings, (medium.info.height, medium.info.width))
+    if job.settings.mask.follow and _divides(job.settings, medium.info):
+        raise UsageError(
+            "--divide and --mask-follow contradict each other: the masks move along with what is in one part; leave one of them out"
+        )
     return medium, _way_of(medium.info, job.settings)
 
 
@@ -1065,6 +1069,9 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
     idle = [
         ("--loop", "with a picture as INPUT", temporal.loop and not film),
         ("--loop", "with --framewise", temporal.loop and temporal.framewise and film),
+        ("--divide", "with a picture as INPUT", temporal.divide is not None and not film),
+        ("--divide", "with --framewise", temporal.divide is not None and temporal.framewise and film),
+        ("--divide", "with --loop", temporal.divide is not None and temporal.loop and film),
         ("--passes", "with --framewise", temporal.passes != default.temporal.passes and temporal.framewise and film),
         ("--mask-follow", "with a picture as INPUT", mask.follow and not film),
         *((f"--mask-{name}", "without --mask", mask.paths is None and getattr(mask, name) != getattr(default.mask, name))
