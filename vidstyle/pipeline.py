@@ -575,7 +575,8 @@ def _paint(
             else:
                 closing = None
                 if step.towards_first is not None:
-                    closing = Closing(step.towards_first[0], newest(0) if goal is None else goal.painted, step.towards_first[1])
+                    towards, share = step.towards_first
+                    closing = Closing(towards, newest(0) if goal is None else goal.painted, share, goal is not None)
                 painted = stylizer.follow(
                     frame,
                     step.motions,

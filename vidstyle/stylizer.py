@@ -102,6 +102,8 @@ class Closing:
     """The frame, stylised, (H, W, 3) RGB."""
     share: float
     """How far this frame goes towards it, in (0, 1]."""
+    goes_on: bool = False
+    """Whether the film goes on there, and does not only come round: then what the flow is not trusted in starts on its way there too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +327,8 @@ class Stylizer:
             pull = closing.share * to_plane(closing.motion.trust, self.device)
             references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
-            start = torch.lerp(start, goal, pull)
+            seen = closing.share * (1 - to_plane(closing.motion.new.astype(np.float32), self.device))
+            start = torch.lerp(start, goal, seen if closing.goes_on else pull)
         held_to = expected if closing is None else None
         work = _Work(frame, self.size, self._kept(source), guidance, references, held_to, rest, changing is not None)
         return work, _Beginning(start, self._pairs(state, nearest.flow))
