@@ -325,10 +325,10 @@ class Stylizer:
         if closing is not None:
             goal = self._moved(closing.motion, closing.painted, fade_detail(to_tensor(closing.painted, self.device)))
             pull = closing.share * to_plane(closing.motion.trust, self.device)
-            references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
+            seen = closing.share * (1 - to_plane(closing.motion.new.astype(np.float32), self.device)) if closing.goes_on else pull
+            references = [Reference(one.warped, one.trust * (1 - seen)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
-            seen = closing.share * (1 - to_plane(closing.motion.new.astype(np.float32), self.device))
-            start = torch.lerp(start, goal, seen if closing.goes_on else pull)
+            start = torch.lerp(start, goal, seen)
         held_to = expected if closing is None else None
         work = _Work(frame, self.size, self._kept(source), guidance, references, held_to, rest, changing is not None)
         return work, _Beginning(start, self._pairs(state, nearest.flow))
