@@ -21,10 +21,11 @@ import vidstyle
 from tests.clips import make_clip, moving, read_times
 from tests.jobs import write_png
 from vidstyle import cli, errors
+from vidstyle.cli import parse
 from vidstyle.cli.terminal import say
 from vidstyle.errors import MediaError, NotEnoughMemory, NumericalError
 from vidstyle.progress import Outlook
-from vidstyle.settings import Settings, flag_table, preset_names
+from vidstyle.settings import Settings, Shard, flag_table, preset_names
 from vidstyle.words import duration
 
 JOB = ["clip.mp4", "style.jpg", "-o", "out.mp4"]
@@ -802,3 +803,58 @@ def test_every_kind_of_error_has_a_number_of_its_own():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.VidstyleError)]
     numbers = [kind.number for kind in kinds]
     assert len(set(numbers)) == len(numbers) == len(kinds)
+
+
+SHARED = {
+    "--shard 3/2": "--shard 3/2: write I/N, the number of this process, from 1, and how many there are, such as 2/8",
+    "--shard 0/2": "--shard 0/2: write I/N",
+    "--shard two": "--shard two: write I/N",
+    "--shard 1/2 --ray": "--shard paints a part of the frames and writes no output, and --ray wants one; leave one of them out",
+    "--shard 1/2 --report": "and --report wants one",
+    "--shard 1/2 --log-json log": "and --log-json wants one",
+    "--shard 1/2 --fresh": "--fresh with --shard would throw away what other shards have painted; delete OUTPUT.vidstyle",
+    "--workers 2": "--workers goes with --ray; add it, or leave --workers out",
+    "--gpus-per-worker 1": "--gpus-per-worker goes with --ray",
+    "--ray --workers 0": "--workers 0: give a number, such as 2",
+    "--ray --workers many": "--workers many: give a number, such as 2",
+    "--ray --gpus-per-worker -1": "--gpus-per-worker",
+    "--ray --preview": "--ray works on files that all machines see, and not with --preview; leave one of them out",
+    "--ray style.jpg": "--ray style.jpg: give the address of a Ray cluster, as auto, head:6379 or ray://head:10001, or none",
+}
+
+
+@pytest.mark.parametrize(("flags", "said"), SHARED.items(), ids=SHARED)
+def test_what_does_not_go_with_several_machines_is_told(flags, said, job, capsys):
+    assert cli.main([*JOB, *flags.split()]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not job.calls
+
+
+def test_what_goes_to_other_processes_is_read():
+    assert parse([*JOB, "--shard", "2/3"]).shard == Shard(2, 3)
+    assert (parse([*JOB, "--ray"]).ray, parse(JOB).ray) == ("", None)
+    command = parse([*JOB, "--ray", "head:6379", "--workers", "3", "--gpus-per-worker", "0.5"])
+    assert (command.ray, command.workers, command.gpus_per_worker) == ("head:6379", 3, 0.5)
+
+
+@pytest.mark.parametrize("words", [["clip.mp4"], ["--size", "20"], ["--batch"], ["-o", "x.mp4"], ["--preset", "draft"]], ids=" ".join)
+def test_joining_takes_nothing_but_the_output(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["--join", "out.mp4", *words]) == 2
+    said = f"--join OUTPUT takes all it needs to know from the shards' plan; leave out {' '.join(words[:1] if words[0] != '-o' else words)}"
+    assert said in capsys.readouterr().err
+
+
+def test_joining_in_a_store_is_told(capsys):
+    assert cli.main(["--join", "s3://bucket/out.mp4"]) == 2
+    assert "--join s3://bucket/out.mp4: what shards have painted lies on a disk" in capsys.readouterr().err
+
+
+def test_joining_without_shards_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["--join", "out.mp4"]) == 2
+    assert (
+        "--join out.mp4: there is no plan of shards in out.mp4.vidstyle; paint with --shard I/N -o out.mp4 first" in capsys.readouterr().err
+    )

@@ -17,13 +17,11 @@ from vidstyle.settings import flag_table
 PAGE = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 FILES = [yaml.safe_load(text) for language, text in FENCES if language == "yaml"]
-COMING = {"--ray", "--workers", "--gpus-per-worker", "--shard", "--join", "--divide"}
-"""Of a branch beside this one; to be emptied when that has come."""
 
 
 def flags() -> set[str]:
     own = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(_Arguments)[2:]}
-    return own | {"-o", "-y"} | {row.flag for row in flag_table()} | COMING
+    return own | {"-o", "-y"} | {row.flag for row in flag_table()}
 
 
 def strings(value: Any) -> list[str]:

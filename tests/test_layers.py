@@ -18,10 +18,11 @@ LAYERS = {
     "media": 1, "shots": 1, "flow": 1, "vgg": 1, "losses": 1, "color": 1, "blending": 1, "workspace": 1, "stillness": 1, "sheet": 1,
     "terms": 2, "objective": 2, "spread": 2, "way_back": 2, "strips": 2, "region": 2, "targets": 2, "optimize": 2,
     "motion": 2, "guidance": 2, "passes": 2, "recording": 2, "notebook": 2, "joblog": 2, "made": 2, "remote": 2,
-    "memory": 2, "stylizer": 3, "plan": 3,
+    "memory": 2, "stylizer": 3, "plan": 3, "units": 3,
     "pipeline": 4, "evaluate": 4,
-    "batch": 5, "preview": 5, "compare": 5, "progress": 5, "cluster": 5, "report": 5,
-    "cli": 6, "__main__": 7,
+    "batch": 5, "preview": 5, "compare": 5, "progress": 5, "report": 5,
+    "shards": 6, "cluster": 7,
+    "cli": 8, "__main__": 9,
 }  # fmt: skip
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 from vidstyle.errors import UsageError, VidstyleError
 from vidstyle.joblog import check_log, drop_lines, same_output
@@ -19,9 +20,11 @@ from vidstyle.pipeline import JobOptions, PathLike, Progress, inputs_of, stylize
 from vidstyle.settings import Settings
 from vidstyle.workspace import remove_remains
 
-__all__ = ["BatchResult", "plan_batch", "stylize_batch"]
+__all__ = ["BatchJob", "BatchPainter", "BatchResult", "noting", "plan_batch", "stylize_batch"]
 
 logger = logging.getLogger(__name__)
+
+Styles = PathLike | Sequence[PathLike] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ def stylize_batch(
     settings: Settings | None = None,
     options: JobOptions | None = None,
     progress: Progress | None = None,
+    painter: BatchPainter | None = None,
 ) -> BatchResult:
     """Paints everything in a directory into another one; what fails is reported at the end, the rest is done.
 
@@ -56,6 +60,7 @@ def stylize_batch(
         settings: as for `stylize`.
         options: as for `stylize`; `log_json` gets the lines of every job, one after the other, and keeps those about results that are left.
         progress: as for `stylize`; `start` is called once a job. If it has a method `job`, that is called before with the job's name.
+        painter: how the jobs are painted; one after the other, in this process, if left out.
 
     Raises:
         UsageError: `source` is no directory or holds nothing to paint, or `output` or the log cannot be used.
@@ -82,7 +87,9 @@ def stylize_batch(
         if options.log_json is not None:
             _begin_log(options.log_json, [target for job in jobs if (target := _target(job, output)) is not None], stack)
             options = replace(options, append_log=True)
-        result = _paint_all(read, styles, output, settings, options, progress)
+        result = BatchResult()
+        to_paint = _to_paint(read, output, options.overwrite, result)
+        (painter or _one_after_the_other)(to_paint, styles, settings or Settings(), options, progress, result)
     return replace(result, seconds=time.monotonic() - began)
 
 
@@ -136,43 +143,79 @@ def _begin_log(log: Path, targets: Sequence[Path], stack: ExitStack) -> None:
             raise UsageError(f"--log-json {log}: cannot be written: {error.strerror or error}; give another file") from None
 
 
-def _paint_all(
-    jobs: Mapping[Path, Path],
-    styles: PathLike | Sequence[PathLike] | None,
-    output: Path,
-    settings: Settings | None,
-    options: JobOptions,
-    progress: Progress | None,
-) -> BatchResult:
-    """Paints what stands for every job."""
-    result = BatchResult()
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """One input of a batch that is to be painted."""
+
+    given: Path
+    source: Path
+    """As `stylize` takes it."""
+    target: Path
+    output: Path | str
+    """The same as `stylize` takes it: with a slash, for the name of a directory may have a dot in it."""
+    name: str
+    """For the progress."""
+
+
+def _to_paint(jobs: Mapping[Path, Path], output: Path, overwrite: bool, result: BatchResult) -> Iterator[BatchJob]:
+    """What stands for every job that is to be painted; the others go into `result`."""
     own = {job.name for job in jobs}
     taken: set[str] = set()
     for number, (job, read) in enumerate(jobs.items(), start=1):
-        try:
+        with noting(job, result):
             name = output_name(job)
             if name in taken or (name != job.name and name in own):  # who keeps its name comes before who changes it
                 raise UsageError(f"{job}: another input of the batch makes {output / name} too; rename one of them")
             taken.add(name)
             target = output / name
             check_link(target)
-            if target.exists() and not options.overwrite:
+            if target.exists() and not overwrite:
                 beside = workspace_path(target)
                 remove_remains(beside)
                 more = (
                     f"; {beside} holds frames of it, or of a later one: delete it, or give -y to go on with them" if beside.is_dir() else ""
                 )
                 logger.warning("%s: exists already and is left as it is; give -y to make it anew%s", target, more)
-            else:
-                if (names_job := getattr(progress, "job", None)) is not None:
-                    names_job(f"{job.name} ({number} of {len(jobs)})")
-                # A slash, for the name of a directory may have a dot in it.
-                stylize(read, styles, f"{target}/" if job.is_dir() else target, settings, options, progress)
-            result.done.append(target)
-        except VidstyleError as error:
-            logger.error("%s [V%d]", error, error.number)
-            result.failed.append((job, error))
-    return result
+                result.done.append(target)
+                continue
+            yield BatchJob(job, read, target, f"{target}/" if job.is_dir() else target, f"{job.name} ({number} of {len(jobs)})")
+
+
+@contextmanager
+def noting(job: Path, result: BatchResult) -> Iterator[None]:
+    """A failure of a job is told, and does not stop the others."""
+    try:
+        yield
+    except VidstyleError as error:
+        logger.error("%s [V%d]", error, error.number)
+        result.failed.append((job, error))
+
+
+class BatchPainter(Protocol):
+    """How the jobs of a batch are painted."""
+
+    def __call__(
+        self,
+        jobs: Iterable[BatchJob],
+        styles: Styles,
+        settings: Settings,
+        options: JobOptions,
+        progress: Progress | None,
+        result: BatchResult,
+    ) -> object:
+        """Paints them, and notes in `result` what became of each."""
+        ...
+
+
+def _one_after_the_other(
+    jobs: Iterable[BatchJob], styles: Styles, settings: Settings, options: JobOptions, progress: Progress | None, result: BatchResult
+) -> None:
+    for job in jobs:
+        with noting(job.given, result):
+            if (names_job := getattr(progress, "job", None)) is not None:
+                names_job(job.name)
+            stylize(job.source, styles, job.output, settings, options, progress)
+            result.done.append(job.target)
 
 
 def plan_batch(directory: Path, leave_out: Path | None = None) -> list[Path]:

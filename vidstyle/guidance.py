@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from vidstyle.pixels import feathered, to_mask
 from vidstyle.settings import Position, RunSettings, Settings, schedule_entries
 from vidstyle.stillness import SETTLING
 
-__all__ = ["Guidance", "Guide", "blend_shares", "schedule_shares"]
+__all__ = ["Guidance", "Guide", "Schedule", "blend_shares", "schedule_shares"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +61,57 @@ class Guidance:
         return still if self.moving is None else still * ~self.moving
 
 
+class Schedule:
+    """Walks along the frames of a job and says how much of each style they get, by `--style-schedule`; all frames have to come in order."""
+
+    def __init__(self, settings: Settings, styles: int, since: Mapping[str, Any] | None = None) -> None:
+        """Begins with the film's first frame, or goes on where another one was when it gave its `state`.
+
+        Raises:
+            ValueError: `since` is no such state.
+        """
+        self._moments = [when for when, _ in schedule_entries(settings.style.schedule or "")]
+        self._fade = settings.style.fade
+        self._opening: Fraction | None = None
+        self._begun: list[Fraction] = []
+        self._before = tuple(float(not number) for number in range(styles))
+        self._changed = SETTLING
+        if since is not None:
+            try:
+                self._opening = None if since["opening"] is None else Fraction(since["opening"])
+                self._begun = [Fraction(when) for when in since["begun"]]
+                self._before = tuple(float(share) for share in since["before"])
+                self._changed = int(since["changed"])
+            except (LookupError, TypeError, ZeroDivisionError) as error:
+                raise ValueError("no state of a schedule") from error
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """JSON values from which another one goes on with the next frame."""
+        begun, opening = [str(when) for when in self._begun], None if self._opening is None else str(self._opening)
+        return {"opening": opening, "begun": begun, "before": list(self._before), "changed": self._changed}
+
+    def at(self, seconds: Fraction, index: int) -> tuple[tuple[float, ...], bool]:
+        """The weight of each style in the frame `index`, shown at `seconds`, and whether another one has been taking over."""
+        self._opening = seconds if self._opening is None else self._opening
+        now = seconds - self._opening
+        while len(self._begun) < len(self._moments) and _reached(self._moments[len(self._begun)], now, index):
+            self._begun.append(now)
+        shares = schedule_shares(self._begun, len(self._moments), self._fade, now)
+        self._changed = 0 if shares != self._before else self._changed + 1
+        self._before = shares
+        return shares, self._changed < SETTLING
+
+
 class Guide:
     """Walks along the frames of a job and says which styles go where; a context manager that closes the masks.
 
     Frames have to come in order, and all of them, since masks may be films, or move along with the film.
     """
 
-    def __init__(self, settings: Settings, styles: int, info: MediaInfo, flows: Flows) -> None:
+    def __init__(
+        self, settings: Settings, styles: int, info: MediaInfo, flows: Flows, first: int = 0, since: Mapping[str, Any] | None = None
+    ) -> None:
         """Opens the masks.
 
         Args:
@@ -75,25 +119,23 @@ class Guide:
             styles: how many style pictures there are.
             info: of the input.
             flows: between its frames, for masks that follow the film.
+            first: the frame that it begins with, which has to start a shot.
+            since: of a schedule, its `state` after the frame before that one.
 
         Raises:
             UsageError: masks or schedule do not fit the styles, or the masks' shape is not that of the frames.
             MediaError: a mask cannot be read.
         """
         self._settings = settings
-        self._schedule = None if settings.style.schedule is None else [when for when, _ in schedule_entries(settings.style.schedule)]
+        self._schedule = None if settings.style.schedule is None else Schedule(settings, styles, since)
         self._shares = blend_shares(settings, styles)
         self._styles = styles
-        self._opening: Fraction | None = None
-        self._begun: list[Fraction] = []
-        self._before = tuple(float(not number) for number in range(styles))
-        self._changed = SETTLING
         self._masks: _Masks | None = None
         self._masks_before: npt.NDArray[np.float32] | None = None
         self._since = np.zeros((0, 0), int)
         if settings.mask.paths is not None:
             _check_masks(settings, styles)
-            self._masks = _Masks([Path(path) for path in settings.mask.paths], settings, info, flows)
+            self._masks = _Masks([Path(path) for path in settings.mask.paths], settings, info, flows, first)
 
     @property
     def leaves_source(self) -> bool:
@@ -107,17 +149,9 @@ class Guide:
         Raises:
             MediaError: a mask ends too early, or is damaged.
         """
-        shares = self._shares
-        if self._schedule is not None:
-            self._opening = frame.seconds if self._opening is None else self._opening
-            now = frame.seconds - self._opening
-            while len(self._begun) < len(self._schedule) and _reached(self._schedule[len(self._begun)], now, frame.index):
-                self._begun.append(now)
-            shares = schedule_shares(self._begun, len(self._schedule), self._settings.style.fade, now)
-            self._changed = 0 if shares != self._before else self._changed + 1
-            self._before = shares
+        shares, changing = (self._shares, False) if self._schedule is None else self._schedule.at(frame.seconds, frame.index)
         if self._masks is None:
-            return Guidance(shares, changing=self._changed < SETTLING)
+            return Guidance(shares, changing=changing)
         masks = self._masks.at(frame, shot_start)
         if len(masks) < self._styles:
             masks = np.concatenate([masks, (1 - masks.sum(axis=0, keepdims=True)).clip(0, 1)])
@@ -194,11 +228,12 @@ def _check_masks(settings: Settings, styles: int) -> None:
 class _Masks:
     """The masks of a job, one after the other: (masks, H, W) a frame, summing to 1 at most."""
 
-    def __init__(self, paths: Sequence[Path], settings: Settings, info: MediaInfo, flows: Flows) -> None:
+    def __init__(self, paths: Sequence[Path], settings: Settings, info: MediaInfo, flows: Flows, first: int) -> None:
         self._stack = ExitStack()
         self._flows = flows
         self._feather = settings.mask.feather
         self._follow = settings.mask.follow
+        self._first = 0 if self._follow else first  # masks that follow are of the film's first frame, and start as given with every shot
         self._size = info.height, info.width
         try:
             self._films = [self._open(path, settings.run, info) for path in paths]
@@ -256,10 +291,11 @@ class _Masks:
                 f"--mask {path}: {medium.info.width}×{medium.info.height} has not the shape of the frames, {info.width}×{info.height}; "
                 "give a mask of their proportions, of any size"
             )
-        return self._walk(path, medium.frames(), still=medium.info.kind == "image" or self._follow)
+        still = medium.info.kind == "image" or self._follow
+        return self._walk(path, medium.frames(0 if still else self._first), still)
 
     def _walk(self, path: Path, frames: Iterator[Frame], still: bool) -> Iterator[Mask]:
-        count = 0
+        count = self._first
         try:
             for frame in frames:
                 mask = to_mask(frame.rgb, self._size)

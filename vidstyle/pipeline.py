@@ -13,12 +13,12 @@ import math
 import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -44,12 +44,13 @@ from vidstyle.numbered import FrameNames
 from vidstyle.objective import LossReport
 from vidstyle.passes import KeptShot, sweep
 from vidstyle.pixels import from_tensor, to_tensor
-from vidstyle.plan import ahead, plan
+from vidstyle.plan import Part, ahead, plan
 from vidstyle.settings import RunSettings, Settings, schedule_entries
 from vidstyle.stillness import Held
-from vidstyle.stylizer import Closing, OnStep, Painted, Stylizer, check_size
+from vidstyle.stylizer import Closing, OnStep, Painted, Stylizer, check_size, pyramid
+from vidstyle.units import JobFiles, Plan, Unit, UnitFrames, finish, finished, join_units, planned_units, scatter
 from vidstyle.words import duration, frames, legible
-from vidstyle.workspace import State, Workspace, WritingBehind, fingerprint_file, remove_remains
+from vidstyle.workspace import State, Workspace, WritingBehind, fingerprint_file, planning, remove_remains
 
 __all__ = [
     "Beside",
@@ -59,11 +60,15 @@ __all__ = [
     "Look",
     "OnImage",
     "Progress",
+    "UnitPainter",
     "estimate_disk",
     "flows_of",
     "inputs_of",
+    "join",
     "make_stylizer",
+    "not_all_painted",
     "paint_alone",
+    "plan_units",
     "shown",
     "styles_of",
     "stylize",
@@ -276,7 +281,6 @@ def stylize(
     for path in (source, output):
         if isinstance(path, str) and is_url(path):
             raise UsageError(f"{path}: the command takes names of a store, this function those of files; fetch it first")
-    began = time.monotonic()
     settings, options, progress = settings or Settings(), options or JobOptions(), progress or _Silent()
     kind = output_kind(output)  # before a path forgets the slash at its end
     source, output = Path(source), Path(output)
@@ -286,13 +290,18 @@ def stylize(
     check_apart({"OUTPUT": output, "--log-json": options.log_json}, inputs_of(source, style_paths, settings))
     if options.log_json is not None:
         check_log(options.log_json)
-    job = _Job(source, style_paths, output, kind, settings, options)
+    return _run(_Job(source, style_paths, output, kind, settings, options), progress, on_image, every)
+
+
+def _run(job: _Job, progress: Progress, on_image: OnImage | None, every: int) -> JobResult:
+    """Does a job whose paths are known to be apart."""
+    began = time.monotonic()
     with ExitStack() as stack:
         workspace, made, result = _painted(job, progress, on_image, every, stack)
         result = replace(result, seconds=time.monotonic() - began)
-        if options.beside is not None:
-            options.beside.make(result, made, workspace)
-        if not options.keep_workspace:
+        if job.options.beside is not None:
+            job.options.beside.make(result, made, workspace)
+        if not job.options.keep_workspace:
             workspace.remove()
     return result
 
@@ -307,6 +316,8 @@ class _Job:
     kind: MediaKind
     settings: Settings
     options: JobOptions
+    joins_only: bool = False
+    """Whether units that are not painted are none of its business."""
 
 
 def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int, held: ExitStack) -> tuple[Workspace, Made, JobResult]:
@@ -314,11 +325,7 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
     source, output, settings, options = job.source, job.output, job.settings, job.options
     flows = flows_of(settings)
     with ExitStack() as stack:
-        medium = stack.enter_context(open_source(source, settings.run, film=job.kind == "video"))
-        if job.kind == "image" and medium.info.kind != "image":
-            raise UsageError(f"{output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
-        check_size(settings, (medium.info.height, medium.info.width))
-        way = _way_of(medium.info, settings)
+        medium, way = _opened(job, stack)
         directory = workspace_path(output)
         if output.exists():
             remove_remains(directory)
@@ -344,29 +351,59 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
         # A command that is refused drops no frame.
         workspace = held.enter_context(Workspace.open(directory, fingerprint, options.fresh, way.text, still_vouched_for))
         held.callback(_remove_empty, workspace)
+        there = made is not None and made.holds(OUTPUT)
+        units = None if there else Plan.read(directory, fingerprint)
+        if units is None and not there and _divides(settings, medium.info):
+            units = _make_plan(job, medium, workspace, fingerprint)
         told_of = options.called or str(output)
         log = None if options.log_json is None else stack.enter_context(begun_log(options.log_json, output, options.append_log))
-        for report in _reports(workspace):
-            _write_line(log, told_of, report)
-        there = made is not None and made.holds(OUTPUT)
+        if units is None:
+            for report in _reports(workspace):
+                _write_line(log, told_of, report)
         if made is None or not there:
             stylizer = stylizer or make_stylizer(settings, job.styles, medium.info, way)
-            stylizer.work_in(_gone_on_with(workspace, way, medium.info, settings))
-            passes = 1 if settings.temporal.framewise or medium.info.kind == "image" else settings.temporal.passes
-            told = _Told(progress, passes, on_image, every)
-            progress.start(
-                medium.info.frames, sum(report.share for report in _reports(workspace)), _in_words(medium.info, settings, stylizer.way)
-            )
-            with WritingBehind(workspace) as kept:
-                for report in _paint(medium, flows, stylizer, guide, kept, told, passes):
+            told = _Told(progress, _passes(settings, medium.info), on_image, every)
+            if units is None:
+                stylizer.work_in(_gone_on_with(workspace, way, medium.info, settings))
+                done = sum(report.share for report in _reports(workspace))
+                progress.start(medium.info.frames, done, _in_words(medium.info, settings, stylizer.way))
+                with WritingBehind(workspace) as kept:
+                    for report in _paint(medium, flows, stylizer, guide, kept, told):
+                        _write_line(log, told_of, report)
+                        progress.frame(report)
+                workspace.end_here()
+            else:
+                painter = UnitPainter(units, medium, flows, stylizer, way)
+                _paint_through_units(painter, workspace, progress, told, job.joins_only)
+                for report in _reports(workspace):
                     _write_line(log, told_of, report)
-                    progress.frame(report)
-            workspace.end_here()
             made = made or Made(directory.parent.resolve(), name, workspace.done)
             with Guide(settings, len(job.styles), medium.info, flows) as again, made.noting(OUTPUT, workspace):
                 _encode(medium, again, workspace, source, output, job.kind, settings, options.overwrite)
         result = JobResult(output, len(_latest(workspace)), 0.0, _steadiness(workspace), medium.info.number, there)
     return workspace, made, result
+
+
+def _opened(job: _Job, stack: ExitStack) -> tuple[Source, Way]:
+    """The input of a job, and how its frames are worked on in the memory there is.
+
+    Raises:
+        UsageError, MediaError: it cannot be painted, or not as that output.
+    """
+    medium = stack.enter_context(open_source(job.source, job.settings.run, film=job.kind == "video"))
+    if job.kind == "image" and medium.info.kind != "image":
+        raise UsageError(f"{job.output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
+    check_size(job.settings, (medium.info.height, medium.info.width))
+    if job.settings.mask.follow and _divides(job.settings, medium.info):
+        raise UsageError(
+            "--divide and --mask-follow contradict each other: the masks move along with what is in one part; leave one of them out"
+        )
+    return medium, _way_of(medium.info, job.settings)
+
+
+def _passes(settings: Settings, info: MediaInfo) -> int:
+    """How often a shot is gone over."""
+    return 1 if settings.temporal.framewise or info.kind == "image" else settings.temporal.passes
 
 
 def _check_outputs(job: _Job, info: MediaInfo, made: Made | None) -> None:
@@ -450,11 +487,31 @@ def workspace_path(output: Path) -> Path:
     return place.with_name(f"{place.name}.vidstyle")
 
 
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """What the last frames of a part of a shot are to flow into."""
+
+    frame: Frame
+    painted: npt.NDArray[np.uint16]
+
+
 def _paint(
-    medium: Source, flows: Flows, stylizer: Stylizer, guide: Guide, workspace: WritingBehind, told: _Told, passes: int
+    medium: Source,
+    flows: Flows,
+    stylizer: Stylizer,
+    guide: Guide,
+    workspace: WritingBehind,
+    told: _Told,
+    unit: Unit | None = None,
+    goal: _Goal | None = None,
 ) -> Iterator[FrameReport]:
-    """Paints and stores every frame that the workspace does not hold yet, shot by shot, each in all passes before the next."""
-    temporal = stylizer.settings.temporal
+    """Paints and stores every frame that the workspace does not hold yet, shot by shot, each in all passes before the next.
+
+    Of a `unit`, `medium` and `guide` have its frames alone.
+    """
+    temporal, passes = stylizer.settings.temporal, _passes(stylizer.settings, medium.info)
+    first = 0 if unit is None else unit.first
+    part = None if unit is None or unit.cuts else Part(first, unit.count, None if goal is None else goal.frame)
 
     def looked_at(frame: Frame) -> bool:
         """Whether its warping error is asked for: on a GPU, whose host has more to do, now and then."""
@@ -508,7 +565,7 @@ def _paint(
     began = time.monotonic()
     with KeptShot(workspace.directory) as shot:
         threads = spare_threads(stylizer.device)
-        steps = plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()), threads)
+        steps = plan(medium, flows, guide, temporal, painted_before, Held.of(workspace.state()), threads, part)
         for step in ahead(steps, not stylizer.way.half):
             frame, guidance = step.frame, step.guidance
             if step.shot_start:
@@ -516,7 +573,7 @@ def _paint(
                 yield from later_passes(shot)
                 began += time.monotonic() - passed  # each of its paintings has had its own
                 shot.clear()
-            if passes > 1 and frame.index >= len(painted_before):
+            if passes > 1 and frame.index - first >= len(painted_before):
                 shot.append(frame, guidance, stylizer.rest(step.motions[0], guidance) if step.motions else None)
             if (1, frame.index) in at:
                 if step.shot_start:
@@ -529,7 +586,10 @@ def _paint(
             elif temporal.framewise:
                 painted = stylizer.smoothed(frame, step.motions[0], stored(1, frame.index - 1), told.of(frame.index), guidance)
             else:
-                closing = None if step.towards_first is None else Closing(step.towards_first[0], newest(0), step.towards_first[1])
+                closing = None
+                if step.towards_first is not None:
+                    towards, share = step.towards_first
+                    closing = Closing(towards, newest(0) if goal is None else goal.painted, share, goal is not None)
                 painted = stylizer.follow(
                     frame,
                     step.motions,
@@ -545,6 +605,194 @@ def _paint(
             seconds, began = time.monotonic() - began, time.monotonic()
             yield commit(painted, _frame_report(frame, painted, step.shot_start, seconds, errors), step.held)
         yield from later_passes(shot, ends_film=True)
+
+
+class UnitPainter:
+    """Paints units of one job, for which network and styles are loaded once."""
+
+    def __init__(self, plan: Plan, medium: Source, flows: Flows, stylizer: Stylizer, way: Way) -> None:
+        """`way` is how frames are worked on in the memory that there is here."""
+        self.plan = plan
+        self._medium, self._flows, self._stylizer, self._way = medium, flows, stylizer, way
+
+    @classmethod
+    @contextmanager
+    def of(cls, plan: Plan) -> Iterator[Self]:
+        """With all that the plan names opened and loaded; it is closed with the block.
+
+        Raises:
+            UsageError, MediaError, WeightsError: it cannot be.
+        """
+        job = plan.job
+        with ExitStack() as stack:
+            medium = stack.enter_context(open_source(job.source, job.settings.run, film=job.kind == "video"))
+            way = _way_of(medium.info, job.settings)
+            stack.enter_context(matrix_units(job.settings.run.precision, resolve_devices(job.settings.run.devices)[0]))
+            yield cls(plan, medium, flows_of(job.settings), make_stylizer(job.settings, job.styles, medium.info, way), way)
+
+    @property
+    def needs(self) -> str:
+        """In words, what the frames need."""
+        return _in_words(self._medium.info, self.plan.job.settings, self._way)
+
+    def done(self, units: Sequence[Unit]) -> float:
+        """How many frames of the units are painted, in parts after each pass, as far as can be told without looking at them."""
+        passes = _passes(self.plan.job.settings, self._medium.info)
+        return sum(Workspace.count(self.plan.place(unit)) for unit in units) / passes
+
+    def paint(self, unit: Unit, progress: Progress, told: _Told | None = None) -> None:
+        """Paints what is missing of a unit, into its own workspace.
+
+        Raises:
+            WorkspaceError: another process is at work there (`WorkspaceInUse`), or the disk is full.
+            MediaError: the input cannot be read any more, or is another one than when the plan was made.
+            NumericalError: a loss was not finite twice.
+        """
+        plan, settings = self.plan, self.plan.job.settings
+        told = told or _Told(progress, _passes(settings, self._medium.info), None, 1)
+        with Workspace.open(plan.place(unit), plan.fingerprint_of(unit), manner=plan.manner) as workspace:
+            if plan.is_done(unit) and finished(plan, unit, workspace):
+                return
+            self._stylizer.work_in(_gone_on_with(workspace, self._way, self._medium.info, settings))
+            source: Source = self._medium
+            goal = None
+            if not unit.cuts:
+                source = UnitFrames(self._medium, unit)
+                goal = None if source.goal is None else _Goal(source.goal, self._first_of_next(unit, source.goal))
+            with self._guide(unit) as guide, WritingBehind(workspace) as kept:
+                for report in _paint(source, self._flows, self._stylizer, guide, kept, told, unit, goal):
+                    progress.frame(report)
+            finish(plan, unit, workspace)
+
+    def _first_of_next(self, unit: Unit, frame: Frame) -> npt.NDArray[np.uint16]:
+        """The first painting of the frame that a unit's last ones are to flow into: the next unit's, if that is begun, or the same anew."""
+        following = self.plan.units[unit.number + 1]
+        painted = Workspace.peek(self.plan.place(following), self.plan.fingerprint_of(following))
+        if painted is not None:
+            return painted
+        with self._guide(following) as guide:
+            return self._stylizer.first(frame, None, guide.at(frame, shot_start=True)).picture
+
+    def _guide(self, unit: Unit) -> Guide:
+        settings = self.plan.job.settings
+        return Guide(settings, len(self.plan.job.styles), self._medium.info, self._flows, unit.first, unit.schedule)
+
+
+def _paint_through_units(painter: UnitPainter, workspace: Workspace, progress: Progress, told: _Told, joins_only: bool) -> None:
+    """Paints the units that are missing one after the other, and joins them all.
+
+    Raises:
+        WorkspaceError: some are missing and it is to join only, or other processes are at work on them.
+    """
+    plan = painter.plan
+    if plan.joined is not None and plan.joined != workspace.done:  # damaged since then
+        plan = painter.plan = replace(plan, joined=None)
+        scatter(plan, workspace)
+        plan.write()
+    progress.start(plan.frames, plan.frames if plan.joined is not None else painter.done(plan.units), painter.needs)
+    for last in (False, True):
+        missing = plan.missing()
+        if missing and joins_only:
+            raise not_all_painted(plan, missing)
+        for unit in missing:
+            painter.paint(unit, progress, told)
+        plan, missing = join_units(plan, workspace)
+        if not missing:
+            return
+        if last or joins_only:
+            raise not_all_painted(plan, missing)
+
+
+def not_all_painted(plan: Plan, missing: Sequence[Unit]) -> WorkspaceError:
+    """What is to be said of units that are missing."""
+    more = f", … ({len(missing) - _NAMED} more)" if len(missing) > _NAMED else ""
+    named = ", ".join(unit.words for unit in missing[:_NAMED])
+    return WorkspaceError(
+        f"{plan.directory}: units not painted yet: {len(missing)} of {len(plan.units)}: {named}{more}; "
+        "run the command of the shards again, which paints what is missing, or the same command without --shard"
+    )
+
+
+_NAMED = 5
+"""Units that a message names."""
+
+
+def _divides(settings: Settings, info: MediaInfo) -> bool:
+    """Whether shots are to be painted in parts."""
+    temporal = settings.temporal
+    return temporal.divide is not None and info.kind != "image" and not temporal.framewise and not temporal.loop
+
+
+def _make_plan(job: _Job, medium: Source, workspace: Workspace, fingerprint: Mapping[str, str]) -> Plan:
+    """The plan of a job, written into its workspace, which is open; what is painted there is handed to the units.
+
+    Raises:
+        MediaError: there is no frame.
+        WorkspaceError: the disk is full, or a process is at work in a unit.
+    """
+    settings, info = job.settings, medium.info
+    temporal, pixels = settings.temporal, info.height * info.width
+    first = settings.optimize.first_iterations * sum(height * width for height, width in pyramid((info.height, info.width)))
+    follows = first if temporal.framewise else settings.optimize.iterations * _passes(settings, info) * pixels
+    whole = info.kind == "image" or (temporal.loop and not temporal.framewise)
+    divide = temporal.divide if _divides(settings, info) else None
+    units = planned_units(medium, settings, len(job.styles), lambda count: float(first + (count - 1) * follows), whole, divide)
+    if not units:
+        raise MediaError(f"{job.source}: holds no frame")
+    files = JobFiles.of(job.source, job.styles, job.kind, settings)
+    plan = Plan(workspace.directory.absolute(), fingerprint, workspace.manner, files, medium.info.time_base, units)
+    scatter(plan, workspace)
+    plan.write()
+    return plan
+
+
+def plan_units(
+    source: PathLike, styles: PathLike | Sequence[PathLike] | None, output: PathLike, settings: Settings, options: JobOptions
+) -> Plan:
+    """The plan by which several processes share a job; made, and written into its workspace, unless another one has done so.
+
+    Arguments are those of `stylize`.
+
+    Raises:
+        UsageError, MediaError, WeightsError, WorkspaceError: see `stylize`.
+    """
+    kind = output_kind(output)
+    source, output = Path(source), Path(output)
+    job = _Job(source, styles_of(source, styles, settings), output, kind, settings, options)
+    check_apart({"OUTPUT": output, "--log-json": options.log_json}, inputs_of(source, job.styles, settings))
+    with ExitStack() as stack:
+        medium, way = _opened(job, stack)
+        directory = workspace_path(output)
+        if output.exists():
+            remove_remains(directory)
+        _check_outputs(job, medium.info, None if options.fresh else Made.read(directory))
+        _tell_what_does_nothing(settings, medium.info.kind, job.styles)
+        stack.enter_context(Guide(settings, len(job.styles), medium.info, flows_of(settings)))  # refuses what does not fit
+        fingerprint = _fingerprint(source, job.styles, settings)
+        with planning(directory):
+            plan = None if options.fresh else Plan.read(directory, fingerprint)
+            if plan is None:
+                with Workspace.open(directory, fingerprint, options.fresh, way.text) as workspace:
+                    plan = _make_plan(job, medium, workspace, fingerprint)
+    return plan
+
+
+def join(output: PathLike, options: JobOptions | None = None, progress: Progress | None = None) -> JobResult:
+    """Puts together and writes what the shards of a job have painted; what the job was is read from its plan.
+
+    Raises:
+        UsageError: there is no plan, or the output cannot be written.
+        WorkspaceError: not all is painted yet.
+        MediaError: the input cannot be read any more, or the output not be written.
+    """
+    directory = workspace_path(Path(output))
+    plan = Plan.read(directory)
+    if plan is None:
+        raise UsageError(f"--join {output}: there is no plan of shards in {directory}; paint with --shard I/N -o {output} first")
+    job = plan.job
+    return _run(
+        _Job(job.source, job.styles, Path(output), job.kind, job.settings, options or JobOptions(), True), progress or _Silent(), None, 1
+    )
 
 
 class _Places:
@@ -803,7 +1051,7 @@ def _write_line(log: BinaryIO | None, output: str, report: FrameReport) -> None:
 
 def _remove_empty(workspace: Workspace) -> None:
     """A job that failed before its first frame leaves nothing to go on with."""
-    if not workspace.done and workspace.directory.exists():
+    if not workspace.done and not (workspace.directory / "plan.json").exists() and workspace.directory.exists():
         with suppress(WorkspaceError):  # what the job failed of is worth more words
             workspace.remove(keep_link=True)
 
@@ -835,6 +1083,9 @@ def _tell_what_does_nothing(settings: Settings, kind: MediaKind, styles: Sequenc
     idle = [
         ("--loop", "with a picture as INPUT", temporal.loop and not film),
         ("--loop", "with --framewise", temporal.loop and temporal.framewise and film),
+        ("--divide", "with a picture as INPUT", temporal.divide is not None and not film),
+        ("--divide", "with --framewise", temporal.divide is not None and temporal.framewise and film),
+        ("--divide", "with --loop", temporal.divide is not None and temporal.loop and film),
         ("--passes", "with --framewise", temporal.passes != default.temporal.passes and temporal.framewise and film),
         ("--mask-follow", "with a picture as INPUT", mask.follow and not film),
         *((f"--mask-{name}", "without --mask", mask.paths is None and getattr(mask, name) != getattr(default.mask, name))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from vidstyle.flow import Flows
-from vidstyle.frames import Frame
+from vidstyle.frames import Frame, Shot
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media.base import Source
 from vidstyle.motion import CLOSES, Motion, answering, at_rest
@@ -29,16 +29,27 @@ from vidstyle.settings import TemporalSettings
 from vidstyle.shots import split_shots
 from vidstyle.stillness import Held
 
-__all__ = ["Step", "ahead", "plan", "referred_to"]
+__all__ = ["Part", "Step", "ahead", "plan", "referred_to"]
 
 logger = logging.getLogger(__name__)
 
 _COLLAPSE = 0.1
 """Share of pixels with a reliable flow under which a frame starts a new shot: there is nothing to hold on to."""
 _LOOP = 24
-"""Frames at the end of a loop, at most, that go towards the first one."""
+"""Frames at the end of a loop, at most, that go towards the first one; at the end of a part of a shot, towards the next part's."""
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a film that is painted by itself; no cut is looked for in it."""
+
+    first: int
+    """Index of its first frame."""
+    count: int
+    goal: Frame | None = None
+    """The frame after it, where the shot goes on there and the last frames are to flow into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,8 @@ class Step:
     guidance: Guidance
     shot_start: bool
     towards_first: tuple[Motion, float] | None = None
-    """Near the end of a loop: the motion to the first frame, and how far this one goes towards it, in (0, 1]."""
+    """Near the end of a loop: the motion to the first frame, and how far this one goes towards it, in (0, 1]. Near the end of a part of a
+    shot: to the first frame of the next part."""
     held: Held | None = None
     """What the paintings will have been made from after this frame; None where nothing is held still."""
     answers: tuple[npt.NDArray[np.float32], ...] = ()
@@ -66,28 +78,36 @@ def plan(
     painted: Sequence[bool],
     held: Held | None = None,
     threads: int = 0,
+    part: Part | None = None,
 ) -> Generator[Step]:
-    """A step for every frame of a film.
+    """A step for every frame of a film, or of a `part` of it.
 
     The film is always decoded from its beginning, so that cuts are found, and masks move, as in a run without interruption.
 
     Args:
-        medium: the film.
+        medium: the film, or what gives the frames of the part alone.
         flows: between its frames.
         guide: which styles go where.
         temporal: which earlier frames are looked at, and whether the film is a loop.
         painted: for every frame that is painted already, whether it started a shot; its flow is not estimated again.
         held: what the last one of those has left, if it is gone on from.
         threads: that find the motions of as many frames ahead; with 0 they are found when they are asked for. What is found is the same.
+        part: which part that is, without a cut in it; `painted` then begins with its first frame.
     """
-    loop = _Loop(medium, flows) if temporal.loop and not temporal.framewise else None
+    approach: _Approach | None = None
+    if temporal.loop and not temporal.framewise:
+        approach = _Approach.of_loop(medium, flows)
+    elif part is not None and part.goal is not None:
+        approach = _Approach(flows, part.first + part.count, part.count, part.goal)
     distances = (1,) if temporal.framewise else temporal.references
-    for shot in split_shots(medium.frames()):
+    first = 0 if part is None else part.first
+    unpainted = first + len(painted)
+    for shot in split_shots(medium.frames()) if part is None else [Shot(0, first, medium.frames())]:
         began = 0
-        for frame, found in _with_motions(shot.frames, flows, distances, len(painted), threads):
+        for frame, found in _with_motions(shot.frames, flows, distances, unpainted, threads):
             known = [motion for motion in found if motion.source.index >= began]
-            if frame.index < len(painted):
-                shot_start = painted[frame.index]
+            if frame.index < unpainted:
+                shot_start = painted[frame.index - first]
             else:
                 if known and float(known[0].trust.mean()) < _COLLAPSE:
                     logger.info("frame %d: the flow is reliable at %.0f %% only, starting afresh", frame.index, 100 * known[0].trust.mean())
@@ -98,12 +118,12 @@ def plan(
             if shot_start:
                 began = frame.index
             guidance = guide.at(frame, shot_start)
-            if temporal.holds_still and frame.index >= len(painted):
+            if temporal.holds_still and frame.index >= unpainted:
                 held = Held.first(frame.rgb) if shot_start or held is None else held.after(frame.rgb, guidance.resting(known[0].still))
-            towards_first = loop.towards_first(frame) if loop is not None and known else None
-            if loop is not None and loop.first is None:
-                loop.first = frame
-            answers = tuple(answering(known)) if known and frame.index >= len(painted) else ()
+            towards_first = approach.towards(frame) if approach is not None and known else None
+            if approach is not None and approach.goal is None:
+                approach.goal = frame
+            answers = tuple(answering(known)) if known and frame.index >= unpainted else ()
             known = [*known[:1], *(replace(motion, change=None) for motion in known[1:])]  # of older ones nobody asks for it
             yield Step(frame, tuple(known), guidance, shot_start, towards_first, held, answers)
 
@@ -190,31 +210,39 @@ def ahead(items: Generator[Item], one: bool = True) -> Iterator[Item]:
             yield item  # type: ignore[misc]  # it is not `end`
 
 
-class _Loop:
-    """The end of a film that is to flow into its beginning."""
+class _Approach:
+    """The last frames before another one that they are to flow into: the first frame of a loop, or of the next part of a shot."""
 
-    def __init__(self, medium: Source, flows: Flows) -> None:
-        self._flows = flows
-        self._count = sum(1 for _ in medium.frames())  # a container's own count is an estimate
+    def __init__(self, flows: Flows, end: int, length: int, goal: Frame | None) -> None:
+        """`goal` is shown after the frames up to, and without, index `end`, `length` of them at most; a loop's is not met yet."""
+        self._flows, self._end, self._length, self._loops = flows, end, length, goal is None
         self._warned = False
-        self.first: Frame | None = None
+        self.goal = goal
 
-    def towards_first(self, frame: Frame) -> tuple[Motion, float] | None:
-        """How `frame` goes towards the first one, which would be shown after the last; None where it is too far from the end to do so.
+    @classmethod
+    def of_loop(cls, medium: Source, flows: Flows) -> _Approach:
+        """Whose goal is the first frame."""
+        count = sum(1 for _ in medium.frames())  # a container's own count is an estimate
+        return cls(flows, count, count, None)
 
-        Every frame goes on by one part of as many as there are frames left, so that the way is the same at each step.
+    def towards(self, frame: Frame) -> tuple[Motion, float] | None:
+        """How `frame` goes towards the goal; None where it is too far from the end to do so.
+
+        Every frame goes on by one part of as many as there are frames left, so that the way is the same at each step. The last step of a
+        loop is the one to its first frame; where a shot only goes on in the next part, its last frame is to be there already, for what is
+        pulled comes late: with a step more the error across the joint was three times that inside.
         """
-        left = self._count - frame.index
-        if left > min(_LOOP, self._count // 2) or self.first is None:
+        left = self._end - frame.index
+        if left > min(_LOOP, self._length // 2) or self.goal is None:
             return None
-        closes = Motion.found(frame, self.first, self._flows) if self._flows.knows(frame, self.first) else None
-        if closes is None:
-            reason = f"--flow has no files between frame {frame.index + 1} and the first, so that the end cannot flow into it"
-        elif float(closes.trust.mean()) < CLOSES:
-            reason = "the end of the film does not look like its beginning, so that it cannot flow into it"
-        else:
-            return closes, 1 / (left + 1)
-        if not self._warned:
+        closes = Motion.found(frame, self.goal, self._flows) if self._flows.knows(frame, self.goal) else None
+        if closes is not None and float(closes.trust.mean()) >= CLOSES:
+            return closes, 1 / (left + self._loops)
+        if not self._warned and self._loops:
+            if closes is None:
+                reason = f"--flow has no files between frame {frame.index + 1} and the first, so that the end cannot flow into it"
+            else:
+                reason = "the end of the film does not look like its beginning, so that it cannot flow into it"
             logger.warning("--loop: %s", reason)
         self._warned = True
         return None

@@ -40,6 +40,7 @@ __all__ = [
     "Precision",
     "RunSettings",
     "Settings",
+    "Shard",
     "StyleSettings",
     "TemporalSettings",
     "bytes_of",
@@ -127,6 +128,27 @@ class Position:
         if seconds > _LATEST_SECOND:
             raise late
         return cls(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Which of several processes this is."""
+
+    number: int
+    """From 1."""
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `2/8`.
+
+        Raises:
+            UsageError: it is written otherwise, or there is no such one.
+        """
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise UsageError(f"--shard {text}: write I/N, the number of this process, from 1, and how many there are, such as 2/8")
+        return cls(int(found[1]), int(found[2]))
 
 
 _LATEST_SECOND = 1e9
@@ -257,6 +279,9 @@ class TemporalSettings(_Section):
     framewise: bool = _setting(False, "--framewise", "paint every frame by itself, as the first of a shot: the simple way, which flickers")
     smoothing: float = _setting(
         0.5, "--smoothing", "share of the frame before, moved along the flow, in each frame of --framewise", ge=0, lt=1
+    )
+    divide: int | None = _setting(
+        None, "--divide", "frames above which a shot is painted in equal parts, which several machines can do at once", ge=2
     )
     loop: bool = _setting(False, "--loop", "the last frames flow into the first one, for a film that is shown over and over")
 

@@ -102,6 +102,8 @@ class Closing:
     """The frame, stylised, (H, W, 3) RGB."""
     share: float
     """How far this frame goes towards it, in (0, 1]."""
+    goes_on: bool = False
+    """Whether the film goes on there, and does not only come round: then what the flow is not trusted in starts on its way there too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,9 +325,10 @@ class Stylizer:
         if closing is not None:
             goal = self._moved(closing.motion, closing.painted, fade_detail(to_tensor(closing.painted, self.device)))
             pull = closing.share * to_plane(closing.motion.trust, self.device)
-            references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
+            seen = closing.share * (1 - to_plane(closing.motion.new.astype(np.float32), self.device)) if closing.goes_on else pull
+            references = [Reference(one.warped, one.trust * (1 - seen)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
-            start = torch.lerp(start, goal, pull)
+            start = torch.lerp(start, goal, seen)
         held_to = expected if closing is None else None
         work = _Work(frame, self.size, self._kept(source), guidance, references, held_to, rest, changing is not None)
         return work, _Beginning(start, self._pairs(state, nearest.flow))

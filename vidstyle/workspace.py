@@ -8,6 +8,9 @@
                             concern, lines that say that pictures were dropped, or that the last frame's state was kept after all
         frames/000012.tif   16 bits a channel, as they are: packed they took 13 % less room, and twenty times as long to write
         state/000012.npz    what frame 13 needs beside the pictures; only the newest is kept, and none once the last frame is done
+        plan.json           into which units the film was divided, where several processes paint it; see `vidstyle.units`
+        planning            held by the process that makes that plan
+        units/000003/       the workspace of one unit, the same again
 
 A frame exists once its journal line is on disk; state and picture are there before it, so a kill at any
 moment leaves the last whole frame and, at most, files that the next opening sweeps away.
@@ -15,6 +18,7 @@ moment leaves the last whole frame and, at most, files that the next opening swe
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -22,6 +26,7 @@ import logging
 import math
 import os
 import re
+import shutil
 import time
 import zipfile
 import zlib
@@ -46,12 +51,16 @@ __all__ = [
     "Mirror",
     "State",
     "Workspace",
+    "WorkspaceInUse",
     "WritingBehind",
     "fingerprint_file",
     "is_intact",
     "mirroring",
     "named_in_journal",
+    "planning",
+    "read_plan",
     "remove_remains",
+    "write_plan",
 ]
 
 State = Mapping[str, npt.NDArray[Any] | torch.Tensor]
@@ -69,10 +78,17 @@ _SELDOM = 10.0
 """Times what it takes to write a frame with its state that go by until the next one, where painting had to wait for it."""
 _FILES = tuple(f"{name}{ending}" for name in ("journal.jsonl", "job.json", "made.json") for ending in ("", ".part"))
 """Beside the lock. The journal comes first: without it the rest is only files to sweep."""
-_OWN_NAMES = {"lock", "frames", "state", *_FILES}
+_SHARED = ("plan.json", "plan.json.part", "planning")
+"""Where several processes work: the plan, and what is locked while it is made."""
+_OWN_NAMES = {"lock", "frames", "state", "units", *_FILES, *_SHARED}
+_UNIT = re.compile(r"\d{6,}")
 
 
 Record = dict[str, Any]
+
+
+class WorkspaceInUse(WorkspaceError):
+    """Another process is at work in a workspace."""
 
 
 def _sealed(values: Mapping[str, Any]) -> bytes:
@@ -379,6 +395,84 @@ class Workspace:
         if state is not None:
             self._forget_older_state()
 
+    def take(self, other: Workspace, numbers: range, ends: bool) -> None:
+        """Appends paintings of another workspace, which has just been opened, so that they are known to be intact.
+
+        Their files are linked where the disk allows it and copied where not: the other workspace stays as it is, and a kill leaves all of
+        them here or some, in order. What is there of them already, the same, is taken for granted.
+
+        Args:
+            other: where they come from.
+            numbers: of the paintings there.
+            ends: whether nothing that comes after them needs any of them, nor their state; otherwise the last one's state goes along.
+
+        Raises:
+            WorkspaceError: the disk is full or cannot be written.
+        """
+        begun = bytearray()
+        lines = list[_Line]()
+        with _explained(self.directory):
+            for number, record in zip(numbers, other.records(numbers.start), strict=False):
+                theirs, index = other._line(number), self.done + len(lines)
+                is_last = number == numbers[-1]
+                state = theirs.state if is_last and not ends else None
+                if theirs.frame is not None:
+                    _link(other._frame_path(number), self._frame_path(index))
+                if state is not None:
+                    _link(other._state_path(number), self._state_path(index))
+                kept = is_last and (ends or theirs.kept)
+                lines.append(_Line(index, theirs.frame, state, kept, theirs.afresh, self._journal_size + len(begun)))
+                begun += lines[-1].encode(record)
+            for name in ("frames", "state"):
+                sync_directory(self.directory / name)
+            self._write_line(bytes(begun))
+        self._lines += lines
+        if lines:
+            self._forget_older_state()
+        if self._mirror is not None:
+            self._mirror.match(self.directory)
+
+    def holds(self, other: Workspace, number: int, index: int) -> bool:
+        """Whether painting `index` here is, as far as checksums tell, painting `number` of another workspace."""
+        return self._line(index).frame == other._line(number).frame
+
+    def cut(self, done: int) -> None:
+        """Forgets all paintings but the first `done`; what comes next has to be made afresh.
+
+        Raises:
+            WorkspaceError: the disk is full or cannot be written.
+        """
+        if done == self.done:
+            return
+        journal = self.directory / "journal.jsonl"
+        with _explained(self.directory):
+            lines, end, _ = _read_journal(journal, self._line(done).place)
+            amendment = _Amendment(state_of=done - 1) if done else None
+            amended = b"" if amendment is None else amendment.encode()
+            _commit(journal, lambda file: _copy_beginning(journal, end, file, amended))
+            if amendment is not None:
+                amendment.apply(lines)
+            self._lines, self._journal_size, self._state_of = lines, end + len(amended), None
+            self._sweep()
+        if self._mirror is not None:
+            self._mirror.match(self.directory)
+
+    def remove_units(self) -> None:
+        """Deletes the workspaces of units, whose paintings are all here.
+
+        Raises:
+            WorkspaceError: a process is at work in one of them.
+        """
+        units = self.directory / "units"
+        if not units.is_dir():
+            return
+        with _explained(units):
+            for path in sorted(units.iterdir()):
+                if path.is_dir() and not path.is_symlink() and _UNIT.fullmatch(path.name):
+                    Workspace(path, _acquire(path)).remove()
+            if not any(units.iterdir()):
+                units.rmdir()
+
     def keep_state(self, state: State) -> None:
         """Keeps what the next frame needs after all, where the last `append` did not.
 
@@ -423,6 +517,25 @@ class Workspace:
             self._mirror.forget(map(_frame_name, wanted))
 
     @staticmethod
+    def count(directory: Path) -> int:
+        """How many paintings the workspace there has, as far as its journal says; another process may be at work in it."""
+        return len(_read_journal(directory / "journal.jsonl")[0])
+
+    @staticmethod
+    def peek(directory: Path, fingerprint: Mapping[str, str]) -> npt.NDArray[np.uint16] | None:
+        """The first painting in the workspace there, of that job, though another process may be at work in it; None if it is not there."""
+        found = _read_job(directory / "job.json")
+        lines = _read_journal(directory / "journal.jsonl")[0]
+        if found is None or found["fingerprint"] != fingerprint or not lines or lines[0].frame is None:
+            return None
+        workspace = Workspace(directory, -1)
+        workspace._lock, workspace._lines = None, lines
+        try:
+            return workspace.frame(0)
+        except WorkspaceError:
+            return None
+
+    @staticmethod
     def note(directory: Path) -> Any:
         """What `keep_note` has kept in the workspace there, which need not exist; None where that is nothing, or damaged."""
         return _read_json(directory / "made.json")
@@ -446,7 +559,8 @@ class Workspace:
             self._mirror.remove()
         with _explained(self.directory):
             self._clear()
-            (self.directory / "lock").unlink(missing_ok=True)
+            for name in ("planning", "lock"):
+                (self.directory / name).unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
                 if not self.directory.is_symlink():
                     self.directory.rmdir()
@@ -474,7 +588,7 @@ class Workspace:
     def _prepare(self, fingerprint: dict[str, str], fresh: bool, manner: str, going_on: Callable[[int], object]) -> None:
         job = self.directory / "job.json"
         wanted = {"format": _FORMAT, "fingerprint": fingerprint, "manner": manner}
-        for name in ("frames", "state"):
+        for name in ("frames", "state", "units"):
             if (self.directory / name).is_symlink():  # cannot be removed as a directory when the job is done
                 raise WorkspaceError(f"{self.directory / name}: is a link; put the directory itself there, or choose another output")
         found = _read_job(job)
@@ -603,7 +717,8 @@ class Workspace:
                 _remove(self.directory / name)
 
     def _clear(self) -> None:
-        for name in _FILES:
+        self.remove_units()  # first: what a kill leaves is still a workspace
+        for name in (*_FILES, *_SHARED[:2]):
             _remove(self.directory / name)
         for path in self._own_files():
             _remove(path)
@@ -655,7 +770,8 @@ def named_in_journal(journal: bytes) -> dict[str, int]:
 def remove_remains(directory: Path) -> None:
     """Removes what is left of a workspace whose removal was killed: one without a finished frame. It need not exist."""
     with suppress(WorkspaceError), _explained(directory):  # another job begins there, or it cannot be written
-        if directory.is_dir() and not (directory / "journal.jsonl").exists() and {path.name for path in directory.iterdir()} <= _OWN_NAMES:
+        there = {path.name for path in directory.iterdir()} if directory.is_dir() else {"no workspace"}
+        if there <= _OWN_NAMES - {"journal.jsonl", "plan.json", "units"}:
             Workspace(directory, _acquire(directory)).remove(keep_link=True)
 
 
@@ -815,21 +931,72 @@ def _explained(path: StrPath) -> Iterator[None]:
         raise WorkspaceError(f"{error.filename or path}: {message}") from error
 
 
-def _acquire(directory: Path) -> int:
+@contextmanager
+def planning(directory: Path) -> Iterator[None]:
+    """Whoever plans how several processes share a job does so in this block, one after the other; they wait for each other.
+
+    Raises:
+        WorkspaceError: the directory cannot be written.
+    """
+    with _explained(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = _acquire(directory, "planning", waits=True)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def read_plan(directory: Path) -> Any:
+    """What `write_plan` has written in the workspace there, which need not exist; None where that is nothing, or damaged."""
+    found = _read_json(directory / "plan.json")
+    if not isinstance(found, dict) or found.get("checksum") != zlib.crc32(_plain(found.get("plan"))):
+        return None
+    return found["plan"]
+
+
+def write_plan(directory: Path, values: Any) -> None:
+    """Keeps JSON values beside the frames of a workspace until it goes.
+
+    Raises:
+        WorkspaceError: the disk is full or cannot be written; what was kept before is unharmed.
+    """
+    content = b'{"checksum": %d, "plan": %b}\n' % (zlib.crc32(_plain(values)), _plain(values))
+    with _explained(directory):
+        _commit(directory / "plan.json", lambda file: file.write(content))
+
+
+def _plain(values: Any) -> bytes:
+    return json.dumps(values, sort_keys=True).encode()
+
+
+def _link(path: str, place: str) -> None:
+    """Has a file appear in a second place; on disks that know no links, a copy."""
+    _remove(place)
+    try:
+        os.link(path, place)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        with open(path, "rb") as file:
+            _commit(place, lambda copy: shutil.copyfileobj(file, copy, _CHUNK))
+
+
+def _acquire(directory: Path, name: str = "lock", waits: bool = False) -> int:
     """The file descriptor of the directory's lock, held until it is closed or the process ends."""
-    path = directory / "lock"
+    path = directory / name
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Another process may have removed its workspace, and this file with it, between the two calls.
             if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
             os.close(descriptor)
         except BlockingIOError:
             os.close(descriptor)
-            raise WorkspaceError(f"{directory}: another vidstyle is at work here; wait for it or choose another output") from None
-        except OSError:
+            raise WorkspaceInUse(f"{directory}: another vidstyle is at work here; wait for it or choose another output") from None
+        except BaseException:
             os.close(descriptor)
             raise
         directory.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ from vidstyle.settings import (
     Comparison,
     FlagInfo,
     Settings,
+    Shard,
     describe_validation_error,
     file_values,
     flag_table,
@@ -48,6 +49,7 @@ from vidstyle.starting import loading
 from vidstyle.words import duration, frames
 
 if TYPE_CHECKING:
+    from vidstyle.cluster import Workers
     from vidstyle.made import Made
     from vidstyle.pipeline import JobOptions, JobResult
     from vidstyle.workspace import Workspace
@@ -80,14 +82,18 @@ def _flag(text: str, *aliases: str, name: str | None = None, metavar: str | None
     return tyro.conf.arg(help=text, aliases=aliases or None, name=name, metavar=metavar, help_behavior_hint="")
 
 
-_PAGE: PrimitiveConstructorSpec[list[str] | None] = PrimitiveConstructorSpec(
-    nargs=(0, 1),
-    metavar="[FILE]",
-    instance_from_str=list,
-    is_instance=lambda value: value is None or isinstance(value, list),
-    str_from_instance=lambda value: value or [],
-)
-"""A name that may be left out. The parser takes whatever follows; `_command` refuses what is too much."""
+def _left_out(metavar: str) -> PrimitiveConstructorSpec[list[str] | None]:
+    """A name that may be left out. The parser takes whatever follows; `_command` refuses what is too much."""
+    return PrimitiveConstructorSpec(
+        nargs=(0, 1),
+        metavar=metavar,
+        instance_from_str=list,
+        is_instance=lambda value: value is None or isinstance(value, list),
+        str_from_instance=lambda value: value or [],
+    )
+
+
+_PAGE, _ADDRESS = _left_out("[FILE]"), _left_out("[ADDRESS]")
 
 
 def _choice(flag: str, choices: tuple[str, ...]) -> PrimitiveConstructorSpec[Any]:
@@ -167,6 +173,19 @@ class _Arguments:
     fresh: Annotated[bool, _flag("ignore what an interrupted run of this job has left")] = False
     keep_workspace: Annotated[bool, _flag("keep the finished frames in OUTPUT.vidstyle")] = False
     log_json: Annotated[str | None, _flag("write one line of JSON a frame", metavar="FILE")] = None
+    ray: Annotated[
+        list[str] | None,
+        _ADDRESS,
+        _flag("paint shots and clips side by side on a Ray cluster (default: one on this machine)", metavar="[ADDRESS]"),
+    ] = None
+    workers: Annotated[str | None, _flag("how many of --ray paint at a time (default: one a GPU, else one for two cores)", metavar="N")] = (
+        None
+    )
+    gpus_per_worker: Annotated[str | None, _flag("GPUs that each of them takes, or a part of one, as 0.5", metavar="X")] = None
+    shard: Annotated[str | None, _flag("paint the part that falls to process I of N, which need not know of each other", metavar="I/N")] = (
+        None
+    )
+    join: Annotated[str | None, _flag("put together what all shards of OUTPUT have painted", metavar="OUTPUT")] = None
     quiet: Annotated[bool, _flag("only errors", "-q")] = False
     verbose: Annotated[bool, _flag("tell more, with a traceback for errors", "-v")] = False
     list_presets: Annotated[bool, _flag("show what every preset is for, and exit")] = False
@@ -210,6 +229,14 @@ class Command:
     """OUTPUT's name in the store, while a file of this disk stands for it."""
     deliver: Callable[[], object] = lambda: None
     """Puts up what was made, where OUTPUT names something of a store."""
+    shard: Shard | None = None
+    """Which of several processes this is."""
+    joins: bool = False
+    """Whether all is painted, and only to be put together."""
+    ray: str | None = None
+    """Address of a Ray cluster; empty for one on this machine."""
+    workers: int | None = None
+    gpus_per_worker: float | None = None
 
     @property
     def named(self) -> Path | str:
@@ -329,7 +356,16 @@ def _flags_to_complete() -> list[Flag]:
         told = next(note for note in notes if hasattr(note, "aliases"))
         choices = tuple(preset_names()) if field.name == "preset" else _choices(kind)
         names = (*(told.aliases or ()), f"--{field.name.replace('_', '-')}")
-        flags.append(Flag(names, told.help, kind is not bool, _PAGE in notes, choices, field.name == "preset"))
+        flags.append(
+            Flag(
+                names,
+                told.help,
+                kind is not bool,
+                not {_PAGE, _ADDRESS}.isdisjoint(note for note in notes if isinstance(note, PrimitiveConstructorSpec)),
+                choices,
+                field.name == "preset",
+            )
+        )
     return [*flags, *(Flag((row.flag,), row.text, row.annotation is not bool, choices=_choices(row.annotation)) for row in flag_table())]
 
 
@@ -352,6 +388,7 @@ def _unknown(words: list[str]) -> str:
 
 
 def _command(arguments: _Arguments) -> Command:
+    _check_shared(arguments)
     if not arguments.preview:
         for flag, text in (("--preset", arguments.preset), ("--strength", vars(arguments)["color"].strength)):
             if text is not None and "," in text and not Path(text).is_file():
@@ -396,14 +433,91 @@ def _command(arguments: _Arguments) -> Command:
         settings_files=tuple(Path(name) for name in (arguments.config, arguments.preset) if name and Path(name).is_file()),
         comes_piped=comes_piped,
         goes_piped=goes_piped,
+        shard=None if arguments.shard is None else Shard.parse(arguments.shard),
+        ray=None if arguments.ray is None else "".join(arguments.ray),
+        workers=None if arguments.workers is None else int(arguments.workers),
+        gpus_per_worker=None if arguments.gpus_per_worker is None else float(arguments.gpus_per_worker),
         far=(arguments.source or "", arguments.styles, output or "") if far else None,
+    )
+
+
+def _check_shared(arguments: _Arguments) -> None:
+    """Refuses what does not go with several processes or machines."""
+    piped = "-" if "-" in (arguments.source, arguments.output) else None
+    if arguments.shard is not None:
+        Shard.parse(arguments.shard)
+        others = {
+            "--ray": arguments.ray, "--preview": arguments.preview or None, "--compare": arguments.compare, "--share": arguments.share,
+            "--report": arguments.report, "--log-json": arguments.log_json, "- as INPUT or OUTPUT": piped,
+        }  # fmt: skip
+        for flag, asked in others.items():
+            if asked is not None:
+                raise UsageError(f"--shard paints a part of the frames and writes no output, and {flag} wants one; leave one of them out")
+        if arguments.fresh:
+            raise UsageError(
+                "--fresh with --shard would throw away what other shards have painted; delete OUTPUT.vidstyle, then start them all"
+            )
+    if arguments.ray is not None:
+        if len(arguments.ray) > 1 or any(not _RAY.fullmatch(word) for word in arguments.ray):
+            raise UsageError(
+                f"--ray {' '.join(arguments.ray)}: give the address of a Ray cluster, as auto, head:6379 or ray://head:10001, or none; "
+                "put INPUT and STYLE before it"
+            )
+        if piped is not None or arguments.preview:
+            raise UsageError(
+                f"--ray works on files that all machines see, and not with {'-' if piped else '--preview'}; leave one of them out"
+            )
+    for flag, text, pattern in (
+        ("--workers", arguments.workers, r"[1-9][0-9]{0,4}"),
+        ("--gpus-per-worker", arguments.gpus_per_worker, _AMOUNT),
+    ):
+        if text is not None and arguments.ray is None:
+            raise UsageError(f"{flag} goes with --ray; add it, or leave {flag} out")
+        if text is not None and not re.fullmatch(pattern, text):
+            raise UsageError(f"{flag} {text}: give a number, such as 2")
+
+
+_RAY = re.compile(r"auto|local|(ray://)?[A-Za-z0-9._\[\]:-]*:[0-9]{1,5}")
+"""Addresses of a Ray cluster."""
+_AMOUNT = r"[0-9]{1,3}(\.[0-9]{1,3})?"
+
+
+def _join_command(arguments: _Arguments) -> Command:
+    """The command whose output `--join` is to make, as its plan says."""
+    output = arguments.join or ""
+    if is_url(output):
+        raise UsageError(f"--join {output}: what shards have painted lies on a disk that all machines see, not in a store; name it there")
+    given = [arguments.source, *arguments.styles, *(f"-o {one}" for one in (arguments.output,) if one)]
+    typed = _flag_values(arguments)
+    flags = [row.flag for row in flag_table() if row.key in typed.get(row.section, {})]
+    others = {"--shard": arguments.shard, "--ray": arguments.ray, "--batch": arguments.batch or None, "--preset": arguments.preset,
+              "--config": arguments.config, "--preview": arguments.preview or None, "--fresh": arguments.fresh or None}  # fmt: skip
+    words = [word for word in [*given, *flags, *(flag for flag, asked in others.items() if asked is not None)] if word]
+    if words or not output:
+        raise UsageError(f"--join OUTPUT takes all it needs to know from the shards' plan; leave out {' '.join(words) or 'the empty name'}")
+    return Command(
+        source=Path(),
+        styles=[],
+        output=Path(output),
+        into_frames=output.endswith("/"),
+        settings=Settings(),
+        batch=False,
+        overwrite=arguments.overwrite,
+        fresh=False,
+        keep_workspace=arguments.keep_workspace,
+        log_json=Path(arguments.log_json) if arguments.log_json else None,
+        preview={},
+        compare=arguments.compare,
+        share=Path(arguments.share) if arguments.share else None,
+        report=_page_name(arguments.report, Path(output)),
+        joins=True,
     )
 
 
 def _taken(arguments: _Arguments) -> str:
     """Which flag may have taken the words that are missing, because it takes several and stands before them."""
     several = {row.flag: value for row in flag_table() if isinstance(value := getattr(getattr(arguments, row.section), row.key), list)}
-    for flag, words in {"--report": arguments.report, **several}.items():
+    for flag, words in {"--report": arguments.report, "--ray": arguments.ray, **several}.items():
         if words:
             return f" ({flag} took {' '.join(words)}: put it last)"
     return ""
@@ -572,6 +686,8 @@ def _main(argv: Sequence[str], ending: Ending) -> int:
         raise UsageError("-q and -v contradict each other; give one of them")
     level = logging.ERROR if arguments.quiet else logging.DEBUG if arguments.verbose else logging.WARNING
     with logging_to_terminal(level):
+        if arguments.join is not None:
+            return _join(_join_command(arguments), arguments.quiet, ending)
         return _run(_command(arguments), arguments.quiet, ending)
 
 
@@ -656,9 +772,17 @@ def _run_on_files(command: Command, quiet: bool, ending: Ending) -> int:
                          called=command.called)  # fmt: skip
     progress = progress_of(quiet)
     try:
-        if command.batch:
-            return _run_batch(command, options, progress, quiet)
-        return _run_job(command, options, progress, quiet, ending)
+        if command.shard is not None:
+            return _run_shard(command, options, progress, quiet)
+        with contextlib.ExitStack() as stack:
+            workers = None
+            if command.ray is not None:
+                from vidstyle.cluster import ray_workers
+
+                workers = stack.enter_context(ray_workers(command.ray, command.workers, command.gpus_per_worker))
+            if command.batch:
+                return _run_batch(command, options, progress, quiet, workers)
+            return _run_job(command, options, progress, quiet, ending, workers)
     finally:
         progress.close()
 
@@ -678,7 +802,7 @@ def _preview(command: Command, quiet: bool, after_interrupt: str) -> int:
     return 0
 
 
-def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool, ending: Ending) -> int:
+def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool, ending: Ending, workers: Workers | None = None) -> int:
     from vidstyle.compare import comparison_path
     from vidstyle.media import check_apart
     from vidstyle.pipeline import inputs_of, styles_of, stylize
@@ -697,8 +821,70 @@ def _run_job(command: Command, options: JobOptions, progress: Shown, quiet: bool
             ending.temporary = ending.temporary or scratch
             options = dataclasses.replace(options, log_json=scratch / "log.jsonl")
     beside = _Beside(command, styles, comparison, options, progress, quiet, ending)
-    stylize(command.source, command.styles, command.named, command.settings, dataclasses.replace(options, beside=beside), progress)
+    options = dataclasses.replace(options, beside=beside)
+    if command.joins:
+        from vidstyle.pipeline import join
+
+        join(command.output, options, progress)
+    elif workers is not None:
+        from vidstyle.cluster import stylize_on_ray
+
+        stylize_on_ray(command.source, command.styles, command.named, workers, command.settings, options, progress)
+    else:
+        stylize(command.source, command.styles, command.named, command.settings, options, progress)
     return 0
+
+
+def _join(command: Command, quiet: bool, ending: Ending) -> int:
+    """Puts together what shards have painted, of a job or of a batch."""
+    with loading(ending.after_interrupt):
+        from vidstyle.media import silence_codecs
+        from vidstyle.pipeline import JobOptions
+        from vidstyle.shards import join_all, planned_job
+
+    silence_codecs()
+    options = JobOptions(overwrite=command.overwrite, keep_workspace=command.keep_workspace, log_json=command.log_json)
+    progress = progress_of(quiet)
+    job = planned_job(command.output)
+    try:
+        if job is not None:
+            command = dataclasses.replace(command, source=job.source, styles=list(job.styles), settings=job.settings)
+            return _run_job(command, options, progress, quiet, ending)
+        for flag, asked in (("--compare", command.compare), ("--share", command.share), ("--report", command.report)):
+            if asked is not None:
+                raise UsageError(f"{flag} shows what a job has made of one input, and {command.output} is a batch, or was not planned")
+        results = join_all(command.output, options, progress)
+        progress.close()
+        if not quiet:
+            for result in results:
+                say(f"vidstyle: {result.output}: {frames(result.frames)} in {duration(result.seconds)}", sys.stdout)
+        return 0
+    finally:
+        progress.close()
+
+
+def _run_shard(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
+    """Paints a part of a job, or of a batch."""
+    from vidstyle.batch import stylize_batch
+    from vidstyle.shards import ShardOfBatch, paint_shard
+
+    shard, failed = command.shard, 0
+    assert shard is not None
+    if command.batch:
+        painter = ShardOfBatch(shard)
+        batch = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress, painter)
+        result, failed = painter.result, len(batch.failed)
+        result.seconds = batch.seconds
+    else:
+        result = paint_shard(command.source, command.styles, command.named, shard, command.settings, options, progress)
+    progress.close()
+    if not quiet:
+        own = f"units painted: {result.painted} of {result.own} ({frames(result.frames)}) in {duration(result.seconds)}"
+        then = (
+            f"left in all: {result.missing} of {result.units}" if result.missing else f"vidstyle --join {command.output} makes the output"
+        )
+        say(f"vidstyle: shard {shard.number}/{shard.of} of {command.output}: {own}; {then}", sys.stdout)
+    return 1 if result.failed or failed else 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -795,11 +981,17 @@ def _steadiness(ratio: float | None, settings: Settings, styles: int) -> str:
     return f"; warping error{f' of the painting, before {flags},' if flags else ''} {ratio:.2f} times the source's"
 
 
-def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool) -> int:
+def _run_batch(command: Command, options: JobOptions, progress: Shown, quiet: bool, workers: Workers | None) -> int:
     from vidstyle.batch import stylize_batch
 
     # What fails is logged as an error where it fails, and so has been shown.
-    result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress)
+    if workers is None:
+        result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress)
+    else:
+        from vidstyle.cluster import BatchOnRay
+
+        painter = BatchOnRay(workers)
+        result = stylize_batch(command.source, command.styles, command.output, command.settings, options, progress, painter)
     progress.close()
     if not quiet:
         kind = f" [V{BatchError.number}]" if result.failed else ""

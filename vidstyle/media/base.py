@@ -44,10 +44,12 @@ class Source(Protocol):
         """What the job will see; the size is the upright one, after `--size`."""
         ...
 
-    def frames(self, first: int = 0) -> Iterator[Frame]:
+    def frames(self, first: int = 0, pts: int | None = None) -> Iterator[Frame]:
         """The frames in order, from the one with index `first`, each of the size in `info`.
 
-        Every call starts anew, so a source can be walked more than once.
+        Every call starts anew, so a source can be walked more than once. Where `pts`, the time of that frame, is given, a film may be
+        sought in, which saves decoding what comes before; what comes then is to be checked, for a damaged film is not always the same
+        from there.
 
         Raises:
             MediaError: the input is damaged where the walk has come to.

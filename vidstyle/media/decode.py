@@ -174,8 +174,11 @@ class VideoSource:
         """What the job will see: size upright and after `--size`; frames and duration are those of the span used."""
         return self._info
 
-    def frames(self, first: int = 0) -> Iterator[Frame]:
+    def frames(self, first: int = 0, pts: int | None = None) -> Iterator[Frame]:
         """The frames in order, from the one with index `first`; every call opens the file anew.
+
+        With `pts`, the time of that frame, they come from a key frame before it, if there is one and it is far enough into the film to be
+        worth it; else from the beginning, as always.
 
         Damage costs the frames it hits and is said in a warning; so is a file that ends too early.
 
@@ -183,6 +186,15 @@ class VideoSource:
             UsageError: `--start` and `--end` leave no frame.
             MediaError: the file can no longer be opened.
         """
+        may_seek = self._fps is None and self._end_frames() is None and not self._joined
+        if pts is not None and first and may_seek and (pts - self._first_pts) * self._tick > _SEEK_FROM:
+            with open_container(self.path) as container:
+                sought = self._from(container, pts)
+                opening = next(sought, None)
+                if opening is not None:
+                    for index, item in enumerate(chain([opening], sought), start=first):
+                        yield Frame(index, item.pts, self._tick, self._picture(item.frame, item.pts * self._tick))
+                    return
         count = 0
         with open_container(self.path) as container:
             timed = self._within_span(container)
@@ -437,6 +449,17 @@ class VideoSource:
             if (end is not None and time >= end) or (self._end_frames() is not None and position >= (self._end_frames() or 0)):
                 return
             if (start is None or time >= start) and position >= (self._start.frames or 0):
+                yield item
+
+    def _from(self, container: InputContainer, pts: int) -> Iterator[_Timed]:
+        """The frames of the span from the one at exactly `pts` on; none where a seek does not lead there."""
+        ends = None if self._end is None or self._end.seconds is None else self._first_pts * self._tick + _exact_seconds(self._end.seconds)
+        met = False
+        for item in self._sought(container, pts * self._tick):
+            met = met or item.pts == pts
+            if item.pts >= pts and (not met or (ends is not None and item.pts * self._tick >= ends)):
+                return
+            if met:
                 yield item
 
     def _sought(self, container: InputContainer, start: Fraction) -> Iterator[_Timed]:

@@ -71,7 +71,7 @@ class FrameDirectorySource:
         count = len(self._names)
         self.info = MediaInfo(path, "frames", width, height, rate, 1 / rate, frames=count, duration=count / rate, number=number + start)
 
-    def frames(self, first: int = 0) -> Iterator[Frame]:
+    def frames(self, first: int = 0, pts: int | None = None) -> Iterator[Frame]:
         """The pictures, decoded one at a time; `pts` is the index.
 
         Raises:

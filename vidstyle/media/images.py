@@ -50,7 +50,7 @@ class ImageSource:
         self._film = film
         self._clips = False
 
-    def frames(self, first: int = 0) -> Iterator[Frame]:
+    def frames(self, first: int = 0, pts: int | None = None) -> Iterator[Frame]:
         """The picture, of the size in `info`; nothing where `first` is past it."""
         if first == 0:
             still = read_still(self.info.path)
