@@ -558,9 +558,9 @@ def _check_far(arguments: _Arguments, output: str | None) -> bool:
     far = any(is_url(word) for word in (arguments.source, *arguments.styles, arguments.output))
     if far and arguments.batch:
         raise UsageError("--batch takes directories of this disk; give what a store holds one by one, without --batch")
-    for flag in ("ray", "shard"):  # of which the machines need a disk that all see
-        if far and getattr(arguments, flag, None) is not None:
-            raise UsageError(f"--{flag} takes names of a disk that all machines see, and not of a store; copy what the store holds there")
+    for flag, asked in (("--ray", arguments.ray), ("--shard", arguments.shard)):  # of which the machines need a disk that all see
+        if far and asked is not None:
+            raise UsageError(f"{flag} takes names of a disk that all machines see, and not of a store; copy what the store holds there")
     if arguments.preview and is_url(output):
         raise UsageError(f"-o {output}: --preview writes its sheet to this disk; name a .png here")
     return far
