@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import signal
 import subprocess
@@ -283,6 +284,9 @@ def test_a_plan_of_another_version_is_not_painted(inputs: Path, tmp_path: Path, 
 
     plan = plan_units(inputs / "clip.mkv", [inputs / "style.png"], tmp_path / "out.mkv", SETTINGS, JobOptions())
     monkeypatch.setattr(cluster, "__version__", "9.9")
+    # The actor is in this process here, whose log and threads are those of other tests too.
+    monkeypatch.setattr(logging.getLogger("vidstyle"), "setLevel", lambda level: None)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     actor = cluster._Actor(None, 1)
     said, _ = actor.paint(str(plan.directory), 0)
     assert said == "vidstyle 9.9 is installed here, and the job was planned by another version; install the same"
