@@ -26,7 +26,7 @@ _RESIDENT = 950e6
 _A_PIXEL = {1: 3800.0, 3: 1500.0, 6: 330.0}
 """Further memory a pixel, float32, by the block from which on everything stands in memory: what is kept of the network, its gradients, and
 the pictures; fitted to what benchmarks/ measured. In strips, at sizes up to two megapixels."""
-_A_PIXEL_IN_HALF = 215.0
+_A_PIXEL_IN_HALF = 230.0
 """The same in strips, where what is freed goes back to the system at once."""
 _GAPS, _GAPS_IN_HALF = {1: 0.0, 3: 0.0, 6: 460e6}, 60e6
 """What the C library keeps of what was freed and nothing fits into any more, at most."""
