@@ -60,6 +60,7 @@ __all__ = [
     "Look",
     "OnImage",
     "Progress",
+    "Silent",
     "UnitPainter",
     "estimate_disk",
     "flows_of",
@@ -209,15 +210,17 @@ class _Told:
         return on_step
 
 
-class _Silent:
+class Silent:
+    """A `Progress` that tells nobody."""
+
     def start(self, total: int | None, done: float, needs: str) -> None:
-        pass
+        """See `Progress`."""
 
     def step(self, fraction: float, objective: float) -> None:
-        pass
+        """See `Progress`."""
 
     def frame(self, report: FrameReport) -> None:
-        pass
+        """See `Progress`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +284,7 @@ def stylize(
     for path in (source, output):
         if isinstance(path, str) and is_url(path):
             raise UsageError(f"{path}: the command takes names of a store, this function those of files; fetch it first")
-    settings, options, progress = settings or Settings(), options or JobOptions(), progress or _Silent()
+    settings, options, progress = settings or Settings(), options or JobOptions(), progress or Silent()
     kind = output_kind(output)  # before a path forgets the slash at its end
     source, output = Path(source), Path(output)
     style_paths = styles_of(source, styles, settings)
@@ -458,7 +461,7 @@ def stylize_image(
         with Guide(settings, len(style_paths), medium.info, flows_of(settings)) as guide:
             stylizer = make_stylizer(settings, style_paths, medium.info, way)
             frame = next(medium.frames())
-            on_step = _Told(_Silent(), 1, on_image, every).of(0)
+            on_step = _Told(Silent(), 1, on_image, every).of(0)
             return paint_alone(stylizer, frame, guide.at(frame, shot_start=True), on_step).view(Painting)
 
 
@@ -791,7 +794,7 @@ def join(output: PathLike, options: JobOptions | None = None, progress: Progress
         raise UsageError(f"--join {output}: there is no plan of shards in {directory}; paint with --shard I/N -o {output} first")
     job = plan.job
     return _run(
-        _Job(job.source, job.styles, Path(output), job.kind, job.settings, options or JobOptions(), True), progress or _Silent(), None, 1
+        _Job(job.source, job.styles, Path(output), job.kind, job.settings, options or JobOptions(), True), progress or Silent(), None, 1
     )
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "blurred",
     "feathered",
     "from_tensor",
+    "in_range",
     "near",
     "pack",
     "resized",
@@ -64,10 +65,15 @@ def savable(image: torch.Tensor) -> torch.Tensor:
     return result
 
 
+def in_range(image: torch.Tensor) -> torch.Tensor:
+    """Which values of `image` can be saved as they are, bool: where the gradient of `savable` passes."""
+    return (image >= 0) & (image <= 1)
+
+
 class _Savable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward((image >= 0) & (image <= 1))
+        ctx.save_for_backward(in_range(image))
         return image.clamp(0, 1)
 
     @staticmethod

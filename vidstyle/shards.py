@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vidstyle.batch import BatchJob, BatchResult, noting
 from vidstyle.errors import VidstyleError
-from vidstyle.pipeline import JobOptions, JobResult, PathLike, Progress, UnitPainter, join, plan_units, workspace_path
+from vidstyle.pipeline import JobOptions, JobResult, PathLike, Progress, Silent, UnitPainter, join, plan_units, workspace_path
 from vidstyle.settings import Settings, Shard
 from vidstyle.units import JobFiles, Plan, Unit, share_of
 from vidstyle.workspace import WorkspaceInUse
@@ -86,7 +86,7 @@ def _painted(plans: Sequence[tuple[Path, Plan]], shard: Shard, progress: Progres
 
 
 def _paint_own(output: Path, plan: Plan, units: Sequence[Unit], progress: Progress | None, result: ShardResult) -> None:
-    told: Progress = _Untold() if progress is None else progress
+    told = progress or Silent()
     with UnitPainter.of(plan) as painter:
         told.start(sum(unit.count for unit in units), painter.done(units), painter.needs)
         for unit in units:
@@ -98,17 +98,6 @@ def _paint_own(output: Path, plan: Plan, units: Sequence[Unit], progress: Progre
             except VidstyleError as error:
                 logger.error("%s: %s: %s [V%d]", output, unit.words, error, error.number)
                 result.failed.append((unit.words, error))
-
-
-class _Untold:
-    def start(self, total: int | None, done: float, needs: str) -> None:
-        pass
-
-    def step(self, fraction: float, objective: float) -> None:
-        pass
-
-    def frame(self, report: object) -> None:
-        pass
 
 
 class ShardOfBatch:

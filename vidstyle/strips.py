@@ -21,7 +21,7 @@ import torch
 
 from vidstyle.losses import overflow_loss
 from vidstyle.objective import HARDLY_A_SAY, OVERFLOW_WEIGHT, Evaluation, Objective
-from vidstyle.pixels import savable
+from vidstyle.pixels import in_range, savable
 from vidstyle.rectangle import Rectangle
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.spread import Spread
@@ -383,8 +383,8 @@ class StripwiseObjective:
             raise ValueError("the plain way is `Objective`'s")
         self._terms = tuple(term for term in terms if term.weight > 0)
         of_network = [term for term in self._terms if term.layer != "input"]
-        self._network, self._fold, self._spread = network, fold, spread or Spread([network])
-        self._walk = _Walk(self._spread, {term.layer for term in of_network}, wraps, fold)
+        self._network, self._fold = network, fold
+        self._walk = _Walk(spread or Spread([network]), {term.layer for term in of_network}, wraps, fold)
         behind = [term for term in of_network if int(term.layer[4]) >= fold.whole_from]
         self._end = Objective(network, behind, wraps, hold, fold.whole_from) if behind else None
         self._at: dict[str, list[Term]] = {}
@@ -506,7 +506,7 @@ class StripwiseObjective:
                 if gradient is not None:
                     gradient = network.back(name, passed.rectify_(gradient), walk.wraps)
             if gradient is not None and first:
-                gradient *= (rows >= 0) & (rows <= 1)
+                gradient *= in_range(rows)
             back.gradient = None if gradient is None else gradient.to(handed)
             return back
 
