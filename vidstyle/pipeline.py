@@ -429,10 +429,13 @@ def _name_of(job: _Job, fingerprint: Mapping[str, str]) -> str:
 
 
 def estimate_disk(height: int, width: int, frames: int, settings: Settings) -> int:
-    """Bytes that a workspace takes at most: its frames, twice in further passes, and the carried state, twice while it is written."""
+    """Bytes that a workspace takes at most: its frames, twice in further passes, and the carried state, twice while it is written.
+
+    The state is the optimiser's pairs, and the frame that they belong to, with where it has not settled.
+    """
     pairs = settings.optimize.carried if settings.optimize.optimizer == "lbfgs" else 1
     again = 2 if settings.temporal.passes > 1 else 1
-    return height * width * (6 * frames * again + 2 * 24 * pairs)
+    return height * width * (6 * frames * again + 2 * (24 * pairs + 16))
 
 
 def stylize_image(
