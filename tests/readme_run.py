@@ -190,6 +190,7 @@ def run(snippet: Snippet, directory: Path) -> str:
             text=True,
             timeout=600,
             check=False,
+            env={"OMP_NUM_THREADS": "1", **os.environ},  # two at a time, mostly busy with starting
         )
     except subprocess.TimeoutExpired:
         return "took more than ten minutes"
@@ -211,7 +212,6 @@ def main(arguments: list[str]) -> int:
             make_media(name, Path.cwd())
         return 0
     files = [Path(name) for name in arguments] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two at a time, mostly busy with starting
     with tempfile.TemporaryDirectory(prefix="vidstyle-readme-") as scratch, ThreadPoolExecutor(2) as pool:
         outcomes = Counter(chain.from_iterable(pool.map(lambda path: [*run_file(path, Path(scratch))], files)))
     print(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -131,6 +132,21 @@ class TestManyFramesAhead:
                 assert np.array_equal(a.flow.data, b.flow.data)
                 assert np.array_equal(a.trust, b.trust)
                 assert np.array_equal(a.still, b.still)
+
+    def test_later_threads_compute_as_before(self) -> None:
+        """torch keeps the number that any thread sets for all that are begun after it; how sums are rounded goes by that number."""
+
+        def of_a_new_thread() -> int:
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(torch.get_num_threads).result()
+
+        own = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            self.planned(3, [])
+            assert of_a_new_thread() == torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(own)
 
     @pytest.mark.parametrize("threads", [0, 3])
     def test_nothing_reaches_back_beyond_a_fresh_start(self, threads: int) -> None:

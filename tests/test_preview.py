@@ -14,7 +14,7 @@ from vidstyle import cli, preview
 from vidstyle.cli.progress import doing
 from vidstyle.errors import UsageError
 from vidstyle.frames import Frame
-from vidstyle.pipeline import JobOptions, Silent, estimate_disk, stylize, workspace_path
+from vidstyle.pipeline import Silent, estimate_disk, stylize, workspace_path
 from vidstyle.preview import Preview, Variant, _of_shots, _Shot, _Walk
 from vidstyle.settings import Settings
 from vidstyle.sheet import Row

@@ -148,6 +148,7 @@ def _with_motions(
     earlier = _Earlier(max(references))
     coming: deque[tuple[Frame, list[Callable[[], Motion]]]] = deque()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if threads else None
+    own_threads = torch.get_num_threads()
 
     def begun(frame: Frame, other: Frame) -> Callable[[], Motion]:
         return partial(Motion.found, frame, other, flows) if pool is None else pool.submit(Motion.found, frame, other, flows).result
@@ -168,6 +169,7 @@ def _with_motions(
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(own_threads)  # what the pool's threads have set holds for every thread that is begun from here on
 
 
 class _Earlier(Sequence[Frame]):
