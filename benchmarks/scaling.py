@@ -60,6 +60,8 @@ QUANTILES = {
 }  # fmt: skip
 """Share of the shots → seconds that they last at most."""
 SHOTS = 666
+OVERLAP = 24
+"""Frames that are painted once more where parts of a shot meet, of longer parts."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ class Painter:
     """Of a worker, before it paints."""
 
     def cost(self, unit: tuple[int, bool]) -> float:
-        """Of (frames, whether its shot goes on behind it: then the first frame of what follows is painted too)."""
-        count, goes_on = unit
-        return (count + goes_on) * self.walk + self.first * (1 + goes_on) + self.following * (count - 1)
+        """Of (frames, whether it is where parts meet: then it has no first frame, and reads the frame before)."""
+        count, joins = unit
+        return (count + joins) * self.walk + self.following * count + (0.0 if joins else self.first - self.following)
 
 
 def shots(faster: int = 1) -> list[int]:
@@ -93,21 +95,44 @@ def shots(faster: int = 1) -> list[int]:
 
 
 def units(lengths: Sequence[int], divide: int | None) -> list[tuple[int, bool]]:
-    """(frames, whether the shot goes on behind) of every unit: shots of more than `divide` frames are divided evenly."""
+    """(frames, whether it is where parts meet) of every unit: shots of more than `divide` frames are divided evenly (`vidstyle.units`)."""
     found = []
     for count in lengths:
         parts = 1 if divide is None else math.ceil(count / divide)
         bounds = [count * part // parts for part in range(parts + 1)]
-        found += [(end - begin, end < count) for begin, end in pairwise(bounds)]
+        overlap = min(OVERLAP, count // parts // 2)
+        for begin, end in pairwise(bounds):
+            found += [(end - begin, False), *([(overlap, True)] if begin and overlap else [])]
     return found
 
 
-def makespan(costs: Sequence[float], workers: int) -> float:
-    """Until the last worker is done, where whoever is free takes the longest that is left."""
-    free = [0.0] * workers
-    for cost in sorted(costs, reverse=True):
-        heapq.heappush(free, heapq.heappop(free) + cost)
-    return max(free)
+def makespan(parts: Sequence[tuple[int, bool]], costs: Sequence[float], workers: int) -> float:
+    """Until the last worker is done, where whoever is free takes the longest that is left, but a joint not before the parts beside it."""
+    behind: dict[int, list[int]] = {}
+    waits = dict[int, int]()
+    so_far = list[int]()
+    for number, (_, joins) in enumerate(parts):
+        if joins:
+            for one in so_far[-2:]:
+                behind.setdefault(one, []).append(number)
+            waits[number] = 2
+        else:
+            so_far.append(number)
+    ready = [(-costs[number], number) for number in range(len(parts)) if number not in waits]
+    heapq.heapify(ready)
+    now, running, free = 0.0, list[tuple[float, int]](), workers
+    while ready or running:
+        while ready and free:
+            cost, number = heapq.heappop(ready)
+            heapq.heappush(running, (now - cost, number))
+            free -= 1
+        now, done = heapq.heappop(running)
+        free += 1
+        for number in behind.get(done, ()):
+            waits[number] -= 1
+            if not waits[number]:
+                heapq.heappush(ready, (-costs[number], number))
+    return now
 
 
 def simulate(painter: Painter, film: str, lengths: Sequence[int], divide: int | None) -> list[dict[str, Any]]:
@@ -117,7 +142,7 @@ def simulate(painter: Painter, film: str, lengths: Sequence[int], divide: int | 
     serial = frames * painter.walk + frames * painter.join
     rows, alone = [], 0.0
     for workers in WORKERS:
-        painting = painter.start + makespan(costs, workers)
+        painting = painter.start + makespan(parts, costs, workers)
         alone = alone or serial + painting
         rows.append({
             "film": film, "painter": painter.name, "divide": divide, "workers": workers, "units": len(parts),

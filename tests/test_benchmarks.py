@@ -82,13 +82,18 @@ def test_every_program_is_saved_as_soon_as_it_is_measured(tmp_path: Path, monkey
 
 
 def test_a_film_on_many_workers_is_simulated_as_the_cluster_hands_it_out() -> None:
-    assert scaling.makespan([2, 3, 2, 3, 2], 1) == 12
-    assert scaling.makespan([2, 3, 2, 3, 2], 2) == 7, "the longest first: 3 and 3, 2 and 2, then 2; six would be the best there is"
-    assert scaling.makespan([2, 3, 2, 3, 2], 9) == 3
+    shots = [(1, False)] * 5
+    assert scaling.makespan(shots, [2, 3, 2, 3, 2], 1) == 12
+    assert scaling.makespan(shots, [2, 3, 2, 3, 2], 2) == 7, "the longest first: 3 and 3, 2 and 2, then 2; six would be the best there is"
+    assert scaling.makespan(shots, [2, 3, 2, 3, 2], 9) == 3
+    assert scaling.makespan([(1, False), (1, False), (1, True), (1, False), (1, True)], [5, 2, 1, 3, 4], 9) == 7, (
+        "what joins 2 and 3 begins at 3"
+    )
     assert scaling.units([10, 25], None) == [(10, False), (25, False)]
-    assert scaling.units([10, 25], 10) == [(10, False), (8, True), (8, True), (9, False)]
+    assert scaling.units([10, 25], 10) == [(10, False), (8, False), (8, False), (4, True), (9, False), (4, True)]
     painter = scaling.Painter("", first=10.0, following=1.0, walk=0.1, join=0.2, start=5.0)
-    assert painter.cost((8, True)) == pytest.approx(0.9 + 10 + 7 + 10), "the frame that it flows into is painted too"
+    assert painter.cost((8, False)) == pytest.approx(0.8 + 10 + 7)
+    assert painter.cost((4, True)) == pytest.approx(0.5 + 4), "the frame before is read too"
     one, two, *_ = scaling.simulate(painter, "a film", [100, 100], None)
     assert one["hours"] == round((200 * 0.3 + 5 + 2 * (10 + 10 + 99)) / 3600, 3)
     assert two["hours"] == round((200 * 0.3 + 5 + 10 + 10 + 99) / 3600, 3)

@@ -21,7 +21,7 @@ import torch
 
 from tests.clips import make_clip
 from tests.jobs import Recorder, settings, write_png
-from tests.scenes import procedural_picture
+from tests.scenes import Scene, procedural_picture
 from tests.test_units import KEPT, LOSSLESS, left, three_shots
 from vidstyle.batch import stylize_batch
 from vidstyle.errors import UsageError, WorkspaceError
@@ -171,6 +171,36 @@ def test_a_unit_that_fails_three_times_is_told_and_the_others_are_painted(
         painted(inputs, output, workers, recorder)
     assert recorder.done == 7
     assert left(output) == left(inputs / "local.mkv")
+
+
+def test_where_parts_meet_is_painted_when_both_are_there(
+    cluster: Any, inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also with a worker that is killed; with a part that fails goes what needs it."""
+    from vidstyle.cluster import stylize_on_ray
+
+    chosen = settings(temporal={"divide": 4})
+    scene = Scene(size=(48, 64), pan=(1.0, -0.4))
+    clip, style = make_clip(tmp_path / "shot.mkv", [scene.frame(t) for t in range(12)], **LOSSLESS), inputs / "style.png"
+    stylize(clip, [style], tmp_path / "local.mkv", chosen, KEPT)
+    output = tmp_path / "out.mkv"
+    plan = plan_units(clip, [style], output, chosen, KEPT)
+    assert [unit.joins for unit in plan.units] == [False, False, True, False, True]
+    in_the_way = plan.place(plan.units[3])
+    in_the_way.parent.mkdir()
+    in_the_way.write_text("no directory")
+    recorder = Kills(cluster, {1})
+    with on(cluster) as workers:
+        with pytest.raises(WorkspaceError, match=r"units that failed 3 times: 2 .*unit 4 \(frames 9–12\) was given up"):
+            stylize_on_ray(clip, [style], output, workers, chosen, KEPT, recorder)
+        assert [unit.number for unit in plan.missing()] == [3, 4]
+        in_the_way.unlink()
+        again = Recorder()
+        stylize_on_ray(clip, [style], output, workers, chosen, KEPT, again)
+    assert left(output) == left(tmp_path / "local.mkv")
+    assert recorder.killed == 1
+    assert again.done == 8
+    assert sum(report.share for report in again.reports) == 4
 
 
 def test_a_worker_without_memory_is_replaced(

@@ -287,7 +287,7 @@ class _Painting:
         self._waiting.extend(sorted(tasks, key=lambda task: -task.unit.cost))
         count = min(self._workers.count, len(tasks))
         if self._progress is not None:
-            done = frames - sum(task.unit.count for task in tasks) + sum(_painted(task) for task in tasks)
+            done = frames - sum(task.unit.frames() for task in tasks) + sum(_painted(task) for task in tasks)
             self._progress.start(frames, done, f"units to paint: {len(tasks)}, workers: {count}")
         self._reports = _Reports.remote_actor()
         workers = []
@@ -321,12 +321,25 @@ class _Painting:
     def _hand_out(self, workers: Sequence[_Worker]) -> None:
         now = time.monotonic()
         for worker in workers:
-            task = next((task for task in self._waiting if task.not_before <= now), None)
+            task = next((task for task in self._waiting if task.not_before <= now and not self._waits(task, workers)), None)
             if worker.ready and worker.task is None and task is not None:
                 self._waiting.remove(task)
                 worker.task = task
                 task.tried += 1
                 self._running[worker.actor.paint.remote(str(task.plan.directory), task.unit.number)] = worker
+
+    def _waits(self, task: _Task, workers: Sequence[_Worker]) -> bool:
+        """Whether units that have to be painted before it are not."""
+        beside = task.plan.beside(task.unit)
+        going_on = [*self._waiting, *(worker.task for worker in workers if worker.task is not None)] if beside else []
+        return any(other.unit in beside and other.plan.directory == task.plan.directory for other in going_on)
+
+    def _give_up(self, task: _Task, said: str) -> None:
+        """Lets go of a unit, and of those that cannot be painted without it."""
+        self._failed.append((task, said))
+        for other in [one for one in self._waiting if one.plan.directory == task.plan.directory and task.unit in one.plan.beside(one.unit)]:
+            self._waiting.remove(other)
+            self._failed.append((other, f"{task.unit.words} was given up"))
 
     def _heard(self, reference: Any, worker: _Worker) -> None:
         """What comes of a worker: it has started, has painted a unit or failed to, or has died."""
@@ -358,7 +371,7 @@ class _Painting:
             self._waiting.append(task)
         else:
             logger.error("%s: %s; given up after %d attempts, the others go on", task.words, said, ATTEMPTS)
-            self._failed.append((task, said))
+            self._give_up(task, said)
 
     def _tell(self) -> None:
         """Hands on to the progress what the workers have told."""
@@ -374,8 +387,9 @@ class _Painting:
 
 
 def _painted(task: _Task) -> float:
-    passes = max(task.plan.job.settings.temporal.passes, 1)
-    return Workspace.count(task.plan.place(task.unit)) / passes
+    """Of a unit, in frames of the film."""
+    passes = 1 if task.unit.joins else task.plan.job.settings.temporal.passes
+    return task.unit.frames(Workspace.count(task.plan.place(task.unit)) / passes)
 
 
 def _first_line(error: Exception) -> str:

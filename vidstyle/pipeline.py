@@ -12,11 +12,11 @@ import logging
 import math
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
@@ -493,14 +493,6 @@ def workspace_path(output: Path) -> Path:
     return place.with_name(f"{place.name}.vidstyle")
 
 
-@dataclass(frozen=True, slots=True)
-class _Goal:
-    """What the last frames of a part of a shot are to flow into."""
-
-    frame: Frame
-    painted: npt.NDArray[np.uint16]
-
-
 def _paint(
     medium: Source,
     flows: Flows,
@@ -509,7 +501,6 @@ def _paint(
     workspace: WritingBehind,
     told: _Told,
     unit: Unit | None = None,
-    goal: _Goal | None = None,
 ) -> Iterator[FrameReport]:
     """Paints and stores every frame that the workspace does not hold yet, shot by shot, each in all passes before the next.
 
@@ -517,7 +508,7 @@ def _paint(
     """
     temporal, passes = stylizer.settings.temporal, _passes(stylizer.settings, medium.info)
     first = 0 if unit is None else unit.first
-    part = None if unit is None or unit.cuts else Part(first, unit.count, None if goal is None else goal.frame)
+    part = None if unit is None or unit.cuts else Part(first, unit.count)
 
     def looked_at(frame: Frame) -> bool:
         """Whether its warping error is asked for: on a GPU, whose host has more to do, now and then."""
@@ -540,7 +531,7 @@ def _paint(
     def commit(painted: Painted, report: FrameReport, held: Held | None = None) -> FrameReport:
         at.add(report.passed, report.index, workspace.done)
         afresh = report.shot_start and report.passed == 1
-        report = replace(report, share=1 / passes)
+        report = replace(report, share=(1.0 if unit is None else unit.share_of(report.index)) / passes)
         state: State = {**painted.state, **({} if held is None else held.state)}
         workspace.append(workspace.done, painted.picture, asdict(report), state, afresh)
         return report
@@ -595,7 +586,7 @@ def _paint(
                 closing = None
                 if step.towards_first is not None:
                     towards, share = step.towards_first
-                    closing = Closing(towards, newest(0) if goal is None else goal.painted, share, goal is not None)
+                    closing = Closing(towards, newest(0), share)
                 painted = stylizer.follow(
                     frame,
                     step.motions,
@@ -611,6 +602,51 @@ def _paint(
             seconds, began = time.monotonic() - began, time.monotonic()
             yield commit(painted, _frame_report(frame, painted, step.shot_start, seconds, errors), step.held)
         yield from later_passes(shot, ends_film=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What was made of the frames of a unit that is painted."""
+
+    workspace: Workspace
+    numbers: Mapping[int, int]
+    """Index of a frame -> of its last painting."""
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint16]:
+        return self.workspace.frame(self.numbers[index])
+
+
+def _paint_joint(
+    medium: UnitFrames,
+    flows: Flows,
+    stylizer: Stylizer,
+    guide: Guide,
+    workspace: WritingBehind,
+    told: _Told,
+    unit: Unit,
+    before: _Finished,
+    behind: _Finished,
+) -> Iterator[FrameReport]:
+    """Paints where one part of a shot, `before`, meets the next, `behind`, as far as the workspace does not hold it yet.
+
+    Each frame begins as the one before it, moved along the flow, mixed with what the part behind has made of it; of that there is more from
+    frame to frame. It is then painted on, held to the mixture, which by itself would be blurred.
+    """
+    began = time.monotonic()
+    for earlier, frame in pairwise(medium.frames()):
+        guidance, number = guide.at(frame, shot_start=False), frame.index - unit.first
+        if number < workspace.done:
+            continue
+        motion = Motion.found(frame, earlier, flows) if flows.knows(frame, earlier) else None
+        neighbour = workspace.frame(number - 1) if number else before[earlier.index]
+        share = 1 - unit.left_at(frame.index) / (unit.left_at(earlier.index) if number else 1.0)
+        painted = stylizer.joined(frame, motion, neighbour, behind[frame.index], share, told.of(frame.index), guidance)
+        errors = None if motion is None else _warping_errors(frame, motion, painted.picture, neighbour)
+        seconds, began = time.monotonic() - began, time.monotonic()
+        passed = stylizer.settings.temporal.passes + 1
+        report = replace(_frame_report(frame, painted, False, seconds, errors, passed), share=unit.share_of(frame.index))
+        workspace.append(number, painted.picture, asdict(report), {}, afresh=not number)
+        yield report
 
 
 class UnitPainter:
@@ -644,10 +680,10 @@ class UnitPainter:
     def done(self, units: Sequence[Unit]) -> float:
         """How many frames of the units are painted, in parts after each pass, as far as can be told without looking at them."""
         passes = _passes(self.plan.job.settings, self._medium.info)
-        return sum(Workspace.count(self.plan.place(unit)) for unit in units) / passes
+        return sum(unit.frames(Workspace.count(self.plan.place(unit)) / (1 if unit.joins else passes)) for unit in units)
 
     def paint(self, unit: Unit, progress: Progress, told: _Told | None = None) -> None:
-        """Paints what is missing of a unit, into its own workspace.
+        """Paints what is missing of a unit, into its own workspace; where parts of a shot meet that of the parts too.
 
         Raises:
             WorkspaceError: another process is at work there (`WorkspaceInUse`), or the disk is full.
@@ -656,28 +692,44 @@ class UnitPainter:
         """
         plan, settings = self.plan, self.plan.job.settings
         told = told or _Told(progress, _passes(settings, self._medium.info), None, 1)
+        parts = [self._finished(one, unit) or self._painted_now(one, unit, progress, told) for one in plan.beside(unit)]
         with Workspace.open(plan.place(unit), plan.fingerprint_of(unit), manner=plan.manner) as workspace:
             if plan.is_done(unit) and finished(plan, unit, workspace):
                 return
             self._stylizer.work_in(_gone_on_with(workspace, self._way, self._medium.info, settings))
-            source: Source = self._medium
-            goal = None
-            if not unit.cuts:
-                source = UnitFrames(self._medium, unit)
-                goal = None if source.goal is None else _Goal(source.goal, self._first_of_next(unit, source.goal))
+            source = self._medium if unit.cuts else UnitFrames(self._medium, unit)
             with self._guide(unit) as guide, WritingBehind(workspace) as kept:
-                for report in _paint(source, self._flows, self._stylizer, guide, kept, told, unit, goal):
+                if isinstance(source, UnitFrames) and unit.joins:
+                    reports = _paint_joint(source, self._flows, self._stylizer, guide, kept, told, unit, *parts)
+                else:
+                    reports = _paint(source, self._flows, self._stylizer, guide, kept, told, unit)
+                for report in reports:
                     progress.frame(report)
             finish(plan, unit, workspace)
 
-    def _first_of_next(self, unit: Unit, frame: Frame) -> npt.NDArray[np.uint16]:
-        """The first painting of the frame that a unit's last ones are to flow into: the next unit's, if that is begun, or the same anew."""
-        following = self.plan.units[unit.number + 1]
-        painted = Workspace.peek(self.plan.place(following), self.plan.fingerprint_of(following))
-        if painted is not None:
-            return painted
-        with self._guide(following) as guide:
-            return self._stylizer.first(frame, None, guide.at(frame, shot_start=True)).picture
+    def _painted_now(self, one: Unit, wanted: Unit, progress: Progress, told: _Told) -> _Finished:
+        self.paint(one, progress, told)
+        found = self._finished(one, wanted)
+        if found is None:
+            raise WorkspaceError(f"{self.plan.place(one)}: damaged while the job ran; run the same command again to make its frames anew")
+        return found
+
+    def _finished(self, one: Unit, wanted: Unit) -> _Finished | None:
+        """What was made of one unit, where that is painted, and the frames of it that are `wanted` for another are not damaged.
+
+        It is not locked: nobody writes what is finished, and several may look at it.
+        """
+        workspace = Workspace.look_into(self.plan.place(one), self.plan.fingerprint_of(one))
+        if workspace is None or not self.plan.is_done(one):
+            return None
+        try:
+            numbers = _last_paintings(workspace)
+        except WorkspaceError:
+            return None
+        asked = range(max(one.first, wanted.first - 1), min(one.end, wanted.end))
+        if not all(index in numbers and workspace.is_intact(numbers[index]) for index in asked):
+            return None
+        return _Finished(workspace, numbers)
 
     def _guide(self, unit: Unit) -> Guide:
         settings = self.plan.job.settings
@@ -704,9 +756,37 @@ def _paint_through_units(painter: UnitPainter, workspace: Workspace, progress: P
             painter.paint(unit, progress, told)
         plan, missing = join_units(plan, workspace)
         if not missing:
+            _tell_of_joints(plan, workspace)
             return
         if last or joins_only:
             raise not_all_painted(plan, missing)
+
+
+def _tell_of_joints(plan: Plan, workspace: Workspace) -> None:
+    """Compares the warping errors of the frames where parts of a shot meet with those of both parts; tells of what may be seen."""
+    if not any(unit.joins for unit in plan.units):
+        return
+    last = {report.index: report for report in _reports(workspace)}
+
+    def error(indices: Iterable[int]) -> float | None:
+        """Of the paintings, over that of the source."""
+        seen = [report for index in indices if (report := last[index]).warping_source is not None]
+        own = sum(report.warping_source or 0.0 for report in seen)
+        return sum(report.warping_result or 0.0 for report in seen) / own if own else None
+
+    for unit in plan.units:
+        if unit.joins:
+            here = error(range(unit.first, unit.end))
+            around = error(
+                index for part in plan.beside(unit) for index in range(part.first, part.end) if not unit.first <= index < unit.end
+            )
+            if here is not None and around is not None:
+                level = logging.WARNING if here > _LOUD * around else logging.INFO
+                logger.log(level, "%s: %s: warping error %.2f of the source's, %.2f around", plan.job.source, unit.words, here, around)
+
+
+_LOUD = 1.5
+"""Warping error where parts of a shot meet, over that around, from which on it is told: the shot is looked at there."""
 
 
 def not_all_painted(plan: Plan, missing: Sequence[Unit]) -> WorkspaceError:
@@ -874,7 +954,12 @@ _NO_ERROR = 1e-9
 
 def _latest(workspace: Workspace) -> list[int]:
     """For every frame, where its last painting stands in the workspace."""
-    return list({report.index: number for number, report in enumerate(_reports(workspace))}.values())
+    return list(_last_paintings(workspace).values())
+
+
+def _last_paintings(workspace: Workspace) -> dict[int, int]:
+    """Index of a frame -> where its last painting stands in the workspace."""
+    return {report.index: number for number, report in enumerate(_reports(workspace))}
 
 
 def _encode(

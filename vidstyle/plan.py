@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 _COLLAPSE = 0.1
 """Share of pixels with a reliable flow under which a frame starts a new shot: there is nothing to hold on to."""
 _LOOP = 24
-"""Frames at the end of a loop, at most, that go towards the first one; at the end of a part of a shot, towards the next part's."""
+"""Frames at the end of a loop, at most, that go towards the first one."""
 
 Item = TypeVar("Item")
 
@@ -48,8 +48,6 @@ class Part:
     first: int
     """Index of its first frame."""
     count: int
-    goal: Frame | None = None
-    """The frame after it, where the shot goes on there and the last frames are to flow into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +60,7 @@ class Step:
     guidance: Guidance
     shot_start: bool
     towards_first: tuple[Motion, float] | None = None
-    """Near the end of a loop: the motion to the first frame, and how far this one goes towards it, in (0, 1]. Near the end of a part of a
-    shot: to the first frame of the next part."""
+    """Near the end of a loop: the motion to the first frame, and how far this one goes towards it, in (0, 1)."""
     held: Held | None = None
     """What the paintings will have been made from after this frame; None where nothing is held still."""
     answers: tuple[npt.NDArray[np.float32], ...] = ()
@@ -96,9 +93,7 @@ def plan(
     """
     approach: _Approach | None = None
     if temporal.loop and not temporal.framewise:
-        approach = _Approach.of_loop(medium, flows)
-    elif part is not None and part.goal is not None:
-        approach = _Approach(flows, part.first + part.count, part.count, part.goal)
+        approach = _Approach(flows, sum(1 for _ in medium.frames()))  # a container's own count is an estimate
     distances = (1,) if temporal.framewise else temporal.references
     first = 0 if part is None else part.first
     unpainted = first + len(painted)
@@ -213,34 +208,27 @@ def ahead(items: Generator[Item], one: bool = True) -> Iterator[Item]:
 
 
 class _Approach:
-    """The last frames before another one that they are to flow into: the first frame of a loop, or of the next part of a shot."""
+    """The last frames of a loop, which are to flow into its first one."""
 
-    def __init__(self, flows: Flows, end: int, length: int, goal: Frame | None) -> None:
-        """`goal` is shown after the frames up to, and without, index `end`, `length` of them at most; a loop's is not met yet."""
-        self._flows, self._end, self._length, self._loops = flows, end, length, goal is None
+    def __init__(self, flows: Flows, count: int) -> None:
+        """`count` frames are shown before the first one is again."""
+        self._flows, self._count = flows, count
         self._warned = False
-        self.goal = goal
-
-    @classmethod
-    def of_loop(cls, medium: Source, flows: Flows) -> _Approach:
-        """Whose goal is the first frame."""
-        count = sum(1 for _ in medium.frames())  # a container's own count is an estimate
-        return cls(flows, count, count, None)
+        self.goal: Frame | None = None
 
     def towards(self, frame: Frame) -> tuple[Motion, float] | None:
         """How `frame` goes towards the goal; None where it is too far from the end to do so.
 
-        Every frame goes on by one part of as many as there are frames left, so that the way is the same at each step. The last step of a
-        loop is the one to its first frame; where a shot only goes on in the next part, its last frame is to be there already, for what is
-        pulled comes late: with a step more the error across the joint was three times that inside.
+        Every frame goes on by one part of as many as there are frames left, so that the way is the same at each step. The last step is the
+        one to the first frame.
         """
-        left = self._end - frame.index
-        if left > min(_LOOP, self._length // 2) or self.goal is None:
+        left = self._count - frame.index
+        if left > min(_LOOP, self._count // 2) or self.goal is None:
             return None
         closes = Motion.found(frame, self.goal, self._flows) if self._flows.knows(frame, self.goal) else None
         if closes is not None and float(closes.trust.mean()) >= CLOSES:
-            return closes, 1 / (left + self._loops)
-        if not self._warned and self._loops:
+            return closes, 1 / (left + 1)
+        if not self._warned:
             if closes is None:
                 reason = f"--flow has no files between frame {frame.index + 1} and the first, so that the end cannot flow into it"
             else:

@@ -281,7 +281,7 @@ class TemporalSettings(_Section):
         0.5, "--smoothing", "share of the frame before, moved along the flow, in each frame of --framewise", ge=0, lt=1
     )
     divide: int | None = _setting(
-        None, "--divide", "frames above which a shot is painted in equal parts, which several machines can do at once", ge=2
+        None, "--divide", "frames above which a shot is painted in equal parts, which several machines can do at once", ge=4
     )
     loop: bool = _setting(False, "--loop", "the last frames flow into the first one, for a film that is shown over and over")
 

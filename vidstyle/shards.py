@@ -68,10 +68,10 @@ def paint_shard(
 
 
 def _painted(plans: Sequence[tuple[Path, Plan]], shard: Shard, progress: Progress | None) -> ShardResult:
-    """What falls to the shard of all the plans together."""
-    every = [(unit.cost, (plan.directory, unit)) for _, plan in plans for unit in plan.units]
+    """What falls to the shard of all the plans together; where parts of a shot meet to whoever has painted the later one of them."""
+    every = [(unit.cost, (plan.directory, unit)) for _, plan in plans for unit in plan.units if not unit.joins]
     own = share_of(every, shard.number, shard.of)
-    result = ShardResult(own=len(own), units=len(every))
+    result = ShardResult(own=len(own), units=sum(len(plan.units) for _, plan in plans))
     for output, plan in plans:
         units = sorted((unit for directory, unit in own if directory == plan.directory), key=lambda unit: unit.number)
         if units and plan.missing():
@@ -80,7 +80,7 @@ def _painted(plans: Sequence[tuple[Path, Plan]], shard: Shard, progress: Progres
             _paint_own(output, plan, units, progress, result)
         painted = [unit for unit in units if plan.joined is not None or plan.is_done(unit)]
         result.painted += len(painted)
-        result.frames += sum(unit.count for unit in painted)
+        result.frames += sum(unit.count for unit in painted if not unit.joins)
         result.missing += len(plan.missing())
     return result
 
@@ -89,7 +89,8 @@ def _paint_own(output: Path, plan: Plan, units: Sequence[Unit], progress: Progre
     told = progress or Silent()
     with UnitPainter.of(plan) as painter:
         told.start(sum(unit.count for unit in units), painter.done(units), painter.needs)
-        for unit in units:
+
+        def paint(unit: Unit) -> None:
             try:
                 painter.paint(unit, told)
             except WorkspaceInUse:
@@ -98,6 +99,12 @@ def _paint_own(output: Path, plan: Plan, units: Sequence[Unit], progress: Progre
             except VidstyleError as error:
                 logger.error("%s: %s: %s [V%d]", output, unit.words, error, error.number)
                 result.failed.append((unit.words, error))
+
+        for unit in units:
+            paint(unit)
+            for joint in plan.units:
+                if unit in plan.beside(joint) and not plan.is_done(joint) and all(map(plan.is_done, plan.beside(joint))):
+                    paint(joint)
 
 
 class ShardOfBatch:

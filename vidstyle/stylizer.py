@@ -69,6 +69,8 @@ _CHANGING = 0.1
 """Share of the temporal weight while another style takes over."""
 _CLOSING = 10.0
 """Weight of the pull towards the beginning of a loop over that of the frame before: with 1 the look went on settling the other way."""
+_JOINED = 8.0
+"""Weight with which a frame where two parts of a shot meet is held to both of them, over that of the frame before elsewhere."""
 _DETAIL = -1
 """Number of the picture that fine detail is taken from, where the styles count from 0."""
 _MOST_TARGETS = 64
@@ -101,9 +103,7 @@ class Closing:
     painted: npt.NDArray[np.uint16]
     """The frame, stylised, (H, W, 3) RGB."""
     share: float
-    """How far this frame goes towards it, in (0, 1]."""
-    goes_on: bool = False
-    """Whether the film goes on there, and does not only come round: then what the flow is not trusted in starts on its way there too."""
+    """How far this frame goes towards it, in (0, 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,10 +325,9 @@ class Stylizer:
         if closing is not None:
             goal = self._moved(closing.motion, closing.painted, fade_detail(to_tensor(closing.painted, self.device)))
             pull = closing.share * to_plane(closing.motion.trust, self.device)
-            seen = closing.share * (1 - to_plane(closing.motion.new.astype(np.float32), self.device)) if closing.goes_on else pull
-            references = [Reference(one.warped, one.trust * (1 - seen)) for one in references]
+            references = [Reference(one.warped, one.trust * (1 - pull)) for one in references]
             references.append(Reference(goal, _CLOSING * pull))
-            start = torch.lerp(start, goal, seen)
+            start = torch.lerp(start, goal, pull)
         held_to = expected if closing is None else None
         work = _Work(frame, self.size, self._kept(source), guidance, references, held_to, rest, changing is not None)
         return work, _Beginning(start, self._pairs(state, nearest.flow))
@@ -395,6 +394,43 @@ class Stylizer:
         beginning = _Beginning(start, pairs)
         del own, neighbour, state, source, start, pairs, references
         return self._painted_from(work, beginning, on_step, reliable)
+
+    def joined(
+        self,
+        frame: Frame,
+        motion: Motion | None,
+        before: npt.NDArray[np.uint16],
+        behind: npt.NDArray[np.uint16],
+        share: float,
+        on_step: OnStep | None = None,
+        guidance: Guidance | None = None,
+    ) -> Painted:
+        """Paints a frame where one part of a shot passes into another that was painted by itself; it is held to both.
+
+        Args:
+            frame: the source frame.
+            motion: to the frame before; None where there is no flow to it.
+            before: what was made of the frame before, (H, W, 3) uint16 RGB.
+            behind: what the part that follows has made of this frame, the same.
+            share: how much of that one this frame takes on, in (0, 1]; what the frame before does not show is all taken from it.
+            on_step: see `OnStep`.
+            guidance: which styles go where; by default all blended, everywhere.
+
+        Raises:
+            NumericalError: the loss was not finite twice; the message names the frame.
+        """
+        guidance = guidance or self._default
+        start = to_tensor(behind, self.device)
+        if motion is not None:
+            moved = self._moved(motion, before, fade_detail(to_tensor(before, self.device)))
+            new = to_plane(motion.new.astype(np.float32), self.device)
+            start = torch.lerp(moved, start, share + (1 - share) * new)
+            del moved, new
+        weight = _JOINED * (_CHANGING if guidance.changing else 1.0)
+        references = [Reference(start, torch.full_like(start[:, :1], weight))]
+        work = _Work(frame, self.size, self._kept(to_tensor(frame.rgb, self.device)), guidance, references, changing=guidance.changing)
+        reliable = 0.0 if motion is None else float(motion.trust.mean())
+        return self._painted_from(work, _Beginning(start, []), on_step, reliable)
 
     def _painted_from(self, work: _Work, beginning: _Beginning, on_step: OnStep | None, reliable: float) -> Painted:
         """The frame painted on from its beginning; where nothing may change, one evaluation says what the picture costs."""

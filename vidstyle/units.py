@@ -4,6 +4,9 @@ A unit is a shot, since no reference crosses a cut, or a part of one (`--divide`
 `OUTPUT.vidstyle/units/000012/`, with the film's own indices and times, so that its frames are those of a run in one process, to the byte.
 When all are there they are joined: their files get a second name in the workspace of the job, which then is what that run would have left.
 
+Parts of a shot know nothing of each other. Where two meet the first frames of the second one are painted once more, as a unit of its own
+that waits for both (`Unit.joins`): from the end of the first part they pass over into what the second one is.
+
 `OUTPUT.vidstyle/plan.json` says what the units are and what the job is, so that who finds it needs nothing else.
 """
 
@@ -32,7 +35,12 @@ from vidstyle.workspace import Workspace, read_plan, write_plan
 
 __all__ = ["JobFiles", "Plan", "Unit", "UnitFrames", "finish", "finished", "join_units", "planned_units", "scatter", "share_of"]
 
-_FORMAT = 1
+_FORMAT = 2
+_OVERLAP = 24
+"""Frames over which one part of a shot passes into the next, at most; of shorter parts half."""
+_EASE = 1.5
+"""How they pass: what is left of the first part falls as this power of the frames that are left. In equal steps (1) the last ones are the
+loudest, since each frame is sharpened again after it was mixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,10 @@ class Unit:
     """Pixels times steps."""
     cuts: bool
     """Whether cuts are looked for inside: a film that is not divided."""
-    goes_on: bool
-    """Whether the shot goes on behind it, so that its last frames are to flow into the next unit's first, which `pictures` counts too."""
+    joins: bool
+    """Whether it paints where two parts of a shot meet; then it begins to read one frame earlier, and `pts` and `pictures` are of that."""
+    overlap: int
+    """How many of its first frames are painted twice: by the part of a shot that they begin, and where that meets the part before."""
     schedule: Mapping[str, Any] | None = None
     """The state of `--style-schedule` before its first frame."""
 
@@ -61,6 +71,19 @@ class Unit:
     def end(self) -> int:
         """Index of the frame after it."""
         return self.first + self.count
+
+    def frames(self, painted: float | None = None) -> float:
+        """Frames of the film that it stands for, or that `painted` of its paintings do, those painted twice being halves."""
+        painted = self.count if painted is None else painted
+        return painted - min(painted, self.overlap) / 2
+
+    def share_of(self, index: int) -> float:
+        """Of one frame, so that all of a film are as many as it has."""
+        return 0.5 if index < self.first + self.overlap else 1.0
+
+    def left_at(self, index: int) -> float:
+        """How much of the part before is left where parts meet, at one of its frames, in [0, 1)."""
+        return float((1 - (index - self.first + 1) / (self.count + 1)) ** _EASE)
 
     @property
     def name(self) -> str:
@@ -70,7 +93,7 @@ class Unit:
     @property
     def words(self) -> str:
         """For messages, as people count."""
-        return f"unit {self.number + 1} (frames {self.first + 1}–{self.end})"
+        return f"unit {self.number + 1} (frames {self.first + 1}–{self.end}{', where parts meet' if self.joins else ''})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +153,19 @@ class Plan:
     @property
     def frames(self) -> int:
         """How many frames the film has."""
-        return self.units[-1].end
+        return max(unit.end for unit in self.units)
 
     @property
     def longest_first(self) -> list[Unit]:
         """The units in the order in which they are best handed out."""
         return sorted(self.units, key=lambda unit: (-unit.cost, unit.number))
+
+    def beside(self, unit: Unit) -> tuple[Unit, ...]:
+        """The units that have to be painted before it: where parts of a shot meet the one before and the one that follows."""
+        if not unit.joins:
+            return ()
+        before = next(one for one in reversed(self.units[: unit.number]) if one.end == unit.first and not one.joins)
+        return before, self.units[unit.number - 1]
 
     def place(self, unit: Unit) -> Path:
         """Where the workspace of a unit lies."""
@@ -220,20 +250,23 @@ def planned_units(
         count = len(moments)
         parts = 1 if divide is None or whole else -(-count // divide)
         bounds = [count * part // parts for part in range(parts + 1)]
-        for begin, end in pairwise(bounds):
-            goes_on = end < count
-            unit = Unit(
-                number=len(units),
-                first=first + begin,
-                count=end - begin,
-                pts=moments[begin],
-                pictures=_summed(sums[begin : end + goes_on]),
-                cost=cost(end - begin) + (cost(1) if goes_on else 0.0),  # the frame that it flows into is painted twice
-                cuts=whole,
-                goes_on=goes_on,
-                schedule=states[begin] if states else None,
-            )
-            units.append(unit)
+        overlap = min(_OVERLAP, count // parts // 2)
+        for begin, part_end in pairwise(bounds):
+            meets = begin > 0 and overlap > 0
+            for joins, end in ((False, part_end), (True, begin + overlap)) if meets else ((False, part_end),):
+                unit = Unit(
+                    number=len(units),
+                    first=first + begin,
+                    count=end - begin,
+                    pts=moments[begin - joins],
+                    pictures=_summed(sums[begin - joins : end]),
+                    cost=cost(end - begin + 1) - cost(1) if joins else cost(end - begin),
+                    cuts=whole,
+                    joins=joins,
+                    overlap=overlap if meets else 0,
+                    schedule=states[begin] if states else None,
+                )
+                units.append(unit)
     return tuple(units)
 
 
@@ -260,22 +293,17 @@ class UnitFrames:
             MediaError: its frames are not those that were planned.
         """
         self.info = medium.info
-        self._medium, self._unit = medium, unit
-        self.goal: Frame | None = None
-        """The frame after the unit, if its shot goes on there."""
-        for pts in (unit.pts, None) if unit.first else (None,):
+        self._medium, self._first, self._count = medium, unit.first - unit.joins, unit.count + unit.joins
+        for pts in (unit.pts, None) if self._first else (None,):
             self._pts = pts
-            sums = array("L")
-            for frame in islice(medium.frames(unit.first, pts), unit.count + unit.goes_on):
-                sums.append(_checksum(frame))
-                self.goal = frame if frame.index == unit.end else None
-            if len(sums) == unit.count + unit.goes_on and _summed(sums) == unit.pictures:
+            sums = array("L", map(_checksum, self.frames()))
+            if len(sums) == self._count and _summed(sums) == unit.pictures:
                 return
         raise MediaError(f"{medium.info.path}: {unit.words}: other frames than when the job was planned; run again with --fresh")
 
     def frames(self, first: int = 0, pts: int | None = None) -> Iterator[Frame]:
-        """All of them, in order."""
-        return islice(self._medium.frames(self._unit.first, self._pts), self._unit.count)
+        """All of them, in order; where parts meet the frame before them first."""
+        return islice(self._medium.frames(self._first, self._pts), self._count)
 
     def close(self) -> None:
         """The film is somebody else's."""
@@ -311,15 +339,15 @@ def scatter(plan: Plan, workspace: Workspace) -> None:
     Raises:
         WorkspaceError: a process is at work in a unit, or the disk is full.
     """
-    begins = 0
-    indices = [int(record["index"]) for record in workspace.records()]
+    begins, passes = 0, plan.job.settings.temporal.passes
+    records = [(int(record["index"]), int(record["passed"])) for record in workspace.records()]
     for unit in plan.units:
         end = begins
-        while end < len(indices) and indices[end] < unit.end:
+        while end < len(records) and unit.first <= records[end][0] < unit.end and (records[end][1] > passes) == unit.joins:
             end += 1
         if end == begins:
             return
-        is_whole = end < len(indices)  # the next unit was begun
+        is_whole = end < len(records)  # the next unit was begun
         with Workspace.open(plan.place(unit), plan.fingerprint_of(unit), manner=plan.manner) as other:
             if other.done < end - begins:
                 other.cut(0)
@@ -384,15 +412,22 @@ def _check(units: Sequence[Unit], joined: object) -> None:
     Raises:
         ValueError: they are not.
     """
-    end = 0
+    before, end = None, 0
     for number, unit in enumerate(units):
-        numbers = (unit.number, unit.first, unit.count, unit.pts, unit.pictures)
-        if not all(type(one) is int for one in numbers) or unit.number != number or unit.first != end or unit.count < 1:
+        numbers = (unit.number, unit.first, unit.count, unit.pts, unit.pictures, unit.overlap)
+        if not all(type(one) is int for one in numbers) or unit.number != number or not 0 <= unit.overlap <= unit.count > 0:
             raise ValueError(f"no unit {number}")
-        if not isinstance(unit.cost, int | float) or not isinstance(unit.cuts, bool) or not isinstance(unit.goes_on, bool):
+        if not isinstance(unit.cost, int | float) or not isinstance(unit.cuts, bool) or not isinstance(unit.joins, bool):
             raise ValueError(f"no unit {number}")
-        end = unit.end
-    if not units or units[-1].goes_on or not (joined is None or type(joined) is int):
+        if unit.joins:
+            behind = None if before is None or before.joins else (before.first, before.overlap, before.overlap)
+            sound = unit.first > 0 and (unit.first, unit.overlap, unit.count) == behind
+        else:
+            sound = unit.first == end
+        if not sound:
+            raise ValueError(f"no unit {number}")
+        before, end = unit, max(end, unit.end)
+    if not units or not (joined is None or type(joined) is int):
         raise ValueError("no units")
 
 

@@ -342,6 +342,11 @@ class Workspace:
             raise WorkspaceError(f"{path}: damaged while the job ran; run the same command again to make the frame anew")
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint16)
 
+    def is_intact(self, index: int) -> bool:
+        """Whether the picture of a finished frame is there, and is what was written."""
+        written = self._line(index).frame
+        return written is not None and is_intact(self._frame_path(index), written)
+
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """What was carried on after the last finished frame, bit for bit; {} when nothing was.
 
@@ -522,18 +527,14 @@ class Workspace:
         return len(_read_journal(directory / "journal.jsonl")[0])
 
     @staticmethod
-    def peek(directory: Path, fingerprint: Mapping[str, str]) -> npt.NDArray[np.uint16] | None:
-        """The first painting in the workspace there, of that job, though another process may be at work in it; None if it is not there."""
+    def look_into(directory: Path, fingerprint: Mapping[str, str]) -> Workspace | None:
+        """The workspace there, as it is now, to be read only: another process may be at work in it. None if there is none of that job."""
         found = _read_job(directory / "job.json")
-        lines = _read_journal(directory / "journal.jsonl")[0]
-        if found is None or found["fingerprint"] != fingerprint or not lines or lines[0].frame is None:
+        if found is None or found["fingerprint"] != fingerprint:
             return None
         workspace = Workspace(directory, -1)
-        workspace._lock, workspace._lines = None, lines
-        try:
-            return workspace.frame(0)
-        except WorkspaceError:
-            return None
+        workspace._lock, workspace._lines = None, _read_journal(directory / "journal.jsonl")[0]
+        return workspace
 
     @staticmethod
     def note(directory: Path) -> Any:
