@@ -1,4 +1,4 @@
-"""Writes docs/licences.md: the licence of every package that `pip install vidstyle` brings along, as it states it itself.
+"""Writes docs/licences.md: the licence of every package that `pip install vidstyle`, or one of its extras, brings along, as it states it.
 
     python docs/make_licences.py
 
@@ -15,6 +15,8 @@ from packaging.requirements import Requirement
 
 PAGE = Path(__file__).parent / "licences.md"
 MARK = "<!-- the table is written by docs/make_licences.py -->\n"
+EXTRAS = ("cluster", "gcs", "s3")
+"""Those that a user of vidstyle installs."""
 STATED_ELSEWHERE = {"cuda-toolkit": "NVIDIA Proprietary Software"}
 """Of packages whose metadata say nothing: what the packages that they consist of say."""
 
@@ -46,6 +48,12 @@ def dependencies(of: str = "vidstyle", extra: str = "") -> dict[str, Distributio
     return dict(sorted(found.items()))
 
 
+def by_extra() -> dict[str, dict[str, Distribution]]:
+    """What `pip install vidstyle` brings along, by the name "", and what each extra for its users brings beyond that."""
+    own = dependencies()
+    return {"": own, **{extra: {k: v for k, v in dependencies(extra=extra).items() if k not in own} for extra in EXTRAS}}
+
+
 def licence_of(package: Distribution) -> str:
     """As the package states it: an SPDX expression, a line of text, or its classifiers."""
     metadata = package.metadata
@@ -58,8 +66,15 @@ def licence_of(package: Distribution) -> str:
 def main() -> None:
     """Rewrites the table, and keeps the words before it."""
     words = PAGE.read_text().split(MARK)[0]
-    rows = [f"| {name} | {package.version} | {licence_of(package)} |" for name, package in dependencies().items()]
-    PAGE.write_text(words + MARK + "\n| package | version | licence |\n|---|---|---|\n" + "\n".join(rows) + "\n")
+    found = by_extra()
+    extras: dict[str, list[str]] = {}
+    for extra, packages in found.items():
+        for name in packages:
+            extras.setdefault(name, []).append(f"`{extra}`" if extra else "")
+    packages = {name: package for those in found.values() for name, package in those.items()}
+    ordered = sorted(packages, key=lambda name: (extras[name] != [""], name))
+    rows = [f"| {name} | {packages[name].version} | {licence_of(packages[name])} | {', '.join(extras[name])} |" for name in ordered]
+    PAGE.write_text(words + MARK + "\n| package | version | licence | extra |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -255,6 +255,31 @@ class TestColour:
         walk(path)
         assert "PQ" in caplog.text
 
+    def test_hdr_that_names_its_screen_only_is_seen(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """As a remux leaves it that has lost what the stream says of its colours."""
+        screen = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+        coded = {"codec": "libx265", "pix_fmt": "yuv420p10le", "matrix": 9}
+        options = {"x265-params": f"log-level=none:lossless=1:master-display={screen}:max-cll=1000,400"}
+        path = make_clip(tmp_path / "a.mp4", 3, options=options, tagged=False, **coded)
+        frames = walk(path)
+        assert "names the screen it was mastered on, but not how its light is coded: taken for HDR10" in caplog.text
+        assert "HDR (PQ)" in caplog.text
+        said = walk(make_clip(tmp_path / "said.mp4", 3, options={"x265-params": "log-level=none:lossless=1"}, transfer=16, **coded))
+        for frame, other in zip(frames, said, strict=True):
+            assert np.array_equal(frame.rgb, other.rgb)
+
+    def test_dolby_vision_without_an_ordinary_picture_is_refused(self, tmp_path: Path) -> None:
+        options = {"x265-params": "log-level=none"}
+        path = make_clip(tmp_path / "a.mp4", 3, codec="libx265", pix_fmt="yuv420p10le", options=options, tagged=False)
+        data = path.read_bytes()
+        assert data.count(b"hev1") + data.count(b"hvc1") >= 1
+        path.write_bytes(data.replace(b"hev1", b"dvhe").replace(b"hvc1", b"dvh1"))
+        with pytest.raises(MediaError, match=r"Dolby Vision without an ordinary picture in it \(profile 5\)"):
+            VideoSource(path)
+        tagged = make_clip(tmp_path / "b.mp4", 3, codec="libx265", pix_fmt="yuv420p10le", options=options, matrix=9, transfer=16)
+        tagged.write_bytes(tagged.read_bytes().replace(b"hev1", b"dvhe").replace(b"hvc1", b"dvh1"))
+        assert len(walk(tagged)) == 3, "with HDR10 in it that picture is read"
+
     def test_interlaced_frames_further_on_are_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         plain = make_clip(tmp_path / "plain.ts", 3)
         combed = make_clip(tmp_path / "combed.ts", 6, options={"flags": "+ildct+ilme", "x264-params": "interlaced=1"})

@@ -20,7 +20,7 @@ from vidstyle.errors import MediaError
 from vidstyle.frames import MediaInfo
 from vidstyle.media import open_sink, open_source, read_style, stills
 from vidstyle.media.images import ImageSink, ImageSource
-from vidstyle.media.stills import Still, encode, fit, read_header, read_still
+from vidstyle.media.stills import Still, _hdr_of_profile, encode, fit, read_header, read_still
 from vidstyle.media.tonemap import hdr_word, tone_mapped
 from vidstyle.settings import EncodeSettings, RunSettings
 
@@ -619,6 +619,32 @@ class TestHdr:
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         path.write_bytes(data[:33] + chunk(b"iCCP", b"p\0\0" + zlib.compress(profile)) + data[33:])
         assert read_still(path).profile is None
+
+    @pytest.mark.parametrize(("transfer", "is_hdr"), [(16, True), (18, True), (13, False), (None, False)])
+    def test_a_profile_that_says_so(self, tmp_path: Path, transfer: int | None, is_hdr: bool) -> None:
+        """ICC's `cicp` tag, behind the others."""
+        profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+        if transfer is not None:
+            tags, values = int.from_bytes(profile[128:132], "big"), b"cicp\0\0\0\0" + bytes([9, transfer, 0, 1])
+            end = 132 + 12 * tags
+            moved = bytearray(profile[132:end])
+            for place in range(4, len(moved), 12):  # all values move by the length of one more entry
+                moved[place : place + 4] = (int.from_bytes(moved[place : place + 4], "big") + 12).to_bytes(4, "big")
+            entry = b"cicp" + (len(profile) + 12).to_bytes(4, "big") + len(values).to_bytes(4, "big")
+            profile = profile[:128] + (tags + 1).to_bytes(4, "big") + moved + entry + profile[end:] + values
+            profile[:4] = len(profile).to_bytes(4, "big")
+        path = self.png(tmp_path / "a.png", None)
+        data = path.read_bytes()
+        path.write_bytes(data[:33] + chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(profile))) + data[33:])
+        still = read_still(path)
+        if is_hdr:
+            np.testing.assert_array_equal(still.rgb, tone_mapped(self.GREY, transfer or 0, 9))
+        else:
+            np.testing.assert_array_equal(still.rgb, self.GREY)
+
+    @pytest.mark.parametrize("profile", [b"", b"x" * 131, b"\0" * 128 + b"\xff" * 4 + b"cicp" * 3])
+    def test_a_profile_that_is_none_says_nothing(self, profile: bytes) -> None:
+        assert _hdr_of_profile(profile) is None
 
     def test_avif(self, tmp_path: Path) -> None:
         path = coded(tmp_path / "a.avif", "libsvtav1", self.GREY, "yuv420p10le", transfer=16)

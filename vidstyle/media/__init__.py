@@ -19,7 +19,7 @@ from vidstyle.media.base import Sink, Source, check_link, check_place, check_unf
 from vidstyle.media.framedir import FrameDirectorySink, FrameDirectorySource, SequenceSink, check_remains, natural_order, only_pictures
 from vidstyle.media.images import ImageSink, ImageSource, partial_of, write_whole
 from vidstyle.media.places import check_apart
-from vidstyle.media.stills import READABLE, WRITABLE, Header, animation, read_header, read_still, to_8_bit
+from vidstyle.media.stills import COMMON, READABLE, WRITABLE, Header, animation, read_header, read_still, to_8_bit
 from vidstyle.media.webm import WebM
 from vidstyle.numbered import FrameNames
 from vidstyle.settings import EncodeSettings, RunSettings
@@ -50,8 +50,6 @@ logger = logging.getLogger(__name__)
 
 # Pictures by their name that nothing here decodes, so that they are refused as pictures and not as videos.
 _UNREADABLE_PICTURES = frozenset({".heic", ".heif", ".psd", ".svg", ".hdr", ".jxl"})
-
-_STYLE_FORMATS = "JPEG, PNG, WebP, TIFF, EXR, BMP or GIF"
 
 _FURTHER_VIDEOS = frozenset({".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".ogv", ".3gp", ".mxf"})
 
@@ -283,7 +281,7 @@ def check_style(path: Path, role: str = "STYLE") -> None:
 
 
 def _style_header(path: Path, role: str) -> Header:
-    advice = f"give a {_STYLE_FORMATS} picture as {role}"
+    advice = f"give a {COMMON} picture as {role}"
     check_link(path)
     if not path.exists():
         raise UsageError(f"{role} {path}: no such file; check the name")

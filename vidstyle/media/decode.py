@@ -6,7 +6,7 @@ import logging
 import math
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
@@ -41,6 +41,11 @@ _SEEK_FROM = 10.0
 _READ_ATTEMPTS = 50
 # Announced durations are a little off at times; only a start this far behind is refused without looking.
 _CERTAIN = 1
+# What FFmpeg calls that which lies beside a frame: of film that is mastered in PQ, and of Dolby Vision.
+_HDR10 = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS")
+_DOLBY = ("DOVI_METADATA", "DOVI_RPU_BUFFER")
+_DOLBY_TAGS = {"dvh1", "dvhe", "dva1", "dvav", "dav1"}
+_BT2020, _PQ = 9, 16
 # Anamorphic film has pixels up to twice as wide as high.
 _ODDEST_PIXEL = 10
 _GUESSED_RATE = Fraction(25)
@@ -136,6 +141,11 @@ class _Orientation:
         return np.ascontiguousarray(picture[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1])
 
 
+def _is_beside(frame: VideoFrame, names: Iterable[str]) -> bool:
+    """Whether data of one of these kinds come with a frame."""
+    return any(frame.side_data.get(name) is not None for name in names)
+
+
 class VideoSource:
     """A video file as a source of frames.
 
@@ -162,6 +172,7 @@ class VideoSource:
         self._run = run or RunSettings()
         self._said: set[str] = set()
         self._changes: set[str] = set()
+        self._mastered = False
         self._start = Position.parse(self._run.start) if self._run.start else Position()
         self._end = Position.parse(self._run.end) if self._run.end else None
         self._check_span()
@@ -236,6 +247,11 @@ class VideoSource:
         own = int(frame.color_primaries), int(frame.color_trc)
         self._told = tuple(int(before) if now == UNSPECIFIED else UNSPECIFIED for now, before in zip(own, said, strict=True))
         tags = self._tags_of(frame)
+        if tags.color_trc == UNSPECIFIED and (stream.codec_context.codec_tag.lower() in _DOLBY_TAGS or _is_beside(frame, _DOLBY)):
+            raise MediaError(
+                f"{self.path}: Dolby Vision without an ordinary picture in it (profile 5), whose colours only its own players can read; "
+                "take a copy in HDR10 or SDR"
+            )
         self._first = (
             frame.width,
             frame.height,
@@ -518,7 +534,15 @@ class VideoSource:
             before if int(now) == UNSPECIFIED else int(now)
             for now, before in zip((frame.color_primaries, frame.color_trc), self._told, strict=True)
         )
-        return ColorTags(int(frame.colorspace), int(frame.color_range), primaries, transfer)
+        matrix = int(frame.colorspace)
+        if transfer == UNSPECIFIED and not self._mastered:
+            self._mastered = _is_beside(frame, _HDR10)
+            if self._mastered:
+                self._warn_once(f"{self.path}: names the screen it was mastered on, but not how its light is coded: taken for HDR10")
+        if transfer == UNSPECIFIED and self._mastered:
+            matrix, primaries = (_BT2020 if tag == UNSPECIFIED else tag for tag in (matrix, primaries))
+            transfer = _PQ
+        return ColorTags(matrix, int(frame.color_range), primaries, transfer)
 
     def _coding_of(self, frame: VideoFrame, moment: Fraction) -> _Coding:
         width, height, first = self._first

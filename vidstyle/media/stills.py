@@ -32,6 +32,7 @@ from vidstyle.png import DamagedPng, in_order
 
 __all__ = [
     "CLIPPED",
+    "COMMON",
     "READABLE",
     "WRITABLE",
     "Header",
@@ -93,6 +94,10 @@ _HEADER_ERRORS = (
     struct.error,
     zlib.error,
 )
+
+
+COMMON = "JPEG, PNG, WebP, TIFF, EXR, BMP or GIF"
+"""For messages: what people have; more is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ def read_header(path: Path) -> Header | None:
             try:
                 with Image.open(file, formats=[name for name in formats if name in Image.OPEN]) as image:
                     header = _describe(image)
-                return replace(header, hdr=_hdr(header.format, file))
+                return replace(header, hdr=_hdr(header.format, file) or _hdr_of_profile(header.profile))
             except Image.DecompressionBombError:
                 raise MediaError(f"{path}: more pixels than a picture should have; shrink it first") from None
             except _HEADER_ERRORS as error:
@@ -221,6 +226,17 @@ def _hdr(kind: str, file: BinaryIO) -> tuple[int, int] | None:
     return (transfer, primaries) if transfer in HDR_TRANSFERS else None
 
 
+def _hdr_of_profile(profile: bytes | None) -> tuple[int, int] | None:
+    """The same of an ICC profile, which may have a `cicp` tag (ICC.1:2022, 9.2.17)."""
+    if profile is None:
+        return None
+    for place in range(132, min(132 + 12 * int.from_bytes(profile[128:132], "big"), len(profile)), 12):
+        name, at = profile[place : place + 4], int.from_bytes(profile[place + 4 : place + 8], "big")
+        if name == b"cicp" and len(values := profile[at + 8 : at + 10]) == 2 and values[1] in HDR_TRANSFERS:
+            return values[1], values[0]
+    return None
+
+
 def _whitest(kind: str, data: bytes) -> int | None:
     """The value that stands for white in a picture whose values OpenCV leaves as they are; None: the largest of their type."""
     if kind == "PPM" and data[:2] in (b"P2", b"P3", b"P5", b"P6"):
@@ -255,7 +271,7 @@ def read_still(path: Path) -> Still:
     if not data:
         raise MediaError(f"{path}: the file is empty")
     if header is None:
-        raise MediaError(f"{path}: not a picture that can be read; give a JPEG, PNG, WebP, TIFF, BMP or GIF")
+        raise MediaError(f"{path}: not a picture that can be read; give a {COMMON}")
     if header.animated:
         raise MediaError(f"{path}: an animated picture where a still one is needed; give one of its frames")
     if header.format == "EXR":
