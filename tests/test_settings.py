@@ -17,7 +17,7 @@ def another_value(section, key):
     """A valid value that is not the default, or None where there is only one."""
     info = Settings.model_fields[section].annotation.model_fields[key]
     default = getattr(getattr(Settings(), section), key)
-    candidates = [*typing.get_args(info.annotation), ["relu1_2"], [1, 2], {"g": "1"}, "noise", "dis", "1", 2, "poisson", "0s: a.png"]
+    candidates = [*typing.get_args(info.annotation), ["relu1_2"], [1, 2], {"g": "1"}, "noise", "dis", "1", 2, 4, "poisson", "0s: a.png"]
     if isinstance(default, bool):
         candidates = [not default]
     elif isinstance(default, (int, float)):
