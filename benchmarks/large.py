@@ -2,7 +2,7 @@
 
     python -m benchmarks.large [--size 3840x2160] [--frames 3] [--memory 8GB] [--steps 2] [--keep DIRECTORY]
 
-A film is some frames of `bbb_run_cut`, enlarged, each with what two earlier ones say; one frame is a picture, `china.jpg`, enlarged
+A film is some frames of `bbb_run_cut`, enlarged, each of which refers to all before; one frame is a picture, `china.jpg`, enlarged
 and cropped. It is painted by the command, which chooses the way by `--memory` itself, with so many steps a frame (at every size of a first
 one). They are few, and L-BFGS remembers four, so that these are there in the end: what is seen here is memory, not a finished painting. The
 time of a step is the mean over all, those at coarse sizes counted by their pixels.
@@ -55,8 +55,9 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="where what was painted is put")
     given = parser.parse_args()
     width, height = map(int, given.size.split("x"))
+    references = list(range(1, max(given.frames, 2)))
     optimize = {"history": HISTORY, "carried": HISTORY}
-    settings = Settings.from_mapping({"temporal": {"references": [1, 2]}, "run": {"memory": given.memory}, "optimize": optimize})
+    settings = Settings.from_mapping({"temporal": {"references": references}, "run": {"memory": given.memory}, "optimize": optimize})
     way = way_within(height, width, settings, allowed_memory(settings), given.frames > 1)
     if way is None:
         sys.exit(f"{given.size} does not fit into {given.memory}")
@@ -66,7 +67,7 @@ def main() -> None:
         output = Path(scratch) / ("painted.png" if given.frames == 1 else "painted/")
         steps = ["--first-iterations", str(given.steps), "--iterations", str(given.steps), "--tolerance", "0", "--least-gain", "0"]
         steps += ["--history", str(HISTORY), "--carried", str(HISTORY)]
-        allowed = ["--memory", given.memory, "--references", "1", "2", "--size", str(max(width, height))]
+        allowed = ["--memory", given.memory, "--references", *map(str, references), "--size", str(max(width, height))]
         where = str(output) if given.frames == 1 else f"{output}/"
         seconds, peak = run_measured([sys.executable, "-m", "vidstyle", str(source), str(STYLE), "-o", where, *steps, *allowed])
         if given.keep is not None:
