@@ -71,7 +71,9 @@ def main() -> None:
         where = str(output) if given.frames == 1 else f"{output}/"
         seconds, peak = run_measured([sys.executable, "-m", "vidstyle", str(source), str(STYLE), "-o", where, *steps, *allowed])
         if given.keep is not None:
-            (shutil.copytree if output.is_dir() else shutil.copy)(output, given.keep / output.name)
+            given.keep.mkdir(parents=True, exist_ok=True)
+            for path in output.iterdir() if output.is_dir() else [output]:
+                shutil.copy(path, given.keep)
     coarse = sum(one * other for one, other in pyramid((height, width))) / (height * width)
     row = {
         "size": given.size,
