@@ -321,8 +321,10 @@ class _Painting:
     def _hand_out(self, workers: Sequence[_Worker]) -> None:
         now = time.monotonic()
         for worker in workers:
+            if not worker.ready or worker.task is not None:
+                continue
             task = next((task for task in self._waiting if task.not_before <= now and not self._waits(task, workers)), None)
-            if worker.ready and worker.task is None and task is not None:
+            if task is not None:
                 self._waiting.remove(task)
                 worker.task = task
                 task.tried += 1

@@ -531,7 +531,7 @@ def _paint(
     def commit(painted: Painted, report: FrameReport, held: Held | None = None) -> FrameReport:
         at.add(report.passed, report.index, workspace.done)
         afresh = report.shot_start and report.passed == 1
-        report = replace(report, share=(1.0 if unit is None else unit.share_of(report.index)) / passes)
+        report = replace(report, share=(1.0 if unit is None else unit.weight_of(report.index)) / passes)
         state: State = {**painted.state, **({} if held is None else held.state)}
         workspace.append(workspace.done, painted.picture, asdict(report), state, afresh)
         return report
@@ -644,7 +644,7 @@ def _paint_joint(
         errors = None if motion is None else _warping_errors(frame, motion, painted.picture, neighbour)
         seconds, began = time.monotonic() - began, time.monotonic()
         passed = stylizer.settings.temporal.passes + 1
-        report = replace(_frame_report(frame, painted, False, seconds, errors, passed), share=unit.share_of(frame.index))
+        report = replace(_frame_report(frame, painted, False, seconds, errors, passed), share=unit.weight_of(frame.index))
         workspace.append(number, painted.picture, asdict(report), {}, afresh=not number)
         yield report
 

@@ -77,7 +77,7 @@ class Unit:
         painted = self.count if painted is None else painted
         return painted - min(painted, self.overlap) / 2
 
-    def share_of(self, index: int) -> float:
+    def weight_of(self, index: int) -> float:
         """Of one frame, so that all of a film are as many as it has."""
         return 0.5 if index < self.first + self.overlap else 1.0
 
