@@ -63,7 +63,7 @@ def main() -> None:
     flags = ["--first-iterations", str(first_steps), "--iterations", str(given.steps), "--tolerance", "0", "--least-gain", "0"]
     values: dict[str, Any] = {"run": {"memory": given.memory}}
     if given.source is not None:
-        with open_source(given.source) as medium:
+        with open_source(given.source, RunSettings()) as medium:
             sizes = [frame.rgb.shape for frame in medium.frames()]
         (height, width, _), frames = sizes[0], len(sizes)
     else:
