@@ -22,13 +22,15 @@ RUN apt-get update \
 
 # torch without CUDA's gigabytes, of the same version; https://pypi.org/simple for the one with them.
 ARG TORCH=https://download.pytorch.org/whl/cpu
+# Extras of pyproject.toml to bring along, by name, with commas between: --build-arg EXTRAS=s3,gcs
+ARG EXTRAS=""
 WORKDIR /opt/vidstyle
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY configs ./configs
 COPY vidstyle ./vidstyle
 RUN python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --constraint constraints.txt --index-url "$TORCH" --extra-index-url https://pypi.org/simple torch torchvision \
-    && /opt/venv/bin/pip install --no-cache-dir --constraint constraints.txt --extra-index-url "$TORCH" .
+    && /opt/venv/bin/pip install --no-cache-dir --constraint constraints.txt --extra-index-url "$TORCH" ".${EXTRAS:+[$EXTRAS]}"
 
 # Films are read and written in /work, with the rights of this user, or of the one that --user names.
 RUN useradd --uid 10001 --no-create-home vidstyle && mkdir /work && chown vidstyle /work

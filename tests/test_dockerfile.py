@@ -65,6 +65,14 @@ def test_every_installation_keeps_to_the_constraints() -> None:
     assert any(source == "constraints.txt" for source, _ in copied())
 
 
+@pytest.mark.parametrize(("extras", "installed"), [("", "."), ("s3", ".[s3]"), ("s3,gcs", ".[s3,gcs]")])
+def test_extras_come_along_where_they_are_asked_for(extras: str, installed: str) -> None:
+    assert 'EXTRAS=""' in of("ARG")
+    (words,) = [part.split()[-1] for line in of("RUN") for part in line.split("&&") if "EXTRAS" in part]
+    said = subprocess.run(["sh", "-c", f"echo {words}"], env={"EXTRAS": extras}, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == installed
+
+
 def test_nobody_runs_it_as_root() -> None:
     names = [name for name, _ in instructions()]
     assert of("USER")[-1] not in ("root", "0")
