@@ -8,7 +8,7 @@ start; behind it the joining and the encoding of all frames. `--measure` measure
 (`scaling_parts.json`); without it the figures kept are taken. What frames cost comes from `speed.json` (balanced, 320 px, two cores, two
 clips). No GPU was at hand: for GPUs a number of frames a second is *assumed*, a first frame is taken to cost as many following ones as on
 the CPU, and walk and joining are those of one CPU core, at 1024×436 of a film at 1920×818. They are measured as the time of all cores, so
-that other work on the machine hardly matters, and simulated as if done by one.
+that other work on the machine hardly matters, and simulated as if done by one. Flow, which is found on the CPU beside a GPU, is left out.
 
 Shot lengths are those of the first 90 minutes of "Forrest Gump" (1994): 666 shots, 8.1 s on the mean, 4.8 s at the median, the longest
 168 s. From: C. O. Häusler and M. Hanke, An annotation of cuts, depicted locations, and temporal progression in the motion picture "Forrest
