@@ -14,7 +14,8 @@ import yaml
 from vidstyle.cli import _Arguments
 from vidstyle.settings import flag_table
 
-PAGE = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 FILES = [yaml.safe_load(text) for language, text in FENCES if language == "yaml"]
 
@@ -58,6 +59,22 @@ def test_the_cluster_file_starts_workers_that_it_describes() -> None:
     assert cluster["available_node_types"]["gpu"]["max_workers"] <= cluster["max_workers"]
     assert any("[cluster]" in command for command in cluster["setup_commands"])
     assert any("/shared" in command for command in cluster["initialization_commands"])
+    assert re.search(r"--ray auto --gpus-per-worker 1 --workers 16\b", PAGE)  # no machine with a GPU is there at first
+
+
+def test_ray_is_of_the_version_that_is_tested() -> None:
+    pinned = re.search(r"^ray==(.+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert pinned
+    assert FILES[1]["spec"]["rayClusterSpec"]["rayVersion"] == pinned[1]
+    images = re.findall(r"rayproject/ray:([\d.]+)-", PAGE)
+    assert len(images) == 2
+    assert set(images) == {pinned[1]}
+
+
+def test_what_opencv_wants_is_put_into_images_of_ray() -> None:
+    (dockerfile,) = [text for language, text in FENCES if language == "dockerfile"]
+    for text in (dockerfile, " ".join(FILES[0]["setup_commands"])):
+        assert "libgl1 libglib2.0-0" in text
 
 
 def test_every_pod_of_the_ray_job_sees_the_films() -> None:
@@ -66,3 +83,10 @@ def test_every_pod_of_the_ray_job_sees_the_films() -> None:
         assert {volume["name"] for volume in pod["volumes"]} == {"films"}
         assert all(mount["mountPath"] == "/films" for container in pod["containers"] for mount in container["volumeMounts"])
     assert "/films/film.mp4" in FILES[1]["spec"]["entrypoint"]
+
+
+def test_every_pod_of_the_ray_job_is_held_to_what_it_asks_for() -> None:
+    spec = FILES[1]["spec"]["rayClusterSpec"]
+    for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+        for container in group["template"]["spec"]["containers"]:
+            assert container["resources"]["limits"] == container["resources"]["requests"]
