@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from tests.test_units import KEPT, LOSSLESS, left, three_shots
 from vidstyle.batch import stylize_batch
 from vidstyle.errors import UsageError, WorkspaceError
 from vidstyle.pipeline import FrameReport, JobOptions, plan_units, stylize, workspace_path
+from vidstyle.workspace import WorkspaceInUse, driving
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed (pip install 'vidstyle[cluster]')", allow_module_level=True)
@@ -106,27 +109,62 @@ def test_workers_leave_what_one_process_leaves(cluster: Any, inputs: Path, tmp_p
 
 
 class Kills(Recorder):
-    """Kills a worker after some of the frames."""
+    """Kills one of the workers after some of the frames; the first, or whichever `chance` takes."""
 
-    def __init__(self, cluster: Any, after: set[int]) -> None:
+    def __init__(self, cluster: Any, after: Collection[int], chance: random.Random | None = None) -> None:
         super().__init__()
-        self._cluster, self._after, self.killed = cluster, after, 0
+        self._cluster, self._after, self._chance, self.killed = cluster, after, chance, 0
 
     def frame(self, report: FrameReport) -> None:
         super().frame(report)
-        if len(self.reports) in self._after:
-            for pid in workers_of(self._cluster)[:1]:
-                os.kill(pid, signal.SIGKILL)
-                self.killed += 1
+        there = workers_of(self._cluster) if len(self.reports) in self._after else []
+        if there:
+            os.kill(self._chance.choice(there) if self._chance else there[0], signal.SIGKILL)
+            self.killed += 1
 
 
-def test_workers_that_are_killed_lose_nothing(cluster: Any, inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    recorder = Kills(cluster, {1, 4})
+@pytest.mark.parametrize("seed", [0, 1])
+def test_workers_that_are_killed_lose_nothing(
+    seed: int, cluster: Any, inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chance = random.Random(seed)
+    recorder = Kills(cluster, chance.sample(range(1, 9), 3), chance)
     with on(cluster) as workers:
         painted(inputs, tmp_path / "out.mkv", workers, recorder)
-    assert recorder.killed == 2
+    assert recorder.killed >= 1  # those that are killed in one breath may be the same
     assert "its worker has died" in caplog.text
     assert left(tmp_path / "out.mkv") == left(inputs / "local.mkv")
+
+
+@pytest.mark.parametrize("paints", [True, False])
+def test_deaths_do_not_count_as_long_as_something_is_painted_between(
+    paints: bool, cluster: Any, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As machines die that are lent for less."""
+    import ray
+
+    from vidstyle import cluster as tested
+
+    real, heard, counted = ray.get, itertools.count(1), itertools.count(1)
+
+    def get(reference: Any, **named: Any) -> Any:
+        value = real(reference, **named)
+        if value == (None, False) and (number := next(heard)) % 2 == 0 and number <= 8:  # between them: that a new one has started
+            raise ray.exceptions.RayActorError
+        return value
+
+    monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(tested, "_painted", lambda task: float(next(counted)) if paints else 0.0)
+    scene = Scene(size=(48, 64), pan=(1.0, -0.4))
+    clip, output = make_clip(tmp_path / "shot.mkv", [scene.frame(t) for t in range(3)], **LOSSLESS), tmp_path / "out.mkv"
+    with on(cluster, 1) as workers:
+        if paints:
+            tested.stylize_on_ray(clip, [inputs / "style.png"], output, workers, SETTINGS)
+        else:
+            with pytest.raises(WorkspaceError, match="units that failed 3 times"):
+                tested.stylize_on_ray(clip, [inputs / "style.png"], output, workers, SETTINGS)
+    assert output.exists() == paints
+    assert caplog.text.count("its worker has died") == 4 - (not paints)
 
 
 class LosesNode(Recorder):
@@ -289,16 +327,70 @@ def test_without_an_address_ray_is_started_here(inputs: Path, tmp_path: Path) ->
     assert left(tmp_path / "out.mkv") == left(inputs / "local.mkv")
 
 
-def test_what_the_cluster_has_not_is_told(cluster: Any) -> None:
+def test_a_second_driver_of_one_output_is_refused(cluster: Any, inputs: Path, tmp_path: Path) -> None:
+    with on(cluster) as workers, driving(workspace_path(tmp_path / "out.mkv")), pytest.raises(WorkspaceInUse, match="another vidstyle"):
+        painted(inputs, tmp_path / "out.mkv", workers)
+
+
+def test_gpus_that_this_machine_has_not_are_refused(inputs: Path, tmp_path: Path) -> None:
+    with command(inputs, tmp_path / "out.mkv", "--workers", "1", "--gpus-per-worker", "99") as job:
+        _, said = job.communicate(timeout=120)
+    assert job.returncode == 2
+    assert "--gpus-per-worker 99: this machine has " in said
+
+
+def test_what_the_cluster_has_not_is_told(cluster: Any, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines that it may add are waited for, and that is told."""
+    from vidstyle import cluster as tested
     from vidstyle.cluster import ray_workers
 
+    class Waited(Exception):
+        pass
+
+    class Tells(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "no worker has started yet" in record.getMessage():
+                raise Waited(record.getMessage())
+
     with (
-        pytest.raises(UsageError, match="--gpus-per-worker 3: the cluster has 0 GPUs in all; give fewer"),
-        ray_workers(cluster.address, 1, 3),
+        pytest.raises(UsageError, match="--gpus-per-worker 3: no machine of the cluster has so many yet; say how many --workers"),
+        ray_workers(cluster.address, None, 3),
     ):
         pass
+    handler = Tells()
+    monkeypatch.setattr(tested, "_PATIENCE", 0.5)
+    tested.logger.addHandler(handler)
+    try:
+        with ray_workers(cluster.address, 1, 3) as workers:
+            assert (workers.count, workers.gpus, workers.cores, workers.there) == (1, 3.0, 1.0, False)
+            with pytest.raises(Waited, match="each wants 1 cores and 3 GPUs on one machine"):
+                painted(inputs, tmp_path / "out.mkv", workers)
+    finally:
+        tested.logger.removeHandler(handler)
     with pytest.raises(UsageError, match=r"--ray 127\.0\.0\.1:1: no Ray cluster answers there"), ray_workers("127.0.0.1:1"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("nodes", "count", "gpus", "each"),
+    [
+        ([(2, 0)], 1, 0, 2),
+        ([(2, 0)], 2, 0, 1),
+        ([(2, 0)], 3, 0, 0.6666),  # three of them are no more than two
+        ([(5, 0)], 2, 0, 2),  # whole ones
+        ([(2, 0), (2, 0)], 1, 0, 2),  # not four: no worker is on two machines
+        ([(1, 0), (1, 0)], 2, 0, 1),
+        ([(16, 0), (16, 1), (16, 1)], 2, 1, 16),  # the head, which has no GPU, counts for nothing
+        ([(8, 2)], 4, 0.5, 2),
+        ([(0, 0), (16, 0)], 4, 0, 4),
+        ([(16, 0), (16, 1)], 2, 1, None),  # the second has yet to come
+        ([(16, 0)], 16, 1, None),
+    ],
+)
+def test_workers_take_what_their_machines_have(nodes: list[tuple[int, int]], count: int, gpus: float, each: float | None) -> None:
+    from vidstyle.cluster import _Node, cores_of_each
+
+    assert cores_of_each([_Node(*node) for node in nodes], count, gpus) == each
 
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

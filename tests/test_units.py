@@ -257,6 +257,21 @@ def test_what_one_process_has_begun_is_not_painted_again(clip: Path, local: Path
     assert left(tmp_path / "shards.mkv") == left(local)
 
 
+def test_a_shard_of_another_job_leaves_what_others_have_painted(
+    clip: Path, style: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "shards.mkv"
+    paint_shard(clip, [style], output, Shard(1, 2), settings())
+    with pytest.raises(UsageError, match=r"shards of it were planned with another job \(the settings changed\); give the same, .*delete "):
+        paint_shard(clip, [style], output, Shard(2, 2), settings(style={"weight": 50.0}))
+    assert not caplog.records
+    paint_shard(clip, [style], output, Shard(2, 2), settings(color={"strength": 0.5}))
+    assert "--strength: --join goes by what the shard that came first was told" in caplog.text
+    stylize(clip, [style], output, settings(color={"strength": 0.5}), KEPT)
+    stylize(clip, [style], tmp_path / "local.mkv", settings(color={"strength": 0.5}), KEPT)
+    assert left(output) == left(tmp_path / "local.mkv")
+
+
 def test_one_process_goes_on_where_shards_were(clip: Path, local: Path, style: Path, tmp_path: Path) -> None:
     paint_shard(clip, [style], tmp_path / "shards.mkv", Shard(2, 2), settings())
     recorder = Recorder()

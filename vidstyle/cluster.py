@@ -15,20 +15,31 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from vidstyle import __version__
 from vidstyle.batch import BatchJob, BatchResult, noting
 from vidstyle.errors import UsageError, VidstyleError, WorkspaceError
 from vidstyle.made import Made
-from vidstyle.pipeline import Beside, FrameReport, JobOptions, JobResult, PathLike, Progress, UnitPainter, plan_units, stylize
+from vidstyle.pipeline import (
+    Beside,
+    FrameReport,
+    JobOptions,
+    JobResult,
+    PathLike,
+    Progress,
+    UnitPainter,
+    plan_units,
+    stylize,
+    workspace_path,
+)
 from vidstyle.settings import Settings
 from vidstyle.starting import ENDING
 from vidstyle.units import Plan, Unit
-from vidstyle.workspace import Workspace, WorkspaceInUse
+from vidstyle.workspace import Workspace, WorkspaceInUse, driving
 
 __all__ = ["BatchOnRay", "Workers", "ray_workers", "stylize_on_ray"]
 
@@ -42,6 +53,8 @@ _REACHED = 10.0
 """Seconds in which a cluster has to answer."""
 _CORES_PER_WORKER = 2
 """Where there is no GPU."""
+_PATIENCE = 20.0
+"""Seconds without a worker that has room, until that is told."""
 _FREED = 10.0
 """Seconds in which the lock of a worker that has died is let go of, on whatever disk."""
 
@@ -54,6 +67,8 @@ class _Task:
     plan: Plan
     unit: Unit
     tried: int = 0
+    done_before: float = 0.0
+    """Frames of it that were painted when it was last handed out."""
     not_before: float = 0.0
 
     @property
@@ -70,12 +85,22 @@ class Workers:
     """Of each worker."""
     cores: float
     """Of each worker."""
+    there: bool = True
+    """Whether the cluster has room for all of them; otherwise it is expected to add machines."""
 
     @property
     def threads(self) -> int:
-        """That each computes with: as many as it has cores, or as OMP_NUM_THREADS says. Their number decides how sums are rounded."""
+        """That each computes with: as many as it has cores, or as OMP_NUM_THREADS says. Their number decides how sums are rounded.
+
+        0: as many as its share of the machine has that it comes to.
+        """
         wanted = os.environ.get("OMP_NUM_THREADS", "")
-        return int(wanted) if wanted.isdecimal() and int(wanted) else max(round(self.cores), 1)
+        return int(wanted) if wanted.isdecimal() and int(wanted) else max(round(self.cores), 1) if self.there else 0
+
+    @property
+    def needs(self) -> str:
+        """What each of them takes, in words."""
+        return f"{self.cores:g} cores" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
 
 
 @contextlib.contextmanager
@@ -85,10 +110,11 @@ def ray_workers(address: str, count: int | None = None, gpus: float | None = Non
     Args:
         address: as `ray.init` takes it (`auto`, `head:6379`, `ray://head:10001`).
         count: of workers; by default one a GPU, or one for two cores where there is none.
-        gpus: that each of them takes; by default one if there is any.
+        gpus: that each of them takes; by default one if there is any. A cluster that was there before is believed to add machines that
+            have them.
 
     Raises:
-        UsageError: Ray is not installed, or there is no such cluster, or it has not what the workers want.
+        UsageError: Ray is not installed, or there is no such cluster, or a cluster started here has not what the workers want.
     """
     try:
         for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_USAGE_STATS_ENABLED"):  # a warning, and word sent to Ray's makers
@@ -107,21 +133,64 @@ def ray_workers(address: str, count: int | None = None, gpus: float | None = Non
             ray.init(**{**quiet, **place})
     except Exception as error:  # of a dozen kinds
         said = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"--ray {address}: no Ray cluster answers there ({said[:200]}); check the address, or give none") from None
+        raise UsageError(
+            f"--ray {address}: no Ray cluster answers there ({said[:200]}); check the address, or give none; "
+            "where the cluster wants a token, set RAY_AUTH_MODE=token, see docs/cluster.md"
+        ) from None
     try:
         _hush()
-        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        cards, cores = there.get("GPU", 0.0), there.get("CPU", 1.0)
+        nodes = [_Node.of(node["Resources"]) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        cards = sum(node.gpus for node in nodes)
         each = (1.0 if cards else 0.0) if gpus is None else gpus
-        if each > cards:
-            raise UsageError(f"--gpus-per-worker {each:g}: the cluster has {cards:g} GPUs in all; give fewer, or leave it out")
+        if each > max((node.gpus for node in nodes), default=0):
+            if address in ("", "local"):
+                raise UsageError(f"--gpus-per-worker {each:g}: this machine has {cards:g} GPUs in all; give fewer, or leave it out")
+            if count is None:
+                raise UsageError(
+                    f"--gpus-per-worker {each:g}: no machine of the cluster has so many yet; say how many --workers it is to make room for"
+                )
         if count is None:
-            count = int(cards / each) if each else math.ceil(cores / _CORES_PER_WORKER)
-        count = max(count, 1)
-        yield Workers(count, each, max(min(cores / count, cores), 0.01))
+            count = max(sum(node.room(each) for node in nodes), 1)
+        cores = cores_of_each(nodes, count, each)
+        yield Workers(count, each, cores or 1.0, there=cores is not None)
     finally:
         with _no_longer_interrupted():
             ray.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A machine of the cluster."""
+
+    cores: float
+    gpus: float
+
+    @classmethod
+    def of(cls, resources: Mapping[str, float]) -> Self:
+        """As Ray tells of it."""
+        return cls(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
+
+    def room(self, gpus: float) -> int:
+        """For how many workers that take so many GPUs each, by default."""
+        return int(self.gpus / gpus + _ROUNDING) if gpus else math.ceil(self.cores / _CORES_PER_WORKER)
+
+
+def cores_of_each(nodes: Sequence[_Node], count: int, gpus: float) -> float | None:
+    """The most cores that each of so many workers can take for all to have room, none on two machines; None where all have not.
+
+    Of more than one Ray wants whole ones.
+    """
+    most = [min(node.room(gpus), count) if gpus else count for node in nodes]
+    shares = {node.cores / workers for node, those in zip(nodes, most, strict=True) for workers in range(1, those + 1) if node.cores}
+    for share in sorted({float(int(share)) if share > 1 else math.floor(share * _FINEST) / _FINEST for share in shares}, reverse=True):
+        if share and sum(min(int(node.cores / share + _ROUNDING), those) for node, those in zip(nodes, most, strict=True)) >= count:
+            return share
+    return None
+
+
+_ROUNDING = 1e-9
+_FINEST = 10_000
+"""Parts of a core that Ray counts."""
 
 
 def _check_reachable(address: str) -> None:
@@ -186,14 +255,15 @@ def stylize_on_ray(
         UsageError, MediaError, WeightsError, WorkspaceError, NumericalError: see `vidstyle.stylize`.
     """
     settings, options = settings or Settings(), options or JobOptions()
-    plan = plan_units(source, styles, output, settings, options)
-    began = time.monotonic()
-    failed = _Painting(workers, progress).paint([_Task(Path(output), plan, unit) for unit in plan.missing()], plan.frames)
-    if failed:
-        raise _given_up(failed)
-    seconds = time.monotonic() - began
-    beside = None if options.beside is None else _Later(options.beside, seconds)
-    result = stylize(source, styles, output, settings, replace(options, fresh=False, beside=beside))
+    with driving(workspace_path(Path(output))):
+        plan = plan_units(source, styles, output, settings, options)
+        began = time.monotonic()
+        failed = _Painting(workers, progress).paint([_Task(Path(output), plan, unit) for unit in plan.missing()], plan.frames)
+        if failed:
+            raise _given_up(failed)
+        seconds = time.monotonic() - began
+        beside = None if options.beside is None else _Later(options.beside, seconds)
+        result = stylize(source, styles, output, settings, replace(options, fresh=False, beside=beside))
     return replace(result, seconds=result.seconds + seconds)
 
 
@@ -230,18 +300,20 @@ class BatchOnRay:
     ) -> None:
         """See `vidstyle.batch.BatchPainter`."""
         plans: list[tuple[BatchJob, Plan]] = []
-        for job in jobs:
-            with noting(job.given, result):
-                plans.append((job, plan_units(job.source, styles, job.output, settings, options)))
-        tasks = [_Task(job.target, plan, unit) for job, plan in plans for unit in plan.missing()]
-        failed = _Painting(self.workers, progress).paint(tasks, sum(plan.frames for _, plan in plans))
-        for job, plan in plans:
-            with noting(job.given, result):
-                own = [(task, error) for task, error in failed if task.plan.directory == plan.directory]
-                if own:
-                    raise _given_up(own)
-                stylize(job.source, styles, job.output, settings, replace(options, fresh=False))
-                result.done.append(job.target)
+        with contextlib.ExitStack() as stack:
+            for job in jobs:
+                with noting(job.given, result):
+                    stack.enter_context(driving(workspace_path(job.target)))
+                    plans.append((job, plan_units(job.source, styles, job.output, settings, options)))
+            tasks = [_Task(job.target, plan, unit) for job, plan in plans for unit in plan.missing()]
+            failed = _Painting(self.workers, progress).paint(tasks, sum(plan.frames for _, plan in plans))
+            for job, plan in plans:
+                with noting(job.given, result):
+                    own = [(task, error) for task, error in failed if task.plan.directory == plan.directory]
+                    if own:
+                        raise _given_up(own)
+                    stylize(job.source, styles, job.output, settings, replace(options, fresh=False))
+                    result.done.append(job.target)
 
 
 def _given_up(failed: Sequence[tuple[_Task, str]]) -> WorkspaceError:
@@ -272,6 +344,8 @@ class _Painting:
         self._waiting: deque[_Task] = deque()
         self._failed: list[tuple[_Task, str]] = []
         self._not_started = 0
+        self._waits_since: float | None = time.monotonic()
+        """When the last try to start workers began, as long as none has and that was not told."""
         self._reports: Any = None
 
     def paint(self, tasks: Sequence[_Task], frames: int) -> list[tuple[_Task, str]]:
@@ -303,6 +377,7 @@ class _Painting:
                 else:  # a unit waits until another process lets go of it
                     time.sleep(_LISTEN)
                 self._tell()
+                self._tell_of_no_room(workers)
                 for reference in ready:
                     self._heard(reference, self._running.pop(reference))
             return self._failed
@@ -315,7 +390,7 @@ class _Painting:
         import ray
 
         kind = ray.remote(_Actor).options(num_cpus=self._workers.cores, num_gpus=self._workers.gpus or None, max_restarts=0)
-        worker.actor, worker.ready = kind.remote(self._reports, self._workers.threads), False
+        worker.actor, worker.ready = kind.remote(self._reports, self._workers.threads, self._workers.gpus), False
         self._running[worker.actor.ready.remote()] = worker
 
     def _hand_out(self, workers: Sequence[_Worker]) -> None:
@@ -328,6 +403,7 @@ class _Painting:
                 self._waiting.remove(task)
                 worker.task = task
                 task.tried += 1
+                task.done_before = _painted(task)
                 self._running[worker.actor.paint.remote(str(task.plan.directory), task.unit.number)] = worker
 
     def _waits(self, task: _Task, workers: Sequence[_Worker]) -> bool:
@@ -335,6 +411,18 @@ class _Painting:
         beside = task.plan.beside(task.unit)
         going_on = [*self._waiting, *(worker.task for worker in workers if worker.task is not None)] if beside else []
         return any(other.unit in beside and other.plan.directory == task.plan.directory for other in going_on)
+
+    def _tell_of_no_room(self, workers: Sequence[_Worker]) -> None:
+        """Says, once, that there is no worker yet, and what each wants: a cluster may have no machine for it, and never get one."""
+        if self._waits_since is None or any(worker.ready for worker in workers):
+            self._waits_since = None
+        elif time.monotonic() - self._waits_since > _PATIENCE:
+            self._waits_since = None
+            logger.warning(
+                "--ray: no worker has started yet; each wants %s on one machine. It is waited for one that has them free; "
+                "Ctrl-C ends that, and fewer --workers or --gpus-per-worker may have room at once",
+                self._workers.needs,
+            )
 
     def _give_up(self, task: _Task, said: str) -> None:
         """Lets go of a unit, and of those that cannot be painted without it."""
@@ -361,8 +449,11 @@ class _Painting:
             if self._not_started > ATTEMPTS * self._workers.count:
                 raise WorkspaceError(
                     f"--ray: no worker can be started: {_first_line(error)}; look at the machines, then run again"
+                    + (", with fewer --workers or a smaller --size" if memory else "")
                 ) from None
             self._start(worker)
+            if task is not None and _painted(task) > task.done_before:
+                task.tried = 0  # machines that are taken away, one after the other, still bring it to its end
         if task is None or said is None:
             return
         if in_use:  # a worker that has died just now, or somebody else, has its workspace: only from the second time on that counts
@@ -386,6 +477,15 @@ class _Painting:
         if self._progress is not None:
             for report in told:
                 self._progress.frame(FrameReport(**report))
+
+
+def _threads_here(gpus: float) -> int:
+    """Of a worker, its share of the cores of the machine that it runs on, by its GPUs."""
+    import ray
+
+    name = ray.get_runtime_context().get_node_id()
+    here = next(_Node.of(node["Resources"]) for node in ray.nodes() if node["NodeID"] == name)  # type: ignore[no-untyped-call]
+    return max(int(here.cores / max(here.room(gpus), 1)), 1)
 
 
 def _painted(task: _Task) -> float:
@@ -427,13 +527,13 @@ class _Reports:
 class _Actor:
     """Paints units; network, styles and film are opened once a job."""
 
-    def __init__(self, reports: Any, threads: int) -> None:
+    def __init__(self, reports: Any, threads: int, gpus: float = 0.0) -> None:
         import torch
 
         from vidstyle.media import silence_codecs
 
         silence_codecs()
-        torch.set_num_threads(threads)
+        torch.set_num_threads(threads or _threads_here(gpus))
         self._reports = reports
         self._stack = contextlib.ExitStack()
         self._painter: UnitPainter | None = None

@@ -833,14 +833,20 @@ def _make_plan(job: _Job, medium: Source, workspace: Workspace, fingerprint: Map
 
 
 def plan_units(
-    source: PathLike, styles: PathLike | Sequence[PathLike] | None, output: PathLike, settings: Settings, options: JobOptions
+    source: PathLike,
+    styles: PathLike | Sequence[PathLike] | None,
+    output: PathLike,
+    settings: Settings,
+    options: JobOptions,
+    replaces: bool = True,
 ) -> Plan:
     """The plan by which several processes share a job; made, and written into its workspace, unless another one has done so.
 
-    Arguments are those of `stylize`.
+    Arguments are those of `stylize`, and whether the plan of another job there, with all that is painted of it, is replaced.
 
     Raises:
-        UsageError, MediaError, WeightsError, WorkspaceError: see `stylize`.
+        UsageError: see `stylize`; or there is the plan of another job, which is not to be replaced.
+        MediaError, WeightsError, WorkspaceError: see `stylize`.
     """
     kind = output_kind(output)
     source, output = Path(source), Path(output)
@@ -858,9 +864,19 @@ def plan_units(
         with planning(directory):
             plan = None if options.fresh else Plan.read(directory, fingerprint)
             if plan is None:
+                if not replaces and (other := Plan.read(directory)) is not None:
+                    raise UsageError(_of_other_settings(output, other, fingerprint))
                 with Workspace.open(directory, fingerprint, options.fresh, way.text) as workspace:
                     plan = _make_plan(job, medium, workspace, fingerprint)
     return plan
+
+
+def _of_other_settings(output: Path, plan: Plan, fingerprint: Mapping[str, str]) -> str:
+    differs = " and ".join(name for name in fingerprint if plan.fingerprint.get(name) != fingerprint[name])
+    return (
+        f"{output}: shards of it were planned with another job ({differs} changed); give the same, choose another output, "
+        f"or delete {plan.directory} with what they have painted, and start all shards anew"
+    )
 
 
 def join(output: PathLike, options: JobOptions | None = None, progress: Progress | None = None) -> JobResult:

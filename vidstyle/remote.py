@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import logging
 import os
 import re
 import socket
@@ -270,6 +271,8 @@ def _file_system(url: str, protocol: str) -> Any:
             f"{url}: there is no protocol {protocol}://; {f'did you mean {near[0]}://?' if near else 'there are s3://, gs:// and others'}"
         )
     options = {"auto_mkdir": True} if protocol in _LOCAL else {}
+    if protocol in _PACKAGES:  # it would print whole tracebacks of what is told below, or goes well at its second try
+        logging.getLogger(_PACKAGES[protocol]).setLevel(logging.CRITICAL)
     try:
         return fsspec.filesystem(protocol, use_listings_cache=False, **options)
     except ImportError as error:

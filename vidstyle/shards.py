@@ -14,7 +14,7 @@ from pathlib import Path
 from vidstyle.batch import BatchJob, BatchResult, noting
 from vidstyle.errors import VidstyleError
 from vidstyle.pipeline import JobOptions, JobResult, PathLike, Progress, Silent, UnitPainter, join, plan_units, workspace_path
-from vidstyle.settings import Settings, Shard
+from vidstyle.settings import Settings, Shard, flag_table
 from vidstyle.units import JobFiles, Plan, Unit, share_of
 from vidstyle.workspace import WorkspaceInUse
 
@@ -61,10 +61,32 @@ def paint_shard(
         UsageError, MediaError, WeightsError, WorkspaceError: see `vidstyle.stylize`.
     """
     began = time.monotonic()
-    plan = plan_units(source, styles, output, settings or Settings(), options or JobOptions())
+    plan = _planned(source, styles, output, settings or Settings(), options or JobOptions())
     result = _painted([(Path(output), plan)], shard, progress)
     result.seconds = time.monotonic() - began
     return result
+
+
+def _planned(
+    source: PathLike, styles: PathLike | Sequence[PathLike] | None, output: PathLike, settings: Settings, options: JobOptions
+) -> Plan:
+    """The plan that all shards have; what this one was told of the output, and the first one was not, is warned of."""
+    plan = plan_units(source, styles, output, settings, options, replaces=False)
+    first = plan.job.settings
+    differing = [
+        row.flag
+        for row in flag_table()
+        if row.section in ("color", "encode")
+        and getattr(getattr(settings, row.section), row.key) != getattr(getattr(first, row.section), row.key)
+    ]
+    if differing:
+        logger.warning(
+            "%s: %s: --join goes by what the shard that came first was told, which is something else; to have it as said here, "
+            "give this command once more without --shard when all is painted, instead of --join",
+            output,
+            " ".join(differing),
+        )
+    return plan
 
 
 def _painted(plans: Sequence[tuple[Path, Plan]], shard: Shard, progress: Progress | None) -> ShardResult:
@@ -127,7 +149,7 @@ class ShardOfBatch:
         plans = []
         for job in jobs:
             with noting(job.given, result):
-                plans.append((job.target, plan_units(job.source, styles, job.output, settings, options)))
+                plans.append((job.target, _planned(job.source, styles, job.output, settings, options)))
         self.result = _painted(plans, self.shard, progress)
         result.done.extend(target for target, plan in plans if not plan.missing())
 

@@ -53,6 +53,7 @@ __all__ = [
     "Workspace",
     "WorkspaceInUse",
     "WritingBehind",
+    "driving",
     "fingerprint_file",
     "is_intact",
     "mirroring",
@@ -78,7 +79,7 @@ _SELDOM = 10.0
 """Times what it takes to write a frame with its state that go by until the next one, where painting had to wait for it."""
 _FILES = tuple(f"{name}{ending}" for name in ("journal.jsonl", "job.json", "made.json") for ending in ("", ".part"))
 """Beside the lock. The journal comes first: without it the rest is only files to sweep."""
-_SHARED = ("plan.json", "plan.json.part", "planning")
+_SHARED = ("plan.json", "plan.json.part", "planning", "driving")
 """Where several processes work: the plan, and what is locked while it is made."""
 _OWN_NAMES = {"lock", "frames", "state", "units", *_FILES, *_SHARED}
 _UNIT = re.compile(r"\d{6,}")
@@ -560,7 +561,7 @@ class Workspace:
             self._mirror.remove()
         with _explained(self.directory):
             self._clear()
-            for name in ("planning", "lock"):
+            for name in ("driving", "planning", "lock"):
                 (self.directory / name).unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
                 if not self.directory.is_symlink():
@@ -615,7 +616,7 @@ class Workspace:
                     "%s: %s since that run, so the job starts afresh",
                     self.directory,
                     _difference(found, fingerprint),
-                    extra={"even_quiet": (self.directory / "journal.jsonl").exists()},
+                    extra={"even_quiet": any((self.directory / name).exists() for name in ("journal.jsonl", "units"))},
                 )
             going_on(0)
             self._clear()
@@ -942,6 +943,23 @@ def planning(directory: Path) -> Iterator[None]:
     with _explained(directory):
         directory.mkdir(parents=True, exist_ok=True)
         lock = _acquire(directory, "planning", waits=True)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def driving(directory: Path) -> Iterator[None]:
+    """Whoever has others paint a job in this workspace, and makes the output of it, does so in this block.
+
+    Raises:
+        WorkspaceInUse: somebody else does.
+        WorkspaceError: the directory cannot be written.
+    """
+    with _explained(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = _acquire(directory, "driving")
     try:
         yield
     finally:
