@@ -4,8 +4,8 @@
 
 `docs/images/strip.jpg`, from sample_media: above, a frame of the source, the style and the result; below, three consecutive
 frames, each painted by itself and as the film that vidstyle makes of them. `docs/images/curve.svg`: steps a frame against objective and
-steadiness, from `benchmarks/results/curve.json`. `docs/images/large.svg`: memory and time of large pictures, from `strips.json` there.
-`docs/images/scaling.svg`: workers against time, from `scaling.json` there.
+steadiness, from `benchmarks/results/curve.json`. `docs/images/large.svg`: memory and time of large pictures, from `strips.json`,
+`strips_step.json` and `large.json` there. `docs/images/scaling.svg`: workers against time, from `scaling.json` there.
 
 For docs/how-it-works.md: `steps.jpg`, a picture as its loss falls; `trust.jpg`, the motion between two frames and where it is
 believed; `start.jpg`, what a frame starts from, and how much sooner it is done so.
@@ -96,28 +96,35 @@ def curve() -> None:
 
 def large() -> None:
     """Memory and time against megapixels, a line a way of working."""
-    rows = json.loads((ROOT / "benchmarks" / "results" / "strips.json").read_text())["figures"]
-    figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 6.5), layout="constrained")
+    results = ROOT / "benchmarks" / "results"
+    jobs, steps, largest = (json.loads((results / f"{name}.json").read_text())["figures"] for name in ("strips", "strips_step", "large"))
+    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 7), layout="constrained")
     names = ("at once", "activations worked out again", "strip by strip", "the same, L-BFGS' pairs in half precision")
     colors = ("tab:blue", "tab:orange", "tab:green", "tab:red")
     for way, name, color in zip(("whole", "recomputed", "strips", "half"), names, colors, strict=True):
-        own = sorted((row for row in rows if row["way"] == way), key=lambda row: row["megapixels"])
+        own = sorted((row for row in jobs if row["way"] == way), key=lambda row: row["megapixels"])
         sizes = [row["megapixels"] for row in own]
         above.plot(sizes, [row["peak_mib"] / 1024 for row in own], "o-", color=color, label=name)
         above.plot(sizes, [row["estimate_mib"] / 1024 for row in own], ":", color=color)
-        below.plot(sizes, [row["seconds"] / row["steps"] for row in own], "o-", color=color)
+        own = sorted((row for row in steps if row["way"] == way), key=lambda row: row["megapixels"])
+        below.plot([row["megapixels"] for row in own], [row["ratio"] for row in own], "o-", color=color)
+    for marker, film in (("s", True), ("D", False)):
+        own = [row for row in largest if (row["frames"] > 1) == film]
+        above.plot([row["megapixels"] for row in own], [row["peak_mib"] / 1024 for row in own], marker, color="tab:red", mfc="none",
+                   label="film in half precision, references" if film else "a picture in half precision, --memory 8GB")  # fmt: skip
     above.plot([], [], ":", color="grey", label="its estimate")
     above.set_ylabel("memory at the peak, GiB")
     above.legend(fontsize=8)
-    below.set_ylabel("seconds a step, with as many\nat every smaller size")
+    below.set_ylabel("a step, over one at once")
+    below.set_ylim(0.8, None)
     below.set_xlabel("megapixels")
-    for axes in (above, below):
+    above.set_yscale("log")
+    for axes, rows in ((above, [*jobs, *largest]), (below, steps)):
         axes.set_xscale("log")
-        axes.set_yscale("log")
         axes.grid(alpha=0.3)
-    ticks = sorted({row["megapixels"] for row in rows})
-    below.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    below.minorticks_off()
+        ticks = sorted({row["megapixels"] for row in rows})
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
     plt.rcParams["svg.hashsalt"] = "vidstyle"
     figure.savefig(ROOT / "docs" / "images" / "large.svg", metadata={"Date": None})
 
