@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -76,6 +77,21 @@ def test_the_less_there_is_the_slower_the_way() -> None:
     assert places == sorted(places)
     needed = [estimate_memory(3000, 4000, given, way) for way in ways if way is not None]
     assert needed == sorted(needed, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "bytes_a_pixel"),
+    [
+        ({"style": {"loss": "histogram"}}, 3400),
+        ({"style": {"histogram_weight": 1.0}}, 3000),
+        ({"content": {"layers": ["relu1_1", "relu2_1", "relu4_2"]}}, 420),
+    ],
+)
+def test_layers_that_a_loss_wants_as_a_whole_are_counted(changed: dict[str, Any], bytes_a_pixel: float) -> None:
+    way = Way(Fold(6, 65536), 3, half=True)
+    more = estimate_memory(2000, 3000, Settings.from_mapping(changed), way) - estimate_memory(2000, 3000, Settings(), way)
+    assert more / 6e6 == pytest.approx(bytes_a_pixel, rel=0.02)
+    assert way_within(4248, 5664, Settings.from_mapping(changed), 8_000_000_000, film=False) is None
 
 
 def test_one_picture_needs_less_than_a_film() -> None:

@@ -15,9 +15,9 @@ from typing import Any, Self
 
 from vidstyle.device import available_memory, resolve_devices
 from vidstyle.optimize import HANDED_ON_IN_HALF
-from vidstyle.settings import Settings
+from vidstyle.settings import VGG_LAYERS, Settings
 from vidstyle.strips import PLAIN, Fold
-from vidstyle.vgg import filter_bytes
+from vidstyle.vgg import CHANNELS, filter_bytes
 
 __all__ = ["WHOLE", "Way", "allowed_memory", "estimate_memory", "least_memory", "longest_side_within", "way_within"]
 
@@ -46,6 +46,11 @@ _A_REFERENCE, _A_REFERENCE_IN_HALF = 100.0, 70.0
 """Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, for two frames or one."""
 _A_SOURCE = 3.0
 """Memory a pixel and source frame that is kept to be looked up in; large ones are packed."""
+_OF_HISTOGRAMS, _OF_LARGEST_SORTED, _OF_CONTENT = 2.0, 9.5, 1.1
+"""How many times what the activations take is kept of layers whose histogram is matched, and of the largest of them while it is sorted, and
+of layers whose content is kept; fitted to pictures of 256×256, in strips."""
+_USUAL_CONTENT = 32.0
+"""Memory a pixel of the activations of relu4_2, which is in the figures above."""
 _A_STYLE_PIXEL = {"gram": 800.0, "gatys": 800.0}
 _A_STYLE_PIXEL_ELSE = 1300.0
 """Memory a pixel of a style picture at its largest scale, whose statistics are taken before the work begins, by --style-loss."""
@@ -124,6 +129,7 @@ def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOL
         a_pixel += _A_PAIR * (remembered + (way.carried(settings) if film else 0))
     else:
         a_pixel += 2 * _A_PAIR
+    a_pixel += _of_layers(settings)
     if film:
         references = settings.temporal.references
         own, a_reference = (_A_FILM_PIXEL_IN_HALF, _A_REFERENCE_IN_HALF) if way.half else (_A_FILM_PIXEL, _A_REFERENCE)
@@ -142,6 +148,20 @@ def estimate_memory(height: int, width: int, settings: Settings, way: Way = WHOL
         + _A_STRIP_PIXEL * strip
         + others * (_A_NETWORK + filters + gaps + _A_STRIP_PIXEL_BESIDE * strip)
     )
+
+
+def _of_layers(settings: Settings) -> float:
+    """Memory a pixel of layers that a loss wants as a whole, strips or not."""
+
+    def activations(layer: str) -> float:
+        return 4 * CHANNELS[int(layer[4])] / 4 ** (int(layer[4]) - 1) if layer in VGG_LAYERS else 0.0
+
+    style, content = settings.style, settings.content
+    matched = [*(style.layers if style.loss == "histogram" and style.weight > 0 else ())]
+    matched += style.histogram_layers if style.histogram_weight > 0 else ()
+    sizes = [activations(layer) for layer in matched]
+    beyond = max(sum(map(activations, content.layers)) - _USUAL_CONTENT, 0) if content.weight > 0 else 0
+    return _OF_HISTOGRAMS * sum(sizes) + _OF_LARGEST_SORTED * max(sizes, default=0) + _OF_CONTENT * beyond
 
 
 def allowed_memory(settings: Settings) -> int | None:

@@ -1045,8 +1045,9 @@ def _way_of(info: MediaInfo, settings: Settings) -> Way:
     if way is not None or allowed is None:
         return way or WHOLE
     fits = longest_side_within(*size, settings, allowed, film)
-    advice = f"--size {fits} would fit" if fits >= 32 else "no size would fit, free some memory"
-    whose = "are free" if settings.run.memory is None else "are allowed by --memory"
+    given = settings.run.memory is not None
+    whose = "are allowed by --memory" if given else "are free"
+    advice = f"--size {fits} would fit" if fits >= 32 else f"no size would fit, {'allow more' if given else 'free some memory'}"
     raise NotEnoughMemory(
         f"{info.path}: frames of {info.width}×{info.height} need about {least_memory(*size, settings, film) / 1e9:.1f} GB of memory, "
         f"{allowed / 1e9:.1f} GB {whose}; {advice}"
@@ -1063,7 +1064,12 @@ def _gone_on_with(workspace: Workspace, chosen: Way, info: MediaInfo, settings: 
     if begun == chosen or allowed is None or _needed(info, settings, begun) <= allowed:
         return begun
     if workspace.done:
-        logger.warning("there is less memory than when this job began: frames from here on may differ from those of one go by a rounding")
+        logger.warning(
+            "there is less memory than when this job began: frames from here on may differ from those of one go%s",
+            ", since L-BFGS remembers less"
+            if (chosen.pairs(settings), chosen.half) != (begun.pairs(settings), begun.half)
+            else " by a rounding",
+        )
     return chosen
 
 

@@ -21,7 +21,7 @@ from vidstyle.errors import MediaError, UsageError
 from vidstyle.frames import Frame, MediaInfo
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_apart, check_output, open_source, output_kind, read_style, write_picture
-from vidstyle.memory import WHOLE, allowed_memory, estimate_memory, way_within
+from vidstyle.memory import allowed_memory, estimate_memory, least_memory, way_within
 from vidstyle.pipeline import estimate_disk, flows_of, inputs_of, make_stylizer, shown, styles_of
 from vidstyle.settings import Position, Settings, flag_table
 from vidstyle.sheet import Row, contact_sheet
@@ -336,8 +336,12 @@ def _estimate(info: MediaInfo, shots: float, settings: Settings, pace: float) ->
     )
     disk = estimate_disk(info.height, info.width, frames, settings)
     film = info.kind != "image"
-    way = way_within(info.height, info.width, settings, allowed_memory(settings), film) or WHOLE
-    return Estimate(info.frames, afresh, seconds, estimate_memory(info.height, info.width, settings, way, film), disk)
+    way = way_within(info.height, info.width, settings, allowed_memory(settings), film)
+    if way is None:  # the job will be refused; this is what it would need at least
+        memory = least_memory(info.height, info.width, settings, film)
+    else:
+        memory = estimate_memory(info.height, info.width, settings, way, film)
+    return Estimate(info.frames, afresh, seconds, memory, disk)
 
 
 def _said(variant: Variant, estimate: Estimate, info: MediaInfo, like: Variant) -> str:
