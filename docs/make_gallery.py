@@ -1,6 +1,7 @@
 """Makes docs/gallery.md and its pictures: what each setting does to a picture, with the command that made it.
 
-    python docs/make_gallery.py [ROW ...]     pictures of the rows named; without names of all rows, and the page
+    python docs/make_gallery.py [ROW ...]           pictures of the rows named; without names of all rows, and the page
+    python docs/make_gallery.py --large DIRECTORY   pictures of the large ones, from what benchmarks.large has left there
 
 The rows stand in docs/gallery.toml, and their commands are run as they stand. What they made is kept in `.gallery/`
 and made again when its command has changed or `.gallery/` is gone.
@@ -27,13 +28,16 @@ import numpy as np
 import numpy.typing as npt
 
 from vidstyle.evaluate import luma
-from vidstyle.media import read_style
+from vidstyle.media import open_source, read_style
 from vidstyle.pixels import resized
+from vidstyle.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".gallery"
 IMAGES = ROOT / "docs" / "images" / "gallery"
 GAP, BAND = 6, 24
+CROP = 440
+"""Pixels of a full-size crop each way; of a large picture as many columns as there are crops are shown, or two."""
 BESIDE = 3
 """Lines on either side of a seam: single ones differ by the noise that a texture begins with."""
 
@@ -168,6 +172,32 @@ FIGURES: dict[str, Callable[[Row, list[list[Picture]]], str]] = {
 """Rows about which something can be measured."""
 
 
+def large_picture_of(row: Row, pictures: list[Picture]) -> Picture:
+    """Frames of a large picture or film, reduced, each over its crops at full size."""
+    columns = []
+    for frame in row["shown"]:
+        picture, across = pictures[frame], min(len(row["crops"]), 2)
+        width = across * (CROP + GAP) - GAP
+        whole = resized(picture, (round(width * picture.shape[0] / picture.shape[1]), width))
+        parts = [(f"from {left}, {top}", picture[top : top + CROP, left : left + CROP]) for left, top in row["crops"]]
+        caption = f"{picture.shape[1]} x {picture.shape[0]}" + (f", frame {frame}" if len(row["shown"]) > 1 else "")
+        columns.append(
+            np.vstack([np.pad(captioned(whole, caption), ((0, GAP), (0, GAP), (0, 0)), constant_values=255), sheet(parts, across)])
+        )
+    return np.hstack(columns)
+
+
+def make_large(rows: list[Row], directory: Path) -> None:
+    """The sheets of those whose painting is there."""
+    for row in rows:
+        painted = directory / row["painted"]
+        if painted.exists():
+            with open_source(painted, RunSettings()) as medium:
+                pictures = [frame.rgb for frame in medium.frames()]
+            cv2.imwrite(str(IMAGES / f"{row['name']}.jpg"), large_picture_of(row, pictures)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+            print(row["name"], flush=True)
+
+
 def main(names: list[str]) -> None:
     """Makes the pictures of the rows named; without names of all rows, and the page."""
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -179,7 +209,11 @@ def main(names: list[str]) -> None:
         "settle further, as in the first row.",
         "`python docs/make_gallery.py` made this page. Credits of the media: [sample_media/CREDITS.md](../sample_media/CREDITS.md).",
     ]
-    rows = tomllib.loads((ROOT / "docs" / "gallery.toml").read_text(encoding="utf-8"))["row"]
+    listed = tomllib.loads((ROOT / "docs" / "gallery.toml").read_text(encoding="utf-8"))
+    rows = listed["row"]
+    if names[:1] == ["--large"]:
+        make_large(listed["large"], Path(names[1]))
+        return
     if unknown := set(names) - {row["name"] for row in rows}:
         sys.exit(f"no such row: {', '.join(sorted(unknown))}")
     for row in rows:
@@ -193,11 +227,14 @@ def main(names: list[str]) -> None:
         page += ["", f"## {row['title']}", "", row["text"], "", f"![{row['title']}](images/gallery/{name}.jpg)", ""]
         page += [
             *([figures, ""] if figures else []),
-            "<!-- not run: docs/make_gallery.py runs these, tests/test_gallery.py reads them -->",
+            NOT_RUN,
             "```bash",
             *(cell["command"] for cell in row["cells"]),
             "```",
         ]
+    for row in listed["large"]:
+        page += ["", f"## {row['title']}", "", row["text"], "", f"![{row['title']}](images/gallery/{row['name']}.jpg)", ""]
+        page += [NOT_RUN, "```bash", "python -m benchmarks.large_sources .", row["command"], "```"]
     if not names:
         (ROOT / "docs" / "gallery.md").write_text("\n".join(page) + "\n", encoding="utf-8")
 
