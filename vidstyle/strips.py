@@ -5,7 +5,8 @@ through the strips as it would through the whole. The network is gone through in
 next is kept as a whole, what lies inside is worked out anew when it is needed, in strips that reach as many rows into
 their neighbours as the convolutions of the stage see. First come the statistics, then the gradient, from the last stage to the first.
 Nothing is approximated, so there is no seam. Only where two activations are the same but for rounding does max pooling choose by it, and
-Winograd's tiles, which begin with each strip, round otherwise than those of the whole. (Keeping little and working out the rest again: Chen et al. 2016, arXiv 1604.06174.)
+Winograd's tiles, which begin with each strip, round otherwise than those of the whole. (Keeping little and working out the rest again:
+Chen et al. 2016, arXiv 1604.06174.)
 What lies in a stage behind the last layer that a loss looks at, by default more than half of the work, is not worked out again:
 `Passed` is kept of it.
 
