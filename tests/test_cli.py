@@ -634,6 +634,18 @@ def test_a_result_into_a_closed_stream_is_refused_before_the_work(job, said, tmp
     assert (done.returncode, f"{said} is closed" in done.stderr) == (2, True), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"), ({"GOMP_SPINCOUNT": "9"}, "None"), ({"KMP_BLOCKTIME": "9"}, "None")],
+)
+def test_threads_sleep_while_they_wait_unless_told_otherwise(given, found):
+    """Which has to be said before torch is loaded."""
+    loaded = "print('torch' in sys.modules, os.environ.get('OMP_WAIT_POLICY'))"
+    hooked = f"import os, sys, vidstyle.__main__ as m; m.loading = lambda: {loaded} or sys.exit(); m.main()"
+    free = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")}
+    assert run("-c", hooked, env=free | given).stdout == f"False {found}\n"
+
+
 def test_help_answers_at_once():
     seconds = []
     for _ in range(3):  # the best of three, for machines that are busy

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 
-from vidstyle.starting import INTERRUPTED, ended, loading
+from vidstyle.starting import INTERRUPTED, ended, loading, patient_threads
 
 __all__ = ["evaluate", "main"]
 
@@ -14,6 +14,7 @@ __all__ = ["evaluate", "main"]
 def main() -> int:
     """The command `vidstyle`; returns its exit code."""
     _fill_streams()
+    patient_threads()
     with loading():
         from vidstyle.cli import main as command
 
@@ -24,6 +25,7 @@ def main() -> int:
 def evaluate() -> int:
     """The command `vidstyle-eval`; returns its exit code."""
     _fill_streams()
+    patient_threads()
     with loading():
         from vidstyle.cli.evaluate import main as command
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-__all__ = ["ENDING", "INTERRUPTED", "ended", "hearing", "interrupted", "loading"]
+__all__ = ["ENDING", "INTERRUPTED", "ended", "hearing", "interrupted", "loading", "patient_threads"]
 
 INTERRUPTED = 130
 """Exit code after a signal of `ENDING`."""
@@ -21,6 +21,16 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a job to end: Ctrl-C, `kill`, and a terminal that is closed, of a connection that breaks off too."""
 
 Handler = Callable[[int, FrameType | None], object]
+
+
+def patient_threads() -> None:
+    """Has threads of OpenMP sleep while they wait for each other, instead of counting, unless the environment says how they wait.
+
+    Threads that count hold the cores that those they wait for need, where anything else runs on the machine: small tensors then take
+    hundreds of times as long. Goes for libraries that are loaded afterwards.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 @contextmanager
