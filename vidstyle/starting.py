@@ -26,8 +26,8 @@ Handler = Callable[[int, FrameType | None], object]
 def patient_threads() -> None:
     """Has threads of OpenMP sleep while they wait for each other, instead of counting, unless the environment says how they wait.
 
-    Threads that count hold the cores that those they wait for need, where anything else runs on the machine: small tensors then take
-    hundreds of times as long. Goes for libraries that are loaded afterwards.
+    Threads that count hold the cores that those they wait for need, where anything else runs on the machine: work on small
+    tensors then takes many times as long. Goes for libraries that are loaded afterwards.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
