@@ -125,6 +125,7 @@ def large() -> None:
         ticks = sorted({row["megapixels"] for row in rows})
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
+    above.set_yticks(gibs := [1, 2, 4, 8], [str(gib) for gib in gibs])
     plt.rcParams["svg.hashsalt"] = "vidstyle"
     figure.savefig(ROOT / "docs" / "images" / "large.svg", metadata={"Date": None})
 

@@ -119,9 +119,9 @@ def hooked(network: VGG19, before: Callable[[str], object]) -> VGG19:
     """The network, which calls `before` with the layer's name whenever it works out a layer."""
     plain = network.layer
 
-    def layer(name: str, x: torch.Tensor, wraps: bool = False) -> torch.Tensor:
+    def layer(name: str, *rest: Any) -> torch.Tensor:
         before(name)
-        return plain(name, x, wraps)
+        return plain(name, *rest)
 
     network.layer = layer  # type: ignore[method-assign]
     return network
@@ -325,8 +325,9 @@ def test_a_picture_is_spread_although_memory_would_allow_all_of_it() -> None:
             stages = _Walk(Spread([]), Settings().layers, False, way.fold).stages(*size)
             assert [stage.names[0] for stage in stages] == ["relu1_1", "relu3_1", "relu4_1", "relu5_1"]
             for stage in stages:
-                assert len(stage.strips) % devices == 0 or len(stage.strips) == size[0] >> 4, "each device has as many"
-                shares = [last - first for first, last in (strip.owns[-1] for strip in stage.strips)]
+                assert len(stage.runs) == min(devices, size[0] >> 4), "each device has one"
+                assert len({len(pieces) for pieces in stage.runs}) == 1, "of as many pieces"
+                shares = [pieces[-1].owns[-1][1] - pieces[0].owns[-1][0] for pieces in stage.runs]
                 assert max(shares) <= 2 * min(shares)
         assert way.fold.shares == devices
         assert Way.read(way.text) == way

@@ -141,6 +141,19 @@ def test_the_command_picks_the_way_and_says_so(style: Path, tmp_path: Path, monk
     assert 0 < off.mean() < 6, "a shorter memory goes another way to a like picture"
 
 
+def test_more_allowed_than_there_is_is_told(
+    style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = write_png(tmp_path / "photo.png", procedural_picture(32, 48, seed=2))
+    chosen = settings(run={"memory": "3GB"})
+    needed = estimate_memory(32, 48, chosen, WHOLE, film=False)
+    for number, free in enumerate((needed, needed - 1)):
+        monkeypatch.setattr(memory, "available_memory", lambda device, free=free: free)
+        caplog.clear()
+        stylize(source, [style], tmp_path / f"out{number}.png", chosen)
+        assert ("which --memory allows, but only" in caplog.text) == (free < needed)
+
+
 @pytest.mark.parametrize("way", [Way(Fold(3, 300)), Way(Fold(6, 300))], ids=["recomputed", "strips"])
 def test_strips_change_hardly_anything(way: Way, style: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A film: a first frame, frames that follow, what is carried. A rounding in the first frame grows fivefold from frame to frame, as it

@@ -112,6 +112,22 @@ def test_in_single_precision() -> None:
     assert_same(network, terms, Rectangle(20, 61, 30, 77, 128, 144), 1e-5, held=picture(2, (128, 144)).float())
 
 
+@pytest.mark.parametrize("kind", ["flat", "letterboxed", "noise"])
+def test_where_activations_are_the_same_but_for_rounding(kind: str) -> None:
+    """As in strips: max pooling and ReLU choose between them, so a crop has to round as the whole does."""
+    size = 160, 192
+    crop, network = Rectangle(50, 122, 37, 125, *size), load_vgg19()
+    held = torch.full((1, 3, *size), 0.4) if kind == "flat" else picture(2, size).float()
+    if kind == "noise":
+        held = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    if kind == "letterboxed":
+        held[:, :, :64] = held[:, :, -64:] = 0
+    terms = terms_of(network, settings_of(), size)
+    expected, found = Objective(network, terms)(held), CropObjective(network, terms, held, crop)(held[crop.index])
+    whole = expected.gradient[crop.index]
+    assert float((found.gradient - whole).norm() / whole.norm()) < 1e-5
+
+
 def test_what_is_held_is_held(networks: dict[str, VGG19]) -> None:
     """The deepest layer, to first order around where it was looked at last."""
     network, crop = networks["max"], crop_of("middle")

@@ -11,8 +11,9 @@ import torch
 
 from vidstyle.losses import STYLE_LOSSES
 from vidstyle.objective import Objective
-from vidstyle.settings import Settings
-from vidstyle.strips import PLAIN, Fold, StripwiseObjective, objective_of
+from vidstyle.rectangle import Rectangle
+from vidstyle.settings import VGG_LAYERS, Settings
+from vidstyle.strips import PLAIN, Fold, StripwiseObjective, look_at, objective_of
 from vidstyle.targets import content_targets, style_statistics, style_targets
 from vidstyle.terms import Reference, Region, Term, build_terms
 from vidstyle.vgg import VGG19, load_vgg19
@@ -124,6 +125,28 @@ def test_in_single_precision() -> None:
     terms = terms_of(network, settings, (96, 128))
     image = picture(2, (96, 128)).float()
     assert_same(Objective(network, terms), StripwiseObjective(network, terms, Fold(6, 3000)), image, 1e-5)
+
+
+@pytest.mark.parametrize("fold", [Fold(6, 3000), Fold(4, 2000), Fold(6, 3000, 2), Fold(6, 7000, 3)], ids=str)
+@pytest.mark.parametrize("kind", ["flat", "letterboxed", "noise"])
+def test_where_activations_are_the_same_but_for_rounding(kind: str, fold: Fold) -> None:
+    """Max pooling and ReLU choose between them, so strips have to round as the whole does: Winograd's tiles lie where they lie there."""
+    size = 160, 192
+    image = torch.full((1, 3, *size), 0.4) if kind == "flat" else picture(2, size).float()
+    if kind == "noise":
+        image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    if kind == "letterboxed":
+        image[:, :, :24] = image[:, :, -24:] = 0
+    network, settings = load_vgg19(), settings_of(layers=VGG_LAYERS)
+    terms = terms_of(network, settings, size)
+    expected = network(image, VGG_LAYERS)
+
+    def same(layer: str, features: torch.Tensor, rows: Rectangle) -> None:
+        if int(layer[4]) < 5:  # so small a block 5 has no tiles
+            assert torch.equal(features, expected[layer][rows.index])
+
+    look_at(network, image, VGG_LAYERS, fold, same)
+    assert_same(Objective(network, terms), StripwiseObjective(network, terms, fold), image, 1e-5)
 
 
 @pytest.mark.parametrize("fold", [Fold(3, 700), Fold(6, 700), Fold(6, 10_000)], ids=["at the end", "in strips", "in one"])

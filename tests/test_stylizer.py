@@ -21,7 +21,7 @@ from vidstyle.motion import Motion, fill_new
 from vidstyle.objective import LossReport
 from vidstyle.pixels import to_tensor
 from vidstyle.settings import Settings
-from vidstyle.stylizer import Closing, Stylizer, enlarge, enlarged_pair, pyramid
+from vidstyle.stylizer import Closing, Stylizer, check_size, enlarge, enlarged_pair, pyramid
 
 SCENE = Scene(size=(48, 64))
 STYLE = procedural_picture(60, 70, seed=3)[:, :, ::-1].copy()
@@ -388,3 +388,13 @@ def test_the_first_fourier_transform_is_made_before_other_threads_compute(monkey
     monkeypatch.setattr(torch.fft, "rfft2", seen)
     Stylizer(settings(), [STYLE], SCENE.size)
     assert made
+
+
+def test_frames_too_large_for_patches_are_refused_before_the_start() -> None:
+    """Of the shallowest layer, and only where its patches are searched for."""
+    layers: dict[str, Any] = {"loss": "patches", "layers": ("relu4_1", "relu2_1")}
+    with pytest.raises(UsageError, match=r"200×100 positions .*--style-layers relu3_1 relu4_1"):
+        check_size(Settings.model_validate({"style": layers}), (200, 400))
+    check_size(Settings.model_validate({"style": layers}), (200, 300))
+    check_size(Settings.model_validate({"style": {**layers, "weight": 0.0}}), (200, 400))
+    check_size(Settings.model_validate({"style": {**layers, "loss": "gram"}}), (200, 400))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from vidstyle.strips import Fold, StripwiseObjective
 from vidstyle.terms import ContentOf, Term
 from vidstyle.vgg import VGG19, load_vgg19
 from vidstyle.way_back import Passed
+from vidstyle.winograd import Sides
 
 
 def rectified(seed: int, size: tuple[int, int]) -> torch.Tensor:
@@ -23,17 +24,17 @@ def rectified(seed: int, size: tuple[int, int]) -> torch.Tensor:
 @pytest.mark.parametrize("packed", [False, True], ids=["as it is", "packed"])
 @pytest.mark.parametrize("looked_at", [False, True], ids=["passed by", "looked at"])
 @pytest.mark.parametrize("pooling", ["max", "avg"])
-@pytest.mark.parametrize(("size", "first", "rows"), [((8, 10), 0, 8), ((9, 11), 0, 9), ((12, 7), 3, 6), ((2, 2), 0, 2), ((3, 5), 1, 2)])
-def test_relu_and_pooling(size: tuple[int, int], first: int, rows: int, pooling: str, looked_at: bool, packed: bool) -> None:
+@pytest.mark.parametrize("size", [(8, 10), (9, 11), (12, 7), (2, 2), (3, 5)])
+def test_relu_and_pooling(size: tuple[int, int], pooling: str, looked_at: bool, packed: bool) -> None:
     there = rectified(3, size)
     before = torch.where(there > 0, there, -1.0).requires_grad_()  # what the ReLU was handed
     x = before.relu()
     pool = torch.nn.functional.max_pool2d if pooling == "max" else torch.nn.functional.avg_pool2d
-    pooled = pool(x[:, :, first : first + rows], 2)
+    pooled = pool(x, 2)
     slope = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     elsewhere = torch.randn(x.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64) if looked_at else torch.zeros_like(x)
     (expected,) = torch.autograd.grad((pooled * slope).sum() + (x * elsewhere).sum(), before)
-    passed = Passed.of(x.detach(), pooled.detach(), first, largest=pooling == "max", looked_at=looked_at)
+    passed = Passed.of(x.detach(), pooled.detach(), largest=pooling == "max", looked_at=looked_at)
     if packed:
         passed = passed.packed(torch.device("cpu"))
     gradient = passed.unpooled(slope.contiguous(memory_format=torch.channels_last))
@@ -43,15 +44,15 @@ def test_relu_and_pooling(size: tuple[int, int], first: int, rows: int, pooling:
 
 def test_a_layer_that_is_not_pooled() -> None:
     x = rectified(3, (5, 6))
-    for passed in (kept := Passed.of(x, None, 0, largest=True, looked_at=False), kept.packed(torch.device("cpu"))):
+    for passed in (kept := Passed.of(x, None, largest=True, looked_at=False), kept.packed(torch.device("cpu"))):
         assert torch.equal(passed.rectify_(torch.ones_like(x)), (x > 0).double())
 
 
 def test_what_is_kept_is_a_bit_and_half_a_byte() -> None:
     x = rectified(3, (40, 40))
     pooled = torch.nn.functional.max_pool2d(x, 2)
-    plain = Passed.of(x, None, 0, largest=True, looked_at=False).packed(torch.device("cpu"))
-    behind = Passed.of(x, pooled, 0, largest=True, looked_at=False).packed(torch.device("cpu"))
+    plain = Passed.of(x, None, largest=True, looked_at=False).packed(torch.device("cpu"))
+    behind = Passed.of(x, pooled, largest=True, looked_at=False).packed(torch.device("cpu"))
     assert not isinstance(plain.signs, torch.Tensor | None)
     assert not isinstance(behind.winners, torch.Tensor | None)
     assert plain.signs.content.numel() * 8 == x.numel()
@@ -72,6 +73,28 @@ def test_back_through_a_convolution(name: str, wraps: bool) -> None:
         torch.testing.assert_close(network.back(name, slope, wraps), expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("beyond", [(0, 0, 1, 1), (0, 0, 0, 1), (0, 0, 1, 0), (1, 1, 1, 1), (1, 0, 0, 1)], ids=str)
+@pytest.mark.parametrize("name", ["relu1_1", "relu2_2", "relu3_2"])
+def test_a_part_of_a_layer(name: str, beyond: Sides) -> None:
+    """What comes out of it, and goes back, is what all of it has there."""
+    network = double_network()
+    whole, (left, right, top, bottom) = (40, 36), beyond
+    inputs = network.get_buffer(f"{name}_weight").shape[1]
+    x = torch.randn(1, inputs, *whole, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+    rows, columns = slice(8 if top else 0, 24 if bottom else 40), slice(4 if left else 0, 20 if right else 36)
+    looks = slice(rows.start - top, rows.stop + bottom), slice(columns.start - left, columns.stop + right)
+    part = x[:, :, looks[0], looks[1]]
+    expected = network._convolved(name, x, False)[:, :, rows, columns]
+    found = network._convolved(name, part, False, beyond, whole)
+    assert torch.equal(found, expected)
+    slope = torch.randn(expected.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    (back,) = torch.autograd.grad(expected, x, slope)
+    off = 1e-9 * float(back.abs().max())
+    torch.testing.assert_close(torch.autograd.grad(found, x, slope)[0], back, rtol=1e-9, atol=off)
+    torch.testing.assert_close(network.back(name, slope, False, beyond, whole), back[:, :, looks[0], looks[1]], rtol=1e-9, atol=off)
+
+
 _networks: list[VGG19] = []
 
 
@@ -87,9 +110,9 @@ def test_what_nothing_looks_at_is_not_worked_out_again(pooling: Literal["max", "
     called: list[str] = []
     layer = VGG19.layer
 
-    def counted(self: VGG19, name: str, x: torch.Tensor, wraps: bool = False) -> torch.Tensor:
+    def counted(self: VGG19, name: str, *rest: Any) -> torch.Tensor:
         called.append(name)
-        return layer(self, name, x, wraps)
+        return layer(self, name, *rest)
 
     monkeypatch.setattr(VGG19, "layer", counted)
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))

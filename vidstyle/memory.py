@@ -19,7 +19,7 @@ from vidstyle.settings import VGG_LAYERS, Settings
 from vidstyle.strips import PLAIN, Fold
 from vidstyle.vgg import CHANNELS, filter_bytes
 
-__all__ = ["WHOLE", "Way", "allowed_memory", "estimate_memory", "least_memory", "longest_side_within", "way_within"]
+__all__ = ["WHOLE", "Way", "allowed_memory", "estimate_memory", "free_memory", "least_memory", "longest_side_within", "way_within"]
 
 _RESIDENT = 950e6
 """Memory of a job of one pixel: the process, its libraries and the network; the filters of large pictures are counted apart."""
@@ -164,15 +164,18 @@ def _of_layers(settings: Settings) -> float:
     return _OF_HISTOGRAMS * sum(sizes) + _OF_LARGEST_SORTED * max(sizes, default=0) + _OF_CONTENT * beyond
 
 
-def allowed_memory(settings: Settings) -> int | None:
-    """Bytes that a job may take: as many as --memory says, otherwise nine tenths of what is free; None where nobody tells.
+def free_memory(settings: Settings) -> int | None:
+    """Bytes that are free for a job now, of several GPUs on the one that has least; None where nobody tells."""
+    free = [amount for device in resolve_devices(settings.run.devices) if (amount := available_memory(device)) is not None]
+    return min(free, default=None)
 
-    Of several GPUs, free on the one that has least.
-    """
+
+def allowed_memory(settings: Settings) -> int | None:
+    """Bytes that a job may take: as many as --memory says, otherwise nine tenths of what is free; None where nobody tells."""
     if settings.run.memory_bytes is not None:
         return settings.run.memory_bytes
-    free = [amount for device in resolve_devices(settings.run.devices) if (amount := available_memory(device)) is not None]
-    return round(_OF_FREE * min(free)) if free else None
+    free = free_memory(settings)
+    return None if free is None else round(_OF_FREE * free)
 
 
 def way_within(height: int, width: int, settings: Settings, allowed: int | None, film: bool = True) -> Way | None:

@@ -37,7 +37,7 @@ from vidstyle.joblog import begun_log, check_log, not_written
 from vidstyle.made import OUTPUT, Made
 from vidstyle.media import check_apart, check_output, is_media_name, kind_of, open_sink, open_source, output_kind, read_style
 from vidstyle.media.base import Source
-from vidstyle.memory import WHOLE, Way, allowed_memory, estimate_memory, least_memory, longest_side_within, way_within
+from vidstyle.memory import WHOLE, Way, allowed_memory, estimate_memory, free_memory, least_memory, longest_side_within, way_within
 from vidstyle.motion import Motion
 from vidstyle.notebook import Painting, html_of
 from vidstyle.numbered import FrameNames
@@ -335,6 +335,7 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
         made = None if options.fresh else Made.read(directory)
         _check_outputs(job, medium.info, made)  # once more below, but a slip of the pen is told before a long input is read
         _tell_what_does_nothing(settings, medium.info.kind, job.styles)
+        _tell_of_too_little(medium.info, settings, way)
         # For the whole job: RAFT computes in a thread ahead, and would round or not by whether a step happened to be under way.
         stack.enter_context(matrix_units(settings.run.precision, resolve_devices(settings.run.devices)[0]))
         guide = stack.enter_context(Guide(settings, len(job.styles), medium.info, flows))
@@ -669,6 +670,7 @@ class UnitPainter:
         with ExitStack() as stack:
             medium = stack.enter_context(open_source(job.source, job.settings.run, film=job.kind == "video"))
             way = _way_of(medium.info, job.settings)
+            _tell_of_too_little(medium.info, job.settings, way)
             stack.enter_context(matrix_units(job.settings.run.precision, resolve_devices(job.settings.run.devices)[0]))
             yield cls(plan, medium, flows_of(job.settings), make_stylizer(job.settings, job.styles, medium.info, way), way)
 
@@ -1052,6 +1054,16 @@ def _way_of(info: MediaInfo, settings: Settings) -> Way:
         f"{info.path}: frames of {info.width}×{info.height} need about {least_memory(*size, settings, film) / 1e9:.1f} GB of memory, "
         f"{allowed / 1e9:.1f} GB {whose}; {advice}"
     )
+
+
+def _tell_of_too_little(info: MediaInfo, settings: Settings, way: Way) -> None:
+    """Warns where --memory allows more than there is."""
+    free, needed = free_memory(settings), _needed(info, settings, way)
+    if settings.run.memory is not None and free is not None and needed > free:
+        logger.warning(
+            "%s: its frames need about %.1f GB, which --memory allows, but only %.1f GB are free: the system may end this; allow less",
+            info.path, needed / 1e9, free / 1e9,
+        )  # fmt: skip
 
 
 def _gone_on_with(workspace: Workspace, chosen: Way, info: MediaInfo, settings: Settings) -> Way:

@@ -91,6 +91,14 @@ class Rectangle:
             left=max(self.left - by, 0), right=min(self.right + by, self.width),
         )  # fmt: skip
 
+    def on_grid(self, side: int) -> Rectangle:
+        """The least that has these and is made of squares of a grid, the first of which has the corner; cut at the far edges."""
+        return replace(
+            self,
+            top=self.top // side * side, bottom=min(-(-self.bottom // side) * side, self.height),
+            left=self.left // side * side, right=min(-(-self.right // side) * side, self.width),
+        )  # fmt: skip
+
     def halved(self) -> Rectangle:
         """Which positions behind a 2×2 pooling look at any of these; an odd last row or column is looked at by none."""
         height, width = self.height // 2, self.width // 2

@@ -22,7 +22,8 @@ from vidstyle.rectangle import Rectangle
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.strips import PLAIN, Fold, look_at
 from vidstyle.terms import LayerLoss, Term
-from vidstyle.vgg import CHANNELS, VGG19, Features, begins_block
+from vidstyle.vgg import CHANNELS, VGG19, Features, begins_block, goes_by_tiles
+from vidstyle.winograd import TILE, Sides
 
 __all__ = ["CropObjective", "Surroundings", "pays", "share_of_work"]
 
@@ -59,7 +60,9 @@ class _Window:
     sees: Rectangle
     """What is looked at there, so that all that is changed here comes out right."""
     makes: Rectangle
-    """What comes out of it here: at a cut the outermost positions are wrong, and never looked at."""
+    """What comes out of it here: whole tiles of Winograd's, so that they round as those of the whole do."""
+    beyond: Sides
+    """How much more than this is looked at, pooled where the layer begins a block."""
     changes: Rectangle
 
 
@@ -69,9 +72,12 @@ def _windows(crop: Rectangle, layers: Collection[str]) -> list[_Window]:
     found, before = [], crop
     for name in VGG_LAYERS[: last + 1]:
         handed = before.halved() if begins_block(name) else before
-        makes = handed.grown(2)
-        sees = makes.doubled(before.height, before.width) if begins_block(name) else makes
-        found.append(_Window(name, before, sees, makes, handed.grown(1)))
+        changes = handed.grown(1)
+        makes = changes.on_grid(TILE) if goes_by_tiles(name, changes.height, changes.width) else changes
+        looked_at = makes.grown(1)
+        beyond = makes.within(looked_at).sides
+        sees = looked_at.doubled(before.height, before.width) if begins_block(name) else looked_at
+        found.append(_Window(name, before, sees, makes, beyond, changes))
         before = found[-1].changes
     return found
 
@@ -217,9 +223,10 @@ class CropObjective(Objective):
             x = self._rims[window.name].around(x)
             if begins_block(window.name):
                 x = self._network.pooled(x)
-            x = self._network.layer(window.name, x)
-            # cut by `pad`, whose gradient, unlike that of an index, stays in the layout that convolutions want: a third less time
-            x = functional.pad(x, [-cut for cut in window.changes.within(window.makes).sides])
+            x = self._network.layer(window.name, x, False, window.beyond, (window.makes.height, window.makes.width))
+            if window.makes != window.changes:
+                # cut by `pad`, whose gradient, unlike that of an index, stays in the layout that convolutions want: a third less time
+                x = functional.pad(x, [-cut for cut in window.changes.within(window.makes).sides])
             if window.name in layers:
                 features[window.name] = x.to(given)
         return features

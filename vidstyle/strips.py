@@ -2,13 +2,17 @@
 
 Style statistics and content are sums over positions, so they can be gathered from strips of rows, and their gradient flows back
 through the strips as it would through the whole. The network is gone through in stages of a block or two: what one stage hands to the
-next is kept as a whole, what lies inside is worked out anew when it is needed, in strips that reach as many rows into
-their neighbours as the convolutions of the stage see. First come the statistics, then the gradient, from the last stage to the first.
-Nothing is approximated, so there is no seam. Only where two activations are the same but for rounding does max pooling choose by it, and
-Winograd's tiles, which begin with each strip, round otherwise than those of the whole. (Keeping little and working out the rest again:
-Chen et al. 2016, arXiv 1604.06174.)
-What lies in a stage behind the last layer that a loss looks at, by default more than half of the work, is not worked out again:
-`Passed` is kept of it.
+next is kept as a whole, what lies inside is worked out anew when it is needed. First come the statistics, then the gradient, from the
+last stage to the first.
+
+On the way there a strip goes through a stage as far as the rows down to its last one lead, deeper layers a few rows less far, and leaves
+the last rows of each layer to the next strip, so that none is worked out twice. On the way back, from the last strip to the first, each
+leaves the gradient of the rows above it. What lies in a stage behind the last layer that a loss looks at, by default more than half of
+the work, is not worked out again: `Passed` is kept of it. (Keeping little and working out the rest again: Chen et al. 2016, arXiv
+1604.06174.)
+
+Nothing is approximated, so there is no seam. Max pooling and ReLU choose by rounding where activations are the same but for it, so a
+strip is made of whole tiles of Winograd's, where they lie in the whole picture, which round as they do there.
 
 Stages from a chosen block on may be gone through as a whole, which is faster where there is room: deeper layers are smaller.
 """
@@ -16,10 +20,12 @@ Stages from a chosen block on may be gone through as a whole, which is faster wh
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from operator import itemgetter
 
 import torch
+from torch.nn import functional
 
 from vidstyle.losses import overflow_loss
 from vidstyle.objective import HARDLY_A_SAY, OVERFLOW_WEIGHT, Evaluation, Objective
@@ -28,8 +34,9 @@ from vidstyle.rectangle import Rectangle
 from vidstyle.settings import VGG_LAYERS
 from vidstyle.spread import Spread
 from vidstyle.terms import LayerLoss, Term
-from vidstyle.vgg import VGG19, begins_block, check_side
+from vidstyle.vgg import VGG19, begins_block, check_side, goes_by_tiles
 from vidstyle.way_back import Passed
+from vidstyle.winograd import TILE, Sides
 
 __all__ = ["PLAIN", "Fold", "Gathered", "StripwiseObjective", "look_at", "objective_of"]
 
@@ -39,13 +46,13 @@ _LIGHTER = {1: 1, 3: 2, 4: 4, 5: 8}
 """How many times the picture's pixels a strip may have, for the same memory, by the first block of the stage."""
 
 Visit = Callable[[str, torch.Tensor, Rectangle], None]
-"""Is given a layer, the activations of some of its rows, (1, C, rows, W), and which they are; the rows come in order, each once.
+"""Is given a layer, the activations of some of its rows, (1, C, rows, W), and which they are; each row comes once.
 
 The first are on the picture's device, others may be on another one.
 """
 
-_Found = tuple[str, torch.Tensor, Rectangle]
-"""What a `Visit` is given."""
+Rows = tuple[int, int]
+"""From, to; the latter is not included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +76,15 @@ PLAIN = Fold(1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Strip:
-    """Which rows of each layer of a stage one strip works out; "from, to" everywhere, the latter not included."""
+class _Piece:
+    """Which rows one strip works out; "from, to" everywhere, the latter not included, beyond the edges of a picture that wraps."""
 
-    sees: tuple[int, int]
-    """Of what the stage is handed; beyond the edges of a picture that wraps."""
-    owns: tuple[tuple[int, int], ...]
-    """Of each layer, those that no other strip owns. At a cut the rows outside are wrong, one more with each layer, and never looked at."""
-    hands_on: tuple[int, int]
-    """Of what is handed to the next stage."""
+    rows: tuple[Rows, ...]
+    """Of each layer of the stage: they begin where those of the piece above end, and there may be none of the deeper ones."""
+    owns: tuple[Rows, ...]
+    """Those of them that no other run works out too; none where the latter is not above the former."""
+    hands_on: Rows
+    """Of what is handed to the next stage, and no other run hands on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +93,79 @@ class _Stage:
 
     names: tuple[str, ...]
     heights: tuple[int, ...]
-    """Of each layer."""
+    """Of each layer, and of what it is handed."""
+    grids: tuple[int, ...]
+    """Of each layer: with rows that so much divides its tiles and its pooling's windows begin."""
+    wraps: bool
     hands_on: bool
     """Whether there is a next stage."""
     looked_at: int
     """How many layers there are up to the last one that is looked at."""
-    strips: tuple[_Strip, ...]
+    runs: tuple[tuple[_Piece, ...], ...]
+    """Each is worked out from its first piece to its last, and back; all have as many."""
+
+    def pools(self, number: int) -> bool:
+        """Whether what a layer makes is pooled."""
+        return self.hands_on if number + 1 == len(self.names) else begins_block(self.names[number + 1])
+
+    def sees(self, number: int, rows: Rows) -> Rows:
+        """Which rows of what it is handed a layer looks at for some of its own."""
+        return self._inside(number, (rows[0] - 1, rows[1] + 1))
+
+    def _inside(self, number: int, rows: Rows) -> Rows:
+        return rows if self.wraps else (max(rows[0], 0), min(rows[1], self.heights[number]))
+
+    def on_grid(self, number: int, rows: Rows) -> Rows:
+        """The least that has these, as tiles and windows."""
+        grid = self.grids[number]
+        return self._inside(number, (rows[0] // grid * grid, -(-rows[1] // grid) * grid))
+
+    def above(self, rows: Sequence[Rows], layers: int) -> list[Rows]:
+        """Which rows of the first so many `layers` lead to some of each, where nothing is known of those above, but all further down."""
+        found: list[Rows] = []
+        begins: int | None = None
+        for number in reversed(range(layers)):
+            first, last = rows[number]
+            if begins is not None:
+                first = min(first, self.on_grid(number, (begins, last))[0])
+            found.insert(0, (first, last))
+            if first < last:
+                begins = self.sees(number, (first, last))[0] * (2 if number and self.pools(number - 1) else 1)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was worked out of a layer that is looked at."""
+
+    number: int
+    features: torch.Tensor
+    """(1, C, rows, W), of all rows of a piece."""
+    owns: Rectangle
+    """Those that its losses are asked about."""
+    offset: int
+    """Where these begin."""
+
+    @property
+    def owned(self) -> torch.Tensor:
+        """The activations there."""
+        return self.features[:, :, self.offset : self.offset + self.owns.bottom - self.owns.top]
 
 
 @dataclass(slots=True)
 class _There:
-    """What comes of one strip on its way through a stage."""
+    """What comes of one piece on its way through a stage."""
 
-    found: list[_Found] = field(default_factory=list)
-    """The rows that the strip owns of every layer that is looked at."""
-    offsets: list[int] = field(default_factory=list)
-    """Where these begin in what was worked out of the layer."""
-    passed: list[Passed] = field(default_factory=list)
+    looked: list[_Looked] = field(default_factory=list)
+    passed: dict[int, Passed] = field(default_factory=dict)
     """Of each layer, from the one on of which it was wanted."""
     on: torch.Tensor | None = None
-    """The rows that the strip hands on."""
-    last: torch.Tensor | None = None
-    """All that was worked out of the last layer."""
+    """The rows that the piece hands on."""
 
 
 @dataclass(slots=True)
 class _Back:
-    """What comes of one strip on its way back through a stage."""
+    """What comes of one piece on its way back through a stage."""
 
     gradient: torch.Tensor | None = None
     """For what it looks at of what the stage is handed."""
@@ -124,6 +177,37 @@ class _Back:
     """The product of this with the activations."""
     own: torch.Tensor | None = None
     """The sum of the squares of what its own losses add to it."""
+
+
+@dataclass(slots=True)
+class _Coming:
+    """What a run's pieces further down have found for what a layer is handed of those above."""
+
+    begins: int = 0
+    """The row with which the gradient begins that is taken next."""
+    _left: dict[int, torch.Tensor] = field(default_factory=dict)
+    """By layer, (1, C, rows, W): the last rows above the piece that was there last."""
+
+    def take(self, number: int, gradient: torch.Tensor | None, rows: Rows) -> torch.Tensor | None:
+        """The gradient for some `rows` of what a layer is handed, from that for those that it looks at for a piece; keeps the rest."""
+        left = self._left.pop(number, None)
+        if left is None and gradient is None:
+            return None
+        first, last = rows
+        begins = min(first, *([last - left.shape[2]] if left is not None else []), *([self.begins] if gradient is not None else []))
+        if gradient is None:
+            assert left is not None
+            found, starts = left, last - left.shape[2]
+        else:
+            found, starts = gradient, self.begins
+        beside = starts - begins, last - starts - found.shape[2]
+        if any(beside):
+            found = functional.pad(found, (0, 0, *beside))
+        if left is not None and gradient is not None:
+            found[:, :, -left.shape[2] :] += left
+        if begins < first:
+            self._left[number] = found[:, :, : first - begins].clone(memory_format=torch.channels_last)
+        return found[:, :, first - begins :] if first < last else None
 
 
 @dataclass(slots=True)
@@ -182,8 +266,8 @@ class _Gone:
     stages: list[_Stage]
     handed: list[torch.Tensor]
     """What each of them is handed, that of the whole end last if there is one."""
-    behind: list[list[list[Passed]]]
-    """Of each stage and strip: what the way back needs of each layer behind the last one that is looked at."""
+    behind: list[dict[_Piece, dict[int, Passed]]]
+    """Of each stage and piece: what the way back needs of each layer behind the last one that is looked at."""
 
 
 class _Walk:
@@ -208,70 +292,131 @@ class _Walk:
             names = tuple(name for name in self._names if int(name[4]) in blocks)
             if names and blocks[0] < self._fold.whole_from:
                 pixels = self._fold.pixels * _LIGHTER[blocks[0]]
-                found.append(self._stage(names, names[-1] != self._names[-1], height, max(pixels // width, 1)))
+                found.append(self._stage(names, names[-1] != self._names[-1], height, width, max(pixels // width, 1)))
         return found
 
-    def _stage(self, names: tuple[str, ...], hands_on: bool, height: int, rows: int) -> _Stage:
+    def _stage(self, names: tuple[str, ...], hands_on: bool, height: int, width: int, rows: int) -> _Stage:
         """`rows` are those of the picture in a strip."""
         halvings = [int(name[4]) - 1 for name in names]
         heights = tuple(height >> count for count in halvings)
+        looked_at = max((number for number, name in enumerate(names, start=1) if name in self._layers), default=0)
+        stage = _Stage(names, heights, (1,) * len(names), self.wraps, hands_on, looked_at, ())
+        tiled = [
+            not self.wraps and goes_by_tiles(name, rows_of_layer, width >> count)
+            for name, rows_of_layer, count in zip(names, heights, halvings, strict=True)
+        ]
+        stage = replace(stage, grids=tuple(TILE if by_tiles else 1 + stage.pools(number) for number, by_tiles in enumerate(tiled)))
         deepest = halvings[-1] + hands_on
         units = height >> deepest
-        count = -(-units // max(rows >> deepest, 1))
-        count = min(-(-count // self._fold.shares) * self._fold.shares, units)
+        count = min(self._fold.shares, units)
         edges = [units * number // count for number in range(count + 1)]
-        strips = []
+        owned, made = [], []
         for first, last in pairwise(edges):
             owns = []
             for halved, rows_of_layer in zip(halvings, heights, strict=True):
                 down = deepest - halved
                 owns.append((first << down, rows_of_layer if last == units else last << down))
-            strips.append(self._strip(names, heights, owns, (first, last)))
-        looked_at = max((number for number, name in enumerate(names, start=1) if name in self._layers), default=0)
-        return _Stage(names, heights, hands_on, looked_at, tuple(strips))
+            owned.append((owns, (first, last)))
+            made.append(self._made(stage, owns))
+        pieces = -(-units // (max(rows >> deepest, 1) * count))
+        pieces = max(min(pieces, *((last - first) // stage.grids[0] for (first, last), *_ in made)), 1)
+        runs = [self._run(stage, rows_of_layers, *owns, pieces) for rows_of_layers, owns in zip(made, owned, strict=True)]
+        return replace(stage, runs=tuple(runs))
 
-    def _strip(self, names: Sequence[str], heights: Sequence[int], owns: list[tuple[int, int]], hands_on: tuple[int, int]) -> _Strip:
-        first, last = owns[-1]
-        even = 1
-        for name, own in zip(reversed(names), reversed(owns), strict=True):
-            first, last = min(first, own[0]) - 1, max(last, own[1]) + 1
-            if begins_block(name) and name != names[0]:
-                first, last, even = 2 * first, 2 * last, 2 * even
-        first, last = first // even * even, -(-last // even) * even  # where the windows of the poolings begin
-        return _Strip((first, last) if self.wraps else (max(first, 0), min(last, heights[0])), tuple(owns), hands_on)
+    def _made(self, stage: _Stage, owns: Sequence[Rows]) -> list[Rows]:
+        """Which rows of each layer lead to those that a run owns: it reaches into its neighbours as far as the convolutions see."""
+        found: list[Rows] = []
+        rows = owns[-1]
+        for number in reversed(range(len(stage.names))):
+            rows = stage.on_grid(number, (min(rows[0], owns[number][0]), max(rows[1], owns[number][1])))
+            found.insert(0, rows)
+            rows = stage.sees(number, rows)
+            if number and stage.pools(number - 1):
+                rows = 2 * rows[0], 2 * rows[1]
+        return found
 
-    def rows_of(self, stage: _Stage, strip: _Strip, handed: torch.Tensor) -> torch.Tensor:
-        """What the strip looks at of what the stage is handed."""
-        first, last = strip.sees
+    def _run(self, stage: _Stage, made: Sequence[Rows], owns: Sequence[Rows], hands_on: Rows, pieces: int) -> tuple[_Piece, ...]:
+        """A run cut into so many pieces: each goes through the layers as far as what has been worked out by then leads."""
+        found = []
+        begins = [first for first, _ in made]
+        for count in range(1, pieces + 1):
+            ends: list[int] = []
+            for number, ((first, last), grid) in enumerate(zip(made, stage.grids, strict=True)):
+                if number == 0:
+                    there = first + (last - first) * count // pieces
+                elif ends[-1] == made[number - 1][1]:
+                    there = last
+                else:
+                    there = (ends[-1] // 2 if stage.pools(number - 1) else ends[-1]) - 1
+                ends.append(last if there >= last else max(there // grid * grid, first))
+            rows = tuple(zip(begins, ends, strict=True))
+            own = tuple((max(a, first), min(b, last)) for (a, b), (first, last) in zip(rows, owns, strict=True))
+            first, last = rows[-1]
+            found.append(_Piece(rows, own, (max(first // 2, hands_on[0]), min(last // 2, hands_on[1]))))
+            begins = ends
+        return tuple(found)
+
+    def rows_of(self, stage: _Stage, rows: Rows, handed: torch.Tensor) -> torch.Tensor:
+        """What the first layer looks at for some of its rows, of what the stage is handed."""
+        first, last = stage.sees(0, rows)
         if first >= 0 and last <= handed.shape[-2]:
             return handed[:, :, first:last]
-        return handed[:, :, self._around(stage, strip, handed.device)]
+        return handed[:, :, torch.arange(first, last, device=handed.device) % stage.heights[0]]
 
-    def _around(self, stage: _Stage, strip: _Strip, device: torch.device) -> torch.Tensor:
-        """The rows of a strip that reaches beyond the edge of a picture that wraps."""
-        return torch.arange(*strip.sees, device=device) % stage.heights[0]
+    def through(
+        self,
+        network: VGG19,
+        stage: _Stage,
+        piece: _Piece,
+        x: torch.Tensor,
+        rows: Sequence[Rows],
+        passed_from: int,
+        carried: dict[int, torch.Tensor] | None = None,
+    ) -> _There:
+        """A piece's way through the first layers of a stage.
 
-    def through(self, network: VGG19, stage: _Stage, strip: _Strip, x: torch.Tensor, layers: int, passed_from: int) -> _There:
-        """The first so many `layers` of a stage, from what the strip looks at; `Passed` is remembered from the one `passed_from` on."""
+        Args:
+            network: which computes.
+            stage: of it.
+            piece: what is remembered.
+            x: what is looked at of what the stage is handed.
+            rows: of each layer, as many as are gone through, what is worked out: the piece's own, and what leads to them.
+            passed_from: the layer from which on `Passed` is remembered.
+            carried: of each layer the last rows of what it is handed, which the piece above has left; changed to what this one leaves.
+        """
         there = _There()
-        given, begins, largest = x.dtype, strip.sees[0], network.pooling == "max"
-        for number, (name, height, (first, last)) in enumerate(zip(stage.names[:layers], stage.heights, strip.owns, strict=False)):
-            x = network.layer(name, x, self.wraps)
-            if name in self._layers:
-                there.offsets.append(first - begins)
-                features = x[:, :, first - begins : last - begins].to(given)
-                there.found.append((name, features, Rectangle.rows(first, last, height, x.shape[-1])))
-            ends = number + 1 == len(stage.names)
-            pooled, pooled_from = None, 2 * strip.hands_on[0] - begins if ends else 0
-            if stage.hands_on if ends else begins_block(stage.names[number + 1]):
-                pooled_to = 2 * strip.hands_on[1] - begins if ends else x.shape[-2]
-                pooled = network.pooled(x[:, :, pooled_from:pooled_to])
+        given, begins, largest = x.dtype, stage.sees(0, rows[0])[0], network.pooling == "max"
+        for number, (first, last) in enumerate(rows):
+            if carried is not None and (before := carried.pop(number, None)) is not None:
+                x = torch.cat([before, x], dim=2)
+                begins -= before.shape[2]
+                if there.looked and there.looked[-1].number == number - 1 and not stage.pools(number - 1) and x.dtype == given:
+                    there.looked[-1] = replace(there.looked[-1], features=x[:, :, before.shape[2] :])  # so that it stands there once
+            if carried is not None and number:
+                left = x[:, :, max(last - 1 - begins, 0) :]
+                carried[number] = left.clone(memory_format=torch.channels_last)
+            if first == last:
+                break
+            top, bottom = stage.sees(number, (first, last))
+            whole = stage.heights[number], x.shape[-1]
+            x = network.layer(
+                stage.names[number], x[:, :, top - begins : bottom - begins], self.wraps, _beyond((first, last), (top, bottom)), whole
+            )
+            begins = first
+            own = x[:, :, piece.rows[number][0] - first :]
+            if stage.names[number] in self._layers:
+                owns = Rectangle.rows(*piece.owns[number], *whole)
+                there.looked.append(_Looked(number, own.to(given), owns, owns.top - piece.rows[number][0]))
+            pooled = network.pooled(x) if stage.pools(number) else None
+            own_pooled = None if pooled is None else pooled[:, :, (piece.rows[number][0] - first) // 2 :]
             if number >= passed_from:
-                there.passed.append(Passed.of(x, pooled, pooled_from, largest=largest, looked_at=name in self._layers))
-            there.last = x
-            if pooled is not None:
+                looked_at = stage.names[number] in self._layers
+                there.passed[number] = Passed.of(own, own_pooled, largest=largest, looked_at=looked_at)
+            if pooled is not None and own_pooled is not None:
                 x, begins = pooled, begins // 2
-        there.on = x if stage.hands_on and layers == len(stage.names) else None
+                if number + 1 == len(stage.names):
+                    begun = piece.rows[number][0] // 2
+                    there.on = own_pooled[:, :, piece.hands_on[0] - begun : piece.hands_on[1] - begun]
         return there
 
     def ahead(self, image: torch.Tensor, visit: Visit, comes_back: bool = False) -> _Gone:
@@ -290,30 +435,38 @@ class _Walk:
 
     def _ahead(
         self, stage: _Stage, handed: torch.Tensor, first: bool, visit: Visit, comes_back: bool
-    ) -> tuple[torch.Tensor | None, list[list[Passed]]]:
+    ) -> tuple[torch.Tensor | None, dict[_Piece, dict[int, Passed]]]:
         """What a stage makes of what it is handed, and what its way back needs."""
-        layers = len(stage.names)
-        passed_from = stage.looked_at if comes_back else layers
+        passed_from = stage.looked_at if comes_back else len(stage.names)
 
         @torch.no_grad()
-        def work(network: VGG19, strip: _Strip) -> _There:
-            rows = self.rows_of(stage, strip, handed).to(network.device)
-            there = self.through(network, stage, strip, rows.clamp(0, 1) if first else rows, layers, passed_from)
-            there.passed, there.last = [passed.packed(handed.device) for passed in there.passed], None
+        def work(network: VGG19, part: tuple[_Piece, dict[int, torch.Tensor]]) -> _There:
+            piece, carried = part
+            x = self.rows_of(stage, piece.rows[0], handed).to(network.device)
+            there = self.through(network, stage, piece, x.clamp(0, 1) if first else x, piece.rows, passed_from, carried)
+            there.passed = {number: passed.packed(handed.device) for number, passed in there.passed.items()}
             return there
 
         parts: torch.Tensor | None = None
-        behind = []
-        for strip, there in zip(stage.strips, self.spread.each(work, stage.strips), strict=True):
-            for layer, features, owned in there.found:
-                visit(layer, features, owned)
-            behind.append(there.passed)
-            if there.on is not None:
-                if parts is None:
-                    shape = (1, there.on.shape[1], stage.strips[-1].hands_on[1], there.on.shape[3])
-                    parts = torch.empty(shape, dtype=there.on.dtype, device=handed.device, memory_format=torch.channels_last)
-                parts[:, :, slice(*strip.hands_on)] = there.on
+        behind = {}
+        carried: list[dict[int, torch.Tensor]] = [{} for _ in stage.runs]
+        for pieces in zip(*stage.runs, strict=True):
+            for piece, there in zip(pieces, self.spread.each(work, list(zip(pieces, carried, strict=True))), strict=True):
+                for looked in there.looked:
+                    if looked.owns.positions:
+                        visit(stage.names[looked.number], looked.owned, looked.owns)
+                behind[piece] = there.passed
+                if there.on is not None and piece.hands_on[0] < piece.hands_on[1]:
+                    if parts is None:
+                        shape = (1, there.on.shape[1], stage.heights[-1] // 2, there.on.shape[3])
+                        parts = torch.empty(shape, dtype=there.on.dtype, device=handed.device, memory_format=torch.channels_last)
+                    parts[:, :, slice(*piece.hands_on)] = there.on
         return parts, behind
+
+
+def _beyond(rows: Rows, sees: Rows) -> Sides:
+    """How much a layer looks at above and below some of its rows."""
+    return 0, 0, rows[0] - sees[0], sees[1] - rows[1]
 
 
 def _add_rows(total: torch.Tensor, first: int, rows: torch.Tensor) -> None:
@@ -331,7 +484,7 @@ class Gathered:
     def __init__(self, losses: Mapping[str, Sequence[LayerLoss]]) -> None:
         """`losses` are those of each layer."""
         self._losses = losses
-        self._parts: dict[str, list[list[torch.Tensor]]] = {layer: [[] for _ in of_layer] for layer, of_layer in losses.items()}
+        self._parts: dict[str, list[list[tuple[int, torch.Tensor]]]] = {layer: [[] for _ in of_layer] for layer, of_layer in losses.items()}
         self.centres: dict[str, torch.Tensor] = {}
         """Of each layer, (C,): the mean of the rows that came first."""
         self.sizes: dict[str, tuple[int, int]] = {}
@@ -346,15 +499,16 @@ class Gathered:
         for loss, parts in zip(self._losses[layer], self._parts[layer], strict=True):
             part = loss.gather(features, rows, centre).to(self.centres[layer].device)
             if loss.adds and parts:
-                parts[0] = parts[0] + part
+                parts[0] = 0, parts[0][1] + part
             else:
-                parts.append(part.clone() if part is features else part)  # a view would keep all of the strip
+                parts.append((rows.top, part.clone() if part is features else part))  # a view would keep all of the strip
 
     def of(self, layer: str) -> Iterator[tuple[LayerLoss, torch.Tensor]]:
         """Each loss of the layer with what it has gathered, which is handed over."""
         for loss, parts in zip(self._losses[layer], self._parts[layer], strict=True):
-            yield loss, parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+            in_order = [part for _, part in sorted(parts, key=itemgetter(0))]
             parts.clear()
+            yield loss, in_order[0] if len(in_order) == 1 else torch.cat(in_order, dim=-2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,7 +619,7 @@ class StripwiseObjective:
         self,
         stage: _Stage,
         handed: torch.Tensor,
-        kept: Sequence[Sequence[Passed]],
+        kept: Mapping[_Piece, Mapping[int, Passed]],
         behind: torch.Tensor | None,
         *,
         first: bool,
@@ -475,51 +629,70 @@ class StripwiseObjective:
     ) -> torch.Tensor:
         """The gradient for what a stage is handed, from that for what it hands on, `behind`, and the slopes of its own terms.
 
-        `kept` is what was kept of the way there, by strip.
+        `kept` is what was kept of the way there, by piece. Each run goes back from its last piece to its first, and leaves each what it
+        has found for its rows.
         """
         walk = self._walk
 
         @torch.no_grad()
-        def work(network: VGG19, part: tuple[_Strip, Sequence[Passed]]) -> _Back:
-            strip, passed_behind = part
-            device, back = network.device, _Back()
-            rows = walk.rows_of(stage, strip, handed).to(device)
-            there = walk.through(network, stage, strip, rows.clamp(0, 1) if first else rows, stage.looked_at, 0)
-            gradient = None if behind is None or not stage.hands_on else behind[:, :, slice(*strip.hands_on)].to(device)
-            for name, passed in zip(reversed(stage.names), reversed([*there.passed, *passed_behind]), strict=True):
-                if gradient is not None and passed.pooled_shape is not None:
-                    gradient = passed.unpooled(gradient)
-                if there.found and there.found[-1][0] == name:
-                    _, features, owned = there.found.pop()
-                    own = self._own(name, features, owned, slopes[name], centres[name].to(device))
-                    offset = there.offsets.pop()
+        def work(network: VGG19, part: tuple[_Piece, _Coming]) -> _Back:
+            piece, coming = part
+            device, back, looked, passed = network.device, _Back(), [], dict(kept[piece])
+            again = stage.above(piece.rows, stage.looked_at)
+            if again:
+                x = walk.rows_of(stage, again[0], handed).to(device)
+                there = walk.through(network, stage, piece, x.clamp(0, 1) if first else x, again, 0)
+                looked, passed = there.looked, passed | there.passed
+            gradient = None if behind is None or not stage.hands_on else self._handed_back(piece, behind, device)
+            for number in reversed(range(len(stage.names))):
+                name, rows = stage.names[number], piece.rows[number]
+                if number + 1 < len(stage.names):
+                    down = 1 + stage.pools(number)
+                    gradient = coming.take(number + 1, gradient, (rows[0] // down, rows[1] // down))
+                if rows[0] == rows[1]:
+                    gradient = None
+                    continue
+                if gradient is not None and passed[number].pooled_shape is not None:
+                    gradient = passed[number].unpooled(gradient)
+                if looked and looked[-1].number == number:
+                    at = looked.pop()
+                    own = self._own(name, at.owned, at.owns, slopes[name], centres[name].to(device)) if at.owns.positions else None
                     if watched is not None and watched.layer == name:
-                        assert there.last is not None
-                        back.own = own.square().sum().to(handed.device)
+                        back.own = None if own is None else own.square().sum().to(handed.device)
                         if gradient is not None:
-                            back.at_watched, back.along = (
-                                gradient.to(handed.device, copy=True),
-                                (gradient * there.last).sum().to(handed.device),
-                            )
-                            back.watched_from = owned.top - offset
-                    if gradient is None:
-                        gradient = own.new_zeros(passed.shape).contiguous(memory_format=torch.channels_last)
-                    gradient[:, :, offset : offset + own.shape[-2]] += own
+                            back.at_watched, back.watched_from = gradient.to(handed.device, copy=True), rows[0]
+                            back.along = (gradient * at.features).sum().to(handed.device)
+                    if own is not None:
+                        if gradient is None:
+                            gradient = own.new_zeros(passed[number].shape).contiguous(memory_format=torch.channels_last)
+                        gradient[:, :, at.offset : at.offset + own.shape[-2]] += own
                 if gradient is not None:
-                    gradient = network.back(name, passed.rectify_(gradient), walk.wraps)
+                    sees, whole = stage.sees(number, rows), (stage.heights[number], gradient.shape[-1])
+                    gradient = network.back(name, passed[number].rectify_(gradient), walk.wraps, _beyond(rows, sees), whole)
+                    coming.begins = sees[0]
             if gradient is not None and first:
-                gradient *= in_range(rows)
+                gradient *= in_range(walk.rows_of(stage, piece.rows[0], handed).to(device))
             back.gradient = None if gradient is None else gradient.to(handed)
             return back
 
         total = torch.zeros_like(handed)
-        parts = list(zip(stage.strips, kept, strict=True))
-        for strip, back in zip(stage.strips, walk.spread.each(work, parts), strict=True):
-            if back.gradient is not None:
-                _add_rows(total, strip.sees[0], back.gradient)
-            if watched is not None and watched.layer in stage.names:
-                watched.add(back, stage.heights[stage.names.index(watched.layer)])
+        coming = [_Coming() for _ in stage.runs]
+        for pieces in zip(*map(reversed, stage.runs), strict=True):
+            for piece, back in zip(pieces, walk.spread.each(work, list(zip(pieces, coming, strict=True))), strict=True):
+                if back.gradient is not None:
+                    _add_rows(total, stage.sees(0, piece.rows[0])[0], back.gradient)
+                if watched is not None and watched.layer in stage.names:
+                    watched.add(back, stage.heights[stage.names.index(watched.layer)])
         return total
+
+    def _handed_back(self, piece: _Piece, behind: torch.Tensor, device: torch.device) -> torch.Tensor | None:
+        """The gradient for what a piece pools of its last layer: it is asked for what it hands on only."""
+        first, last = (row // 2 for row in piece.rows[-1])
+        begins, ends = piece.hands_on
+        if begins >= ends:
+            return None
+        owned = behind[:, :, begins:ends].to(device)
+        return owned if (begins, ends) == (first, last) else functional.pad(owned, (0, 0, begins - first, last - ends))
 
     def _own(
         self, layer: str, features: torch.Tensor, owned: Rectangle, slopes: Sequence[torch.Tensor], centre: torch.Tensor

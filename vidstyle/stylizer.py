@@ -32,6 +32,7 @@ from vidstyle.errors import NumericalError, UsageError
 from vidstyle.flow import fade_detail, warp
 from vidstyle.frames import FlowField, Frame
 from vidstyle.guidance import Guidance, blend_shares
+from vidstyle.losses import check_searched
 from vidstyle.memory import WHOLE, Way
 from vidstyle.motion import Motion, answering, calmed, drift_target, fill_new, with_older
 from vidstyle.objective import Evaluation, LossReport
@@ -150,7 +151,7 @@ def check_size(settings: Settings, size: tuple[int, int], advice: str = "use a l
         advice: what to do about frames that are too small.
 
     Raises:
-        UsageError: no layer is asked for, or the frames are too small for the deepest.
+        UsageError: no layer is asked for, or the frames are too small for the deepest, or too large to be searched for patches.
     """
     layers = settings.layers
     if not layers:
@@ -158,6 +159,10 @@ def check_size(settings: Settings, size: tuple[int, int], advice: str = "use a l
     height, width = size
     if min(size) < minimum_side(layers):
         raise UsageError(f"frames of {width}×{height} are too small: the network needs {minimum_side(layers)} pixels a side; {advice}")
+    if settings.style.loss == "patches" and settings.style.weight > 0:
+        for layer in settings.style.layers:
+            halvings = int(layer[4]) - 1
+            check_searched(height >> halvings, width >> halvings)
     if settings.run.tileable and (height % TILE or width % TILE):
         raise UsageError(
             f"--tileable: frames of {width}×{height} are no multiples of {TILE}; only a single picture is brought to such a size"

@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from vidstyle.errors import UsageError, WeightsError
 from vidstyle.settings import VGG_LAYERS
-from vidstyle.winograd import convolve, filters_of, gradient_back, pays
+from vidstyle.winograd import Sides, convolve, filters_of, gradient_back, pays
 
 __all__ = [
     "ACTIVATION_RMS",
@@ -44,6 +44,7 @@ __all__ = [
     "calibration_picture",
     "check_side",
     "filter_bytes",
+    "goes_by_tiles",
     "load_vgg19",
     "minimum_side",
     "multiplications",
@@ -86,6 +87,8 @@ ACTIVATION_RMS: dict[str, float] = {
     "relu5_4": 2.7449,
 }
 """Root mean square of the original network's activations on `calibration_picture()`."""
+
+_NOTHING: Sides = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,47 +162,81 @@ class VGG19(nn.Module):
         """Half as high and wide, (1, C, ⌊H/2⌋, ⌊W/2⌋): what one block hands to the next."""
         return functional.max_pool2d(x, 2) if self.pooling == "max" else functional.avg_pool2d(x, 2)
 
-    def layer(self, name: str, x: torch.Tensor, wraps: bool = False) -> torch.Tensor:
-        """One convolution and its ReLU, (1, in, H, W) -> (1, out, H, W)."""
-        return functional.relu_(self._convolved(name, x, wraps))
+    def layer(
+        self, name: str, x: torch.Tensor, wraps: bool = False, beyond: Sides = _NOTHING, whole: tuple[int, int] | None = None
+    ) -> torch.Tensor:
+        """One convolution and its ReLU, (1, in, H, W) -> (1, out, H, W).
 
-    def _convolved(self, name: str, x: torch.Tensor, wraps: bool) -> torch.Tensor:
+        A part of a layer comes out as it does with all of it, to the bit on a CPU where it begins with one of Winograd's tiles
+        (`goes_by_tiles`) and has more than a few rows.
+
+        Args:
+            name: of the layer.
+            x: what it is handed.
+            wraps: see `forward`; then rows have neighbours on both sides or on none, and so have columns.
+            beyond: 1 where the outermost positions of `x` are only looked at, neighbours of those that come out; the outputs are as many
+                fewer.
+            whole: height and width of the layer that this is a part of; None: as large as what comes out.
+        """
+        return functional.relu_(self._convolved(name, x, wraps, beyond, whole))
+
+    def _convolved(
+        self, name: str, x: torch.Tensor, wraps: bool, beyond: Sides = _NOTHING, whole: tuple[int, int] | None = None
+    ) -> torch.Tensor:
         weight, bias = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")
         x = x.to(weight.dtype)
+        left, right, top, bottom = beyond
         if wraps:
-            return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
+            return functional.conv2d(functional.pad(x, (1 - left, 1 - right, 1 - top, 1 - bottom), mode="circular"), weight, bias)
         if name == "relu1_1":
             # On a GPU the gradient of the replicating border is added up in any order, so that no two runs would be the same.
             framed = bordered(x) if x.device.type == "cuda" else functional.pad(x, (1, 1, 1, 1), mode="replicate")
-            return functional.conv2d(framed, weight, bias)
-        filters = self._filters_for(name, weight, x)
-        return functional.conv2d(x, weight, bias, padding=1) if filters is None else convolve(x, filters).add_(bias[:, None, None])
+            return functional.conv2d(functional.pad(framed, (-left, -right, -top, -bottom)) if any(beyond) else framed, weight, bias)
+        height, width = x.shape[2] - top - bottom, x.shape[3] - left - right
+        filters = self._filters_for(name, weight, x, whole or (height, width))
+        if filters is not None:
+            return convolve(x, filters, beyond).add_(bias[:, None, None])
+        zeros = max(right - left, 0), max(left - right, 0), max(bottom - top, 0), max(top - bottom, 0)  # on one of two sides
+        padding = 1 - max(top, bottom), 1 - max(left, right)  # on both
+        return functional.conv2d(functional.pad(x, zeros) if any(zeros) else x, weight, bias, padding=padding)
 
-    def _filters_for(self, name: str, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor | None:
-        """Those of Winograd's method, where it is faster on `x`, which the layer is handed, or what is as large and high; else None."""
-        if x.device.type != "cpu" or x.dtype == torch.bfloat16 or not pays(weight.shape[1], weight.shape[0], *x.shape[2:]):
+    def _filters_for(self, name: str, weight: torch.Tensor, x: torch.Tensor, whole: tuple[int, int]) -> torch.Tensor | None:
+        """Those of Winograd's method, where it is faster on all of the layer, of which `x` is a part or its gradient; else None."""
+        if x.device.type != "cpu" or x.dtype == torch.bfloat16 or not goes_by_tiles(name, *whole):
             return None
         if name not in self._filters:
             self._filters[name] = filters_of(weight)
         return self._filters[name]
 
-    def back(self, name: str, gradient: torch.Tensor, wraps: bool = False) -> torch.Tensor:
-        """The gradient for what a layer is handed, (1, in, H, W), from that for what its convolution makes, (1, out, H, W)."""
+    def back(
+        self,
+        name: str,
+        gradient: torch.Tensor,
+        wraps: bool = False,
+        beyond: Sides = _NOTHING,
+        whole: tuple[int, int] | None = None,
+    ) -> torch.Tensor:
+        """The gradient for what a layer is handed, (1, in, H, W), from that for what its convolution makes; arguments as in `layer`."""
         weight = self.get_buffer(f"{name}_weight")
         gradient = gradient.to(weight.dtype)
-        framed = wraps or name == "relu1_1"
-        if not framed and (filters := self._filters_for(name, weight, gradient)) is not None:
-            return gradient_back(gradient, filters)
         _, _, height, width = gradient.shape
-        border = 1 if framed else 0
-        shape = (1, weight.shape[1], height + 2 * border, width + 2 * border)
+        framed = wraps or name == "relu1_1"
+        if not framed and (filters := self._filters_for(name, weight, gradient, whole or (height, width))) is not None:
+            return gradient_back(gradient, filters, beyond)
+        left, right, top, bottom = beyond
+        border = (1, 1) if framed else (max(top, bottom), max(left, right))
+        shape = (1, weight.shape[1], height + 2 * border[0], width + 2 * border[1])
         # Only its shape and layout are looked at.
         like = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last)
-        padding, ones = [1 - border] * 2, [1, 1]
+        padding, ones = [1 - border[0], 1 - border[1]], [1, 1]
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient, like, weight, None, ones, padding, ones, False, [0, 0], 1, [True, False, False]
         )
-        return _without_border(found, wraps) if framed else found
+        if framed:
+            return _without_border(found, wraps, beyond)
+        rows, columns = slice(border[0] - top, height + border[0] + bottom), slice(border[1] - left, width + border[1] + right)
+        cut: torch.Tensor = found[:, :, rows, columns]
+        return cut
 
 
 def bordered(x: torch.Tensor) -> torch.Tensor:
@@ -208,14 +245,23 @@ def bordered(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
 
 
-def _without_border(gradient: torch.Tensor, wraps: bool) -> torch.Tensor:
-    """The gradient for a picture, from that for it with a border of one pixel: its own edge pixels, or the opposite ones if it `wraps`."""
-    rows = gradient[:, :, 1:-1].clone()
-    rows[:, :, -1 if wraps else 0] += gradient[:, :, 0]
-    rows[:, :, 0 if wraps else -1] += gradient[:, :, -1]
-    found = rows[..., 1:-1].clone()
-    found[..., -1 if wraps else 0] += rows[..., 0]
-    found[..., 0 if wraps else -1] += rows[..., -1]
+def _without_border(gradient: torch.Tensor, wraps: bool, beyond: Sides) -> torch.Tensor:
+    """The gradient for a picture, from that for it with a border of one pixel: its own edge pixels, or the opposite ones if it `wraps`.
+
+    Where there is something `beyond` the border is a part of the picture.
+    """
+    left, right, top, bottom = beyond
+    height, width = gradient.shape[-2:]
+    rows = gradient[:, :, 1 - top : height - 1 + bottom].clone()
+    if not top:
+        rows[:, :, -1 if wraps else 0] += gradient[:, :, 0]
+    if not bottom:
+        rows[:, :, 0 if wraps else -1] += gradient[:, :, -1]
+    found = rows[..., 1 - left : width - 1 + right].clone()
+    if not left:
+        found[..., -1 if wraps else 0] += rows[..., 0]
+    if not right:
+        found[..., 0 if wraps else -1] += rows[..., -1]
     return found
 
 
@@ -239,13 +285,18 @@ def check_side(height: int, width: int, layers: Collection[str]) -> None:
         raise UsageError(f"a picture of {width}×{height} is too small for the network; its sides need {minimum_side(layers)} pixels")
 
 
+def goes_by_tiles(name: str, height: int, width: int) -> bool:
+    """Whether a layer so large is convolved by Winograd's method on a CPU, in tiles of `TILE` positions by as many."""
+    return name != "relu1_1" and pays(*_channels_of(name), height, width)
+
+
 def filter_bytes(height: int, width: int, layers: Collection[str]) -> int:
     """Memory of the filters that Winograd's method wants beside the weights, for `layers` of pictures of this size, on a CPU."""
     last = max((VGG_LAYERS.index(name) for name in layers), default=0)
     total = 0
     for name in VGG_LAYERS[1 : last + 1]:
         (inputs, outputs), halvings = _channels_of(name), int(name[4]) - 1
-        if pays(inputs, outputs, height >> halvings, width >> halvings):
+        if goes_by_tiles(name, height >> halvings, width >> halvings):
             total += 36 * inputs * outputs * 4
     return total
 

@@ -55,20 +55,17 @@ class Passed:
     """Of the layer's activations, (1, C, H, W)."""
     signs: torch.Tensor | _Packed | None
     """Which activations are above zero, bool; None where `winners` say enough."""
-    pooled_from: int
-    """The row with which the pooling begins."""
     pooled_shape: torch.Size | None
     """Of what the pooling makes; None: there is none."""
     winners: torch.Tensor | _Packed | None
     """For each of these which corner of its window it is, counted from 1; 0 where it is zero. None for means."""
 
     @classmethod
-    def of(cls, x: torch.Tensor, pooled: torch.Tensor | None, pooled_from: int, *, largest: bool, looked_at: bool) -> Passed:
+    def of(cls, x: torch.Tensor, pooled: torch.Tensor | None, *, largest: bool, looked_at: bool) -> Passed:
         """
         Args:
             x: the activations, (1, C, H, W), none below zero.
             pooled: what is made of them, (1, C, h, w); None: they are not pooled.
-            pooled_from: the row of `x` that the pooling begins with.
             largest: whether it takes the largest of four, and not their mean.
             looked_at: whether a gradient comes to `x` from elsewhere too.
         """
@@ -77,10 +74,10 @@ class Passed:
             height, width = pooled.shape[-2:]
             winners = torch.full_like(pooled, len(_CORNERS), dtype=torch.uint8)
             for number, corner in reversed(list(enumerate(_CORNERS[:-1], start=1))):
-                winners.masked_fill_(_corner(x, pooled_from, corner, height, width) == pooled, number)
+                winners.masked_fill_(_corner(x, corner, height, width) == pooled, number)
             winners.masked_fill_(pooled <= 0, 0)
         signs = x > 0 if winners is None or looked_at else None
-        return cls(x.shape, signs, pooled_from, None if pooled is None else pooled.shape, winners)
+        return cls(x.shape, signs, None if pooled is None else pooled.shape, winners)
 
     def packed(self, device: torch.device) -> Passed:
         """The same in less memory, kept there."""
@@ -91,19 +88,18 @@ class Passed:
             packed = _Packed.of(values, bits)
             return _Packed(packed.content.to(device), packed.shape, packed.bits)
 
-        return Passed(self.shape, less(self.signs, 1), self.pooled_from, self.pooled_shape, less(self.winners, 4))
+        return Passed(self.shape, less(self.signs, 1), self.pooled_shape, less(self.winners, 4))
 
     def unpooled(self, gradient: torch.Tensor) -> torch.Tensor:
         """The gradient for the layer's activations from that for what is pooled of them; what was not above zero has none, or any."""
         assert self.pooled_shape is not None
         height, width = self.pooled_shape[-2:]
         found = torch.empty(self.shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last)
-        found[:, :, : self.pooled_from] = 0
-        found[:, :, self.pooled_from + 2 * height :] = 0
+        found[:, :, 2 * height :] = 0
         found[:, :, :, 2 * width :] = 0
         winners = _unpacked(self.winners, gradient.device)
         for number, corner in enumerate(_CORNERS, start=1):
-            place = _corner(found, self.pooled_from, corner, height, width)
+            place = _corner(found, corner, height, width)
             if winners is None:
                 torch.mul(gradient, 0.25, out=place)
             else:
@@ -116,10 +112,10 @@ class Passed:
         return gradient if signs is None else gradient.mul_(signs)
 
 
-def _corner(x: torch.Tensor, first: int, corner: tuple[int, int], height: int, width: int) -> torch.Tensor:
-    """One activation of each of the windows, (1, C, height, width), the first of which begin with the row `first`."""
+def _corner(x: torch.Tensor, corner: tuple[int, int], height: int, width: int) -> torch.Tensor:
+    """One activation of each of the windows, (1, C, height, width)."""
     row, column = corner
-    return x[:, :, first + row : first + row + 2 * height - 1 : 2, column : column + 2 * width - 1 : 2]
+    return x[:, :, row : row + 2 * height - 1 : 2, column : column + 2 * width - 1 : 2]
 
 
 def _unpacked(values: torch.Tensor | _Packed | None, device: torch.device) -> torch.Tensor | None:

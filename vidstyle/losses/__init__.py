@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vidstyle.losses.distributions import (
+    check_searched,
     covariance,
     covariance_loss,
     histogram_loss,
@@ -32,6 +33,7 @@ __all__ = [
     "StyleLoss",
     "Sums",
     "area_means",
+    "check_searched",
     "content_loss",
     "covariance",
     "covariance_loss",

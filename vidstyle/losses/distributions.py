@@ -15,6 +15,7 @@ from torch.nn import functional
 from vidstyle.errors import UsageError
 
 __all__ = [
+    "check_searched",
     "covariance",
     "covariance_loss",
     "covariance_of",
@@ -195,17 +196,26 @@ def histogram_loss(statistics: torch.Tensor, target: torch.Tensor) -> torch.Tens
     return (statistics - target).square().mean()
 
 
+def check_searched(height: int, width: int) -> None:
+    """Whether a layer of so many positions can be searched for patches.
+
+    Raises:
+        UsageError: it has too many.
+    """
+    if height * width > _MOST_PATCHES:
+        raise UsageError(
+            f"--style-loss patches: a layer of {width}×{height} positions takes too long to search; "
+            "give deeper ones (--style-layers relu3_1 relu4_1), or a smaller --size"
+        )
+
+
 def patches(features: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """(1, C, H, W) -> (positions, 9·C): every 3×3 neighbourhood, or those whose middle lies in the region.
 
     Raises:
         UsageError: the layer has too many positions to search.
     """
-    if features.shape[-2] * features.shape[-1] > _MOST_PATCHES:
-        raise UsageError(
-            f"--style-loss patches: a layer of {features.shape[-1]}×{features.shape[-2]} positions takes too long to search; "
-            "give deeper ones (--style-layers relu3_1 relu4_1), or a smaller --size"
-        )
+    check_searched(features.shape[-2], features.shape[-1])
     if min(features.shape[-2:]) < _PATCH:
         features = functional.pad(features, (1, 1, 1, 1), mode="replicate")
         weights = None if weights is None else functional.pad(weights, (1, 1, 1, 1), mode="replicate")
