@@ -246,17 +246,23 @@ def test_a_worker_without_memory_is_replaced(
 ) -> None:
     import ray
 
-    real, thrown = ray.get, []
+    from vidstyle.cluster import _Painting
 
-    def get(reference: Any, **named: Any) -> Any:
-        value = real(reference, **named)
-        if isinstance(value, tuple) and workspace_path(tmp_path / "out.mkv").exists() and len(thrown) < 3:
+    get, heard, of_unit, thrown = ray.get, _Painting._heard, [], []
+
+    def hears(self: _Painting, reference: Any, worker: Any) -> None:
+        of_unit.append(worker.task is not None)
+        heard(self, reference, worker)
+
+    def gets(reference: Any, **named: Any) -> Any:
+        value = get(reference, **named)
+        if isinstance(value, tuple) and of_unit[-1:] == [True] and not thrown:  # what a worker says of the first unit that is painted
             thrown.append(value)
-            if len(thrown) == 3:  # two have started: this one has painted
-                raise ray.exceptions.OutOfMemoryError("no memory left")
+            raise ray.exceptions.OutOfMemoryError("no memory left")
         return value
 
-    monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(_Painting, "_heard", hears)
+    monkeypatch.setattr(ray, "get", gets)
     with on(cluster) as workers:
         painted(inputs, tmp_path / "out.mkv", workers)
     assert caplog.text.count("its worker ran out of memory") == 1

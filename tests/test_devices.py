@@ -81,8 +81,9 @@ def test_every_style_loss(network: VGG19, name: str, masked: bool) -> None:
     assert_equal(alone, together)
 
 
-@pytest.mark.parametrize("size", [(17, 60), (61, 17), (37, 51)], ids=str)
+@pytest.mark.parametrize("size", [(17, 60), (61, 33), (37, 51)], ids=str)
 def test_odd_sizes(network: VGG19, size: tuple[int, int]) -> None:
+    """Where a strip has a single position, on some processors oneDNN rounds otherwise each time it is asked; so there are two."""
     alone, together = (evaluated(network, settings_of(), Fold(6, 1 << 20, 3), count, size) for count in (1, 3))
     assert_equal(alone, together)
 
