@@ -36,8 +36,8 @@ from vidstyle.workspace import Workspace, read_plan, write_plan
 __all__ = ["JobFiles", "Plan", "Unit", "UnitFrames", "finish", "finished", "join_units", "planned_units", "scatter", "share_of"]
 
 _FORMAT = 2
-_OVERLAP = 24
-"""Frames over which one part of a shot passes into the next, at most; of shorter parts half."""
+_OVERLAP, _OF_PART = 32, 0.75
+"""Frames over which one part of a shot passes into the next, at most, and as a share of a short part. Over fewer it is louder."""
 _EASE = 1.5
 """How they pass: what is left of the first part falls as this power of the frames that are left. In equal steps (1) the last ones are the
 loudest, since each frame is sharpened again after it was mixed."""
@@ -250,7 +250,7 @@ def planned_units(
         count = len(moments)
         parts = 1 if divide is None or whole else -(-count // divide)
         bounds = [count * part // parts for part in range(parts + 1)]
-        overlap = min(_OVERLAP, count // parts // 2)
+        overlap = min(_OVERLAP, int(_OF_PART * (count // parts)))
         for begin, part_end in pairwise(bounds):
             meets = begin > 0 and overlap > 0
             for joins, end in ((False, part_end), (True, begin + overlap)) if meets else ((False, part_end),):
