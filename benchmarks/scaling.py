@@ -43,6 +43,7 @@ from benchmarks.quality import CLIPS, STYLE
 from vidstyle.media import open_sink, open_source
 from vidstyle.settings import RunSettings, Settings
 from vidstyle.shots import split_shots
+from vidstyle.units import overlap_of
 from vidstyle.workspace import Workspace
 
 RATE, MINUTES = 24, 90
@@ -60,8 +61,6 @@ QUANTILES = {
 }  # fmt: skip
 """Share of the shots → seconds that they last at most."""
 SHOTS = 666
-OVERLAP = 24
-"""Frames that are painted once more where parts of a shot meet, of longer parts."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def units(lengths: Sequence[int], divide: int | None) -> list[tuple[int, bool]]:
     for count in lengths:
         parts = 1 if divide is None else math.ceil(count / divide)
         bounds = [count * part // parts for part in range(parts + 1)]
-        overlap = min(OVERLAP, count // parts // 2)
+        overlap = overlap_of(count // parts)
         for begin, end in pairwise(bounds):
             found += [(end - begin, False), *([(overlap, True)] if begin and overlap else [])]
     return found

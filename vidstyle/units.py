@@ -33,7 +33,19 @@ from vidstyle.settings import Position, Settings, schedule_entries
 from vidstyle.shots import split_shots
 from vidstyle.workspace import Workspace, read_plan, write_plan
 
-__all__ = ["JobFiles", "Plan", "Unit", "UnitFrames", "finish", "finished", "join_units", "planned_units", "scatter", "share_of"]
+__all__ = [
+    "JobFiles",
+    "Plan",
+    "Unit",
+    "UnitFrames",
+    "finish",
+    "finished",
+    "join_units",
+    "overlap_of",
+    "planned_units",
+    "scatter",
+    "share_of",
+]
 
 _FORMAT = 2
 _OVERLAP, _OF_PART = 32, 0.75
@@ -250,7 +262,7 @@ def planned_units(
         count = len(moments)
         parts = 1 if divide is None or whole else -(-count // divide)
         bounds = [count * part // parts for part in range(parts + 1)]
-        overlap = min(_OVERLAP, int(_OF_PART * (count // parts)))
+        overlap = overlap_of(count // parts)
         for begin, part_end in pairwise(bounds):
             meets = begin > 0 and overlap > 0
             for joins, end in ((False, part_end), (True, begin + overlap)) if meets else ((False, part_end),):
@@ -268,6 +280,11 @@ def planned_units(
                 )
                 units.append(unit)
     return tuple(units)
+
+
+def overlap_of(part: int) -> int:
+    """Frames over which a part of a shot, of so many, is met by the one before."""
+    return min(_OVERLAP, int(_OF_PART * part))
 
 
 def _checksum(frame: Frame) -> int:
