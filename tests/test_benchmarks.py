@@ -90,7 +90,7 @@ def test_a_film_on_many_workers_is_simulated_as_the_cluster_hands_it_out() -> No
         "what joins 2 and 3 begins at 3"
     )
     assert scaling.units([10, 25], None) == [(10, False), (25, False)]
-    assert scaling.units([10, 25], 10) == [(10, False), (8, False), (8, False), (4, True), (9, False), (4, True)]
+    assert scaling.units([10, 25], 10) == [(10, False), (8, False), (8, False), (6, True), (9, False), (6, True)]
     painter = scaling.Painter("", first=10.0, following=1.0, walk=0.1, join=0.2, start=5.0)
     assert painter.cost((8, False)) == pytest.approx(0.8 + 10 + 7)
     assert painter.cost((4, True)) == pytest.approx(0.5 + 4), "the frame before is read too"
