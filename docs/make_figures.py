@@ -111,7 +111,7 @@ def large() -> None:
     for marker, film in (("s", True), ("D", False)):
         own = [row for row in largest if (row["frames"] > 1) == film]
         above.plot([row["megapixels"] for row in own], [row["peak_mib"] / 1024 for row in own], marker, color="tab:red", mfc="none",
-                   label="film in half precision, references" if film else "a picture in half precision (64: before it has pairs)")  # fmt: skip
+                   label="film in half precision, references" if film else "a picture in half precision (64: without pairs)")  # fmt: skip
     above.plot([], [], ":", color="grey", label="its estimate")
     above.set_ylabel("memory at the peak, GiB")
     above.legend(fontsize=8)
