@@ -234,7 +234,7 @@ class TestFilm:
 
     def assert_alike(self, part: Painted, whole: Painted) -> None:
         assert part.steps == whole.steps
-        assert part.report.terms == pytest.approx(whole.report.terms, rel=5e-3)
+        assert part.report.terms == pytest.approx(whole.report.terms, rel=1e-3)
         off = np.abs(part.picture.astype(float) - whole.picture) / 257
         assert off.max() < 0.5, "grey levels: rounding, grown by the steps"
         assert off.mean() < 0.01
