@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -43,7 +42,7 @@ from benchmarks.quality import CLIPS, STYLE
 from vidstyle.media import open_sink, open_source
 from vidstyle.settings import RunSettings, Settings
 from vidstyle.shots import split_shots
-from vidstyle.units import overlap_of
+from vidstyle.units import divided
 from vidstyle.workspace import Workspace
 
 RATE, MINUTES = 24, 90
@@ -97,9 +96,8 @@ def units(lengths: Sequence[int], divide: int | None) -> list[tuple[int, bool]]:
     """(frames, whether it is where parts meet) of every unit: shots of more than `divide` frames are divided evenly (`vidstyle.units`)."""
     found = []
     for count in lengths:
-        parts = 1 if divide is None else math.ceil(count / divide)
+        parts, overlap = divided(count, divide)
         bounds = [count * part // parts for part in range(parts + 1)]
-        overlap = overlap_of(count // parts)
         for begin, end in pairwise(bounds):
             found += [(end - begin, False), *([(overlap, True)] if begin and overlap else [])]
     return found

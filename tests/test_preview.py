@@ -2,6 +2,7 @@
 
 import os
 import types
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from tests.faults.kills import scenes
 from vidstyle import cli, preview
 from vidstyle.cli.progress import doing
 from vidstyle.errors import UsageError
-from vidstyle.frames import Frame
+from vidstyle.frames import Frame, MediaInfo
 from vidstyle.pipeline import Silent, estimate_disk, stylize, workspace_path
 from vidstyle.preview import Preview, Variant, _of_shots, _Shot, _Walk
 from vidstyle.settings import Settings
@@ -292,6 +293,18 @@ class TestCommand:
 
     def test_several_strengths_are_for_previews_only(self, job: Path) -> None:
         assert cli.main(["clip.mkv", "style.png", "-o", "out.mp4", "--strength", "0.5,1"]) == 2
+
+
+def test_where_parts_of_a_shot_meet_is_in_the_estimate() -> None:
+    """Twelve frames in three parts: each of the two joints is three frames more, on the disk and to paint, and each part begins afresh."""
+    info = MediaInfo(Path("clip.mkv"), "video", 64, 48, Fraction(25), Fraction(1, 25), frames=12)
+    plain, parted = (preview._estimate(info, 1.0, Settings.from_mapping({"temporal": {"divide": divide}}), 1e-9) for divide in (None, 4))
+    assert parted.disk == estimate_disk(48, 64, 12 + 2 * 3, Settings())
+    assert plain.disk == estimate_disk(48, 64, 12, Settings())
+    assert parted.shots == plain.shots == 1
+    first, follows = preview._first_cost((48, 64)) * Settings().optimize.first_iterations, 48 * 64 * Settings().optimize.iterations
+    overhead = preview._MOST_OVERHEAD
+    assert parted.seconds[1] == pytest.approx(1e-9 * overhead * (3 * first + (9 + 6) * follows))
 
 
 def test_the_estimate_of_disk_is_what_a_job_takes(job: Path) -> None:

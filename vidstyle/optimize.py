@@ -308,7 +308,7 @@ class _Curvature:
     """
 
     def __init__(self, like: torch.Tensor, history: int) -> None:
-        self._like, self._history = like, history
+        self._shape, self._history = like.shape, history
         exact = _exact(like)
         self._store(2 * history, like)
         self._sy, self._yy = (torch.zeros(history, history, dtype=exact, device=like.device) for _ in range(2))
@@ -407,7 +407,7 @@ class _Curvature:
         order = ((self._next + self._places) % max(self._history, 1)).tolist()
         known = self._known.tolist()
         rows = [row for row in order if known[row]][-count:] if count else []
-        return tuple((self._row(row).view_as(self._like), self._row(row + self._history).view_as(self._like)) for row in rows)
+        return tuple((self._row(row).view(self._shape), self._row(row + self._history).view(self._shape)) for row in rows)
 
 
 class _CurvatureInHalf(_Curvature):

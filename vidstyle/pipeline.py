@@ -62,6 +62,7 @@ __all__ = [
     "Progress",
     "Silent",
     "UnitPainter",
+    "divides",
     "estimate_disk",
     "flows_of",
     "inputs_of",
@@ -357,7 +358,7 @@ def _painted(job: _Job, progress: Progress, on_image: OnImage | None, every: int
         held.callback(_remove_empty, workspace)
         there = made is not None and made.holds(OUTPUT)
         units = None if there else Plan.read(directory, fingerprint)
-        if units is None and not there and _divides(settings, medium.info):
+        if units is None and not there and divides(settings, medium.info):
             units = _make_plan(job, medium, workspace, fingerprint)
         told_of = options.called or str(output)
         log = None if options.log_json is None else stack.enter_context(begun_log(options.log_json, output, options.append_log))
@@ -398,7 +399,7 @@ def _opened(job: _Job, stack: ExitStack) -> tuple[Source, Way]:
     if job.kind == "image" and medium.info.kind != "image":
         raise UsageError(f"{job.output}: a picture cannot hold a film; name a video (.mp4) or a directory as output")
     check_size(job.settings, (medium.info.height, medium.info.width))
-    if job.settings.mask.follow and _divides(job.settings, medium.info):
+    if job.settings.mask.follow and divides(job.settings, medium.info):
         raise UsageError(
             "--divide and --mask-follow contradict each other: the masks move along with what is in one part; leave one of them out"
         )
@@ -805,8 +806,8 @@ _NAMED = 5
 """Units that a message names."""
 
 
-def _divides(settings: Settings, info: MediaInfo) -> bool:
-    """Whether shots are to be painted in parts."""
+def divides(settings: Settings, info: MediaInfo) -> bool:
+    """Whether shots are painted in parts where they are long enough (`--divide`)."""
     temporal = settings.temporal
     return temporal.divide is not None and info.kind != "image" and not temporal.framewise and not temporal.loop
 
@@ -823,7 +824,7 @@ def _make_plan(job: _Job, medium: Source, workspace: Workspace, fingerprint: Map
     first = settings.optimize.first_iterations * sum(height * width for height, width in pyramid((info.height, info.width)))
     follows = first if temporal.framewise else settings.optimize.iterations * _passes(settings, info) * pixels
     whole = info.kind == "image" or (temporal.loop and not temporal.framewise)
-    divide = temporal.divide if _divides(settings, info) else None
+    divide = temporal.divide if divides(settings, info) else None
     units = planned_units(medium, settings, len(job.styles), lambda count: float(first + (count - 1) * follows), whole, divide)
     if not units:
         raise MediaError(f"{job.source}: holds no frame")

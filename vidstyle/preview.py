@@ -8,6 +8,7 @@ pixels, more or less, and so are smaller beside the things in the picture when t
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,11 +23,12 @@ from vidstyle.frames import Frame, MediaInfo
 from vidstyle.guidance import Guidance, Guide
 from vidstyle.media import check_apart, check_output, open_source, output_kind, read_style, write_picture
 from vidstyle.memory import allowed_memory, estimate_memory, least_memory, way_within
-from vidstyle.pipeline import estimate_disk, flows_of, inputs_of, make_stylizer, shown, styles_of
+from vidstyle.pipeline import divides, estimate_disk, flows_of, inputs_of, make_stylizer, shown, styles_of
 from vidstyle.settings import Position, Settings, flag_table
 from vidstyle.sheet import Row, contact_sheet
 from vidstyle.shots import split_shots
 from vidstyle.stylizer import Stylizer, pyramid
+from vidstyle.units import divided
 from vidstyle.words import duration, gigabytes
 
 __all__ = ["Estimate", "Preview", "Variant", "preview"]
@@ -327,21 +329,23 @@ def _estimate(info: MediaInfo, shots: float, settings: Settings, pace: float) ->
     size, optimize = (info.height, info.width), settings.optimize
     frames = info.frames or 1
     first = pace * _first_cost(size) * optimize.first_iterations
-    afresh = frames if settings.temporal.framewise else min(max(shots, 1), frames)
-    following = pace * info.height * info.width * optimize.iterations * settings.temporal.passes * (frames - afresh)
+    shots = frames if settings.temporal.framewise else min(max(shots, 1), frames)
+    parts, overlap = divided(round(frames / shots), settings.temporal.divide if divides(settings, info) else None)
+    afresh, again = min(shots * parts, frames), shots * (parts - 1) * overlap
+    following = pace * info.height * info.width * optimize.iterations * (settings.temporal.passes * (frames - afresh) + again)
     stops_early = optimize.least_gain > 0 and optimize.optimizer == "lbfgs"
     seconds = (
         afresh * first * (_FEWEST_STEPS_FIRST if optimize.tolerance > 0 else 1) + following * (_FEWEST_STEPS if stops_early else 1),
         (afresh * first + following) * (_MOST_OVERHEAD if frames > 1 else 1),
     )
-    disk = estimate_disk(info.height, info.width, frames, settings)
+    disk = estimate_disk(info.height, info.width, frames + math.ceil(again), settings)
     film = info.kind != "image"
     way = way_within(info.height, info.width, settings, allowed_memory(settings), film)
     if way is None:  # the job will be refused; this is what it would need at least
         memory = least_memory(info.height, info.width, settings, film)
     else:
         memory = estimate_memory(info.height, info.width, settings, way, film)
-    return Estimate(info.frames, afresh, seconds, memory, disk)
+    return Estimate(info.frames, shots, seconds, memory, disk)
 
 
 def _said(variant: Variant, estimate: Estimate, info: MediaInfo, like: Variant) -> str:

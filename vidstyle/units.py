@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import os
 import zlib
 from array import array
@@ -38,10 +39,10 @@ __all__ = [
     "Plan",
     "Unit",
     "UnitFrames",
+    "divided",
     "finish",
     "finished",
     "join_units",
-    "overlap_of",
     "planned_units",
     "scatter",
     "share_of",
@@ -260,9 +261,8 @@ def planned_units(
         if not moments:
             continue
         count = len(moments)
-        parts = 1 if divide is None or whole else -(-count // divide)
+        parts, overlap = divided(count, None if whole else divide)
         bounds = [count * part // parts for part in range(parts + 1)]
-        overlap = overlap_of(count // parts)
         for begin, part_end in pairwise(bounds):
             meets = begin > 0 and overlap > 0
             for joins, end in ((False, part_end), (True, begin + overlap)) if meets else ((False, part_end),):
@@ -282,9 +282,10 @@ def planned_units(
     return tuple(units)
 
 
-def overlap_of(part: int) -> int:
-    """Frames over which a part of a shot, of so many, is met by the one before."""
-    return min(_OVERLAP, int(_OF_PART * part))
+def divided(count: int, divide: int | None) -> tuple[int, int]:
+    """Into how many parts a shot of so many frames falls (None: into one), and over how many frames each is met by the one before."""
+    parts = 1 if divide is None else math.ceil(count / divide)
+    return parts, min(_OVERLAP, int(_OF_PART * (count // parts))) if parts > 1 else 0
 
 
 def _checksum(frame: Frame) -> int:
