@@ -26,7 +26,7 @@ _RESIDENT = 950e6
 _A_PIXEL = {1: 3800.0, 3: 1500.0, 6: 330.0}
 """Further memory a pixel, float32, by the block from which on everything stands in memory: what is kept of the network, its gradients, and
 the pictures; fitted to what benchmarks/ measured. In strips, at sizes up to two megapixels."""
-_A_PIXEL_IN_HALF = 230.0
+_A_PIXEL_IN_HALF = 234.0
 """The same in strips, where what is freed goes back to the system at once."""
 _GAPS, _GAPS_IN_HALF = {1: 0.0, 3: 0.0, 6: 460e6}, 60e6
 """What the C library keeps of what was freed and nothing fits into any more, at most."""
@@ -40,7 +40,7 @@ _A_STRIP_PIXEL_BESIDE = 2800.0
 """Memory a pixel of a strip that a further CPU device has in work, whose thread keeps gaps of its own as well; fitted to three trials."""
 _A_PAIR = 24.0
 """Memory a pixel and curvature pair of L-BFGS: two pictures in float32."""
-_A_FILM_PIXEL, _A_FILM_PIXEL_IN_HALF = 600.0, 50.0
+_A_FILM_PIXEL, _A_FILM_PIXEL_IN_HALF = 600.0, 46.0
 """More of it where frames follow others: where they start, and what they are held to. In half precision no frame is looked ahead to."""
 _A_REFERENCE, _A_REFERENCE_IN_HALF = 100.0, 70.0
 """Memory a pixel and earlier frame that is looked up in: its painting, stored and moved; flow, masks and change, for two frames or one."""
